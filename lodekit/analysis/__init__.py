@@ -1,0 +1,1 @@
+"""Error tables, plots and reports."""

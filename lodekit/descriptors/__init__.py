@@ -1,0 +1,1 @@
+"""Surroundings of atoms to features: SOAP densities, LODE potentials, their products."""

@@ -1,0 +1,1 @@
+"""Latents to measurable quantities, one file each."""

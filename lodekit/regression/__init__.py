@@ -1,0 +1,1 @@
+"""Features to latents: covariances, sparse points, rows, solvers, uncertainty."""

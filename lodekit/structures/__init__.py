@@ -1,0 +1,1 @@
+"""What comes in: reading extended XYZ, auditing it, packing it, finding neighbours."""
