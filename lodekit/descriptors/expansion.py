@@ -1,0 +1,115 @@
+"""What every spherical expansion returns: coefficients that know their derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import special
+
+from ..structures.batch import StructureBatch
+
+
+@dataclass(frozen=True)
+class CoefficientJacobian:
+    """Derivatives of expansion coefficients with respect to atoms, as a list of pairs.
+
+    Moving atom ``movers[p]`` changes the coefficients of atom ``centers[p]`` in the
+    channels of the mover's species only, by ``derivatives[p]``. Moving the centre changes
+    them by the opposite: an expansion depends on differences of positions.
+
+    Attributes
+    ----------
+    centers, movers : ndarray of shape (n_entries,)
+        Atom indices in the batch, sorted by centre.
+    channels : ndarray of shape (n_entries,)
+        Index of the mover's species in the species of the expansion.
+    derivatives : ndarray of shape (n_entries, 3, n_lm, n_radial)
+        Derivatives with respect to the mover's position.
+    """
+
+    centers: np.ndarray
+    movers: np.ndarray
+    channels: np.ndarray
+    derivatives: np.ndarray
+
+
+class Expansion(Protocol):
+    """Coefficients c[i, lm, a n] of one batch, and their derivatives.
+
+    ``coefficients`` has shape (n_atoms, (max_angular + 1)^2, n_species * n_radial), with
+    lm = l*l + l + m and the species index slower than the radial one.
+    """
+
+    coefficients: np.ndarray
+
+    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into gradients.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+            Derivatives with respect to the positions.
+        strain : ndarray of shape (n_structures, 3, 3)
+            Derivatives with respect to the strain e of positions and cell,
+            r_a -> r_a + sum_b e_ab r_b.
+        """
+
+    def jacobian(self) -> CoefficientJacobian:
+        """Return the derivatives with respect to positions."""
+
+    def strain_jacobian(self) -> np.ndarray:
+        """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
+
+
+def harmonic_prefactors(max_angular: int) -> np.ndarray:
+    """Return the norms of real spherical harmonics, shape (n_l, n_l), index [l, m].
+
+    sqrt((2l + 1) / (4 pi) (l - m)! / (l + m)!), times sqrt(2) for m > 0; no
+    Condon-Shortley phase, so that Y_1 = sqrt(3 / 4 pi) (y, z, x).
+    """
+    l = np.arange(max_angular + 1)[:, None]
+    m = np.minimum(np.arange(max_angular + 1)[None, :], l)
+    ratio = special.gamma(l - m + 1.0) / special.gamma(l + m + 1.0)
+    norms = np.sqrt((2 * l + 1) / (4 * np.pi) * ratio)
+    return np.ascontiguousarray(np.where(m > 0, np.sqrt(2.0), 1.0) * norms)
+
+
+def channel_of_species(species: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Return the index of every atomic number in ``channels`` (sorted).
+
+    Raises
+    ------
+    ValueError
+        If an atomic number is not among ``channels``.
+    """
+    if channels.size == 0:
+        raise ValueError("an expansion needs at least one species")
+    index = np.searchsorted(channels, species).clip(max=channels.size - 1)
+    foreign = channels[index] != species
+    if foreign.any():
+        raise ValueError(
+            f"species {sorted(set(species[foreign].tolist()))} are not among the species "
+            f"{channels.tolist()} of this expansion"
+        )
+    return index
+
+
+def gather_pair_gradients(
+    batch: StructureBatch, centers, neighbors, vectors, pair_gradients
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum gradients of pair vectors into gradients of positions and strain."""
+    positions = np.empty((batch.n_atoms, 3))
+    strain = np.empty((batch.n_structures, 3, 3))
+    structure = batch.structure_of_atom[centers]
+    for a in range(3):
+        gradient = pair_gradients[:, a]
+        positions[:, a] = np.bincount(
+            neighbors, gradient, minlength=batch.n_atoms
+        ) - np.bincount(centers, gradient, minlength=batch.n_atoms)
+        for b in range(3):
+            strain[:, a, b] = np.bincount(
+                structure, gradient * vectors[:, b], minlength=batch.n_structures
+            )
+    return positions, strain

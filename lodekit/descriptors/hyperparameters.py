@@ -1,0 +1,131 @@
+"""featomic's hyper-parameters, as its own objects or as dictionaries, checked once."""
+
+from __future__ import annotations
+
+from ..errors import SettingsError
+
+
+def as_dictionary(value):
+    """Return nested plain dictionaries from featomic's objects or dictionaries."""
+    if hasattr(value, "_featomic_hypers"):
+        value = value._featomic_hypers()
+    if isinstance(value, dict):
+        return {key: as_dictionary(entry) for key, entry in value.items()}
+    return value
+
+
+def fill_dictionary(name: str, value, required: tuple, optional: dict) -> dict:
+    """Return ``value`` with defaults filled in.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is neither a dictionary nor one of featomic's objects.
+    SettingsError
+        If a required key is missing or a key is unknown.
+    """
+    given = as_dictionary(value)
+    if not isinstance(given, dict):
+        raise TypeError(
+            f"`{name}` must be a dictionary or one of featomic's objects, got {value!r}"
+        )
+    known = [*required, *optional]
+    for key in given:
+        if key not in known:
+            raise SettingsError(
+                f"`{name}` has an unknown key '{key}'; known keys: {', '.join(known)}"
+            )
+    for key in required:
+        if key not in given:
+            raise SettingsError(f"`{name}` needs the key '{key}', got {given}")
+    return {**optional, **given}
+
+
+def check_cutoff(value) -> dict:
+    """Return the cutoff as ``{"radius": Å, "smoothing": {...}}``."""
+    cutoff = fill_dictionary("cutoff", value, ("radius", "smoothing"), {})
+    check_positive("cutoff.radius", cutoff["radius"])
+    smoothing = cutoff["smoothing"]
+    if smoothing.get("type") == "ShiftedCosine":
+        fill_dictionary("cutoff.smoothing", smoothing, ("type", "width"), {})
+        if not 0.0 <= smoothing["width"] <= cutoff["radius"]:
+            raise SettingsError(
+                "`cutoff.smoothing.width` must lie between 0 and the radius "
+                f"{cutoff['radius']} Å, got {smoothing['width']}"
+            )
+    elif smoothing.get("type") != "Step":
+        raise SettingsError(
+            f"`cutoff.smoothing` must be ShiftedCosine or Step, got {smoothing}"
+        )
+    return cutoff
+
+
+def check_gaussian(value) -> dict:
+    """Return a Gaussian density as a dictionary with all its keys."""
+    density = fill_dictionary(
+        "density",
+        value,
+        ("type", "width"),
+        {"center_atom_weight": 1.0, "scaling": None},
+    )
+    if density["type"] != "Gaussian":
+        raise SettingsError(
+            f"`density.type` must be 'Gaussian', got '{density['type']}'; other densities "
+            'run with backend="featomic"'
+        )
+    check_positive("density.width", density["width"])
+    if density["scaling"] is not None:
+        scaling = fill_dictionary(
+            "density.scaling",
+            density["scaling"],
+            ("type", "exponent", "rate", "scale"),
+            {},
+        )
+        if scaling["type"] != "Willatt2018":
+            raise SettingsError(
+                f"`density.scaling.type` must be 'Willatt2018', got '{scaling['type']}'"
+            )
+        check_positive("density.scaling.scale", scaling["scale"])
+    return density
+
+
+def check_basis(value, default_radius: float | None) -> dict:
+    """Return a tensor-product basis of Gaussian-type orbitals as a dictionary.
+
+    ``default_radius`` (Å) serves where the radial basis names none.
+    """
+    basis = fill_dictionary(
+        "basis", value, ("type", "max_angular", "radial"), {"spline_accuracy": 1e-8}
+    )
+    if basis["type"] != "TensorProduct":
+        raise SettingsError(
+            f"`basis.type` must be 'TensorProduct', got '{basis['type']}'; other bases run "
+            'with backend="featomic"'
+        )
+    radial = fill_dictionary(
+        "basis.radial",
+        basis["radial"],
+        ("type", "max_radial"),
+        {"radius": default_radius},
+    )
+    if radial["type"] != "Gto":
+        raise SettingsError(
+            f"`basis.radial.type` must be 'Gto', got '{radial['type']}'; other bases run "
+            'with backend="featomic"'
+        )
+    if radial["radius"] is None:
+        raise SettingsError("`basis.radial` needs the key 'radius' (Å) for LODE")
+    check_positive("basis.radial.radius", radial["radius"])
+    for name, number in (
+        ("basis.max_angular", basis["max_angular"]),
+        ("basis.radial.max_radial", radial["max_radial"]),
+    ):
+        if number != int(number) or number < 0:
+            raise SettingsError(f"`{name}` must be a whole number >= 0, got {number}")
+    return {**basis, "radial": radial}
+
+
+def check_positive(name: str, value) -> None:
+    """Raise ``SettingsError`` unless ``value`` is a positive number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise SettingsError(f"`{name}` must be a positive number, got {value!r}")

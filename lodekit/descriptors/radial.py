@@ -1,0 +1,246 @@
+"""Radial functions: bases, densities, cutoffs, and the tables that the pair loop reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from scipy import special
+
+
+@dataclass(frozen=True)
+class GaussianTypeOrbitals:
+    """Orthonormal radial basis R_n(r) made of r^n exp(-r^2 / (2 s_n^2)).
+
+    The widths are s_n = radius * max(sqrt(n), 1) / (max_radial + 1) and the functions are
+    orthonormalised symmetrically (Löwdin), as featomic's ``Gto`` does.
+
+    Attributes
+    ----------
+    max_radial : int
+        Largest n, inclusive: there are ``max_radial + 1`` functions.
+    radius : float
+        Extent of the basis in Å.
+    """
+
+    max_radial: int
+    radius: float
+
+    @property
+    def size(self) -> int:
+        """Number of radial functions."""
+        return self.max_radial + 1
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Gaussian widths s_n in Å, shape (size,)."""
+        n = np.arange(self.size)
+        return self.radius * np.sqrt(np.maximum(n, 1)) / self.size
+
+    @property
+    def extent(self) -> float:
+        """Distance in Å beyond which every function is below 1e-16 of its maximum."""
+        return 10.0 * float(self.widths.max()) + self.max_radial * 0.5
+
+    @property
+    def mixing(self) -> np.ndarray:
+        """Matrix from primitive to orthonormal functions, shape (size, size)."""
+        n = np.arange(self.size)
+        power = 3.0 + n[:, None] + n[None, :]
+        inverse = 0.5 / self.widths**2
+        rate = inverse[:, None] + inverse[None, :]
+        gram = 0.5 * special.gamma(power / 2) * rate ** (-power / 2)
+        norms = 1.0 / np.sqrt(np.diag(gram))
+        eigenvalues, vectors = np.linalg.eigh(gram * np.outer(norms, norms))
+        if eigenvalues[0] < 1e-12:
+            raise ValueError(
+                f"the radial basis with max_radial = {self.max_radial} is linearly "
+                "dependent; use fewer radial functions"
+            )
+        return (vectors / np.sqrt(eigenvalues)) @ vectors.T * norms
+
+    def evaluate(self, r: np.ndarray) -> np.ndarray:
+        """Return the orthonormal functions at ``r`` (Å), shape (r.size, size)."""
+        n = np.arange(self.size)
+        gaussians = np.exp(-0.5 * (r[:, None] / self.widths) ** 2)
+        return (r[:, None] ** n * gaussians) @ self.mixing.T
+
+
+@dataclass(frozen=True)
+class RadialTable:
+    """Radial functions g_nl and two derivatives on an even grid.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_knots, 3, n_l * n_padded)
+        g, g' and g'' at ``r = knot * spacing``, angular index first. The radial index is
+        padded with zeros to a multiple of four: the loops take four at a time.
+    spacing : float
+        Distance between two knots in Å.
+    n_radial : int
+        Number of radial functions, without padding.
+    """
+
+    values: np.ndarray
+    spacing: float
+    n_radial: int
+
+    @classmethod
+    def from_derivatives(cls, derivatives: np.ndarray, spacing: float) -> RadialTable:
+        """Pack an array of shape (n_knots, 3, n_l, n_radial)."""
+        n_radial = derivatives.shape[3]
+        padding = [(0, 0)] * 3 + [(0, -n_radial % 4)]
+        padded = np.pad(derivatives, padding)
+        values = padded.reshape(*padded.shape[:2], -1)
+        return cls(np.ascontiguousarray(values), float(spacing), n_radial)
+
+
+def gaussian_overlaps(
+    r: np.ndarray, basis: GaussianTypeOrbitals, max_angular: int, width: float
+) -> np.ndarray:
+    """Return the projections of a Gaussian at distance ``r`` on the basis.
+
+    g_nl(r) = 4 pi (pi s^2)^(-3/4) int r'^2 R_n(r') exp(-(r^2 + r'^2) / (2 s^2))
+    i_l(r r' / s^2) dr', with i_l the modified spherical Bessel functions, by Gauss-Legendre
+    quadrature.
+
+    Parameters
+    ----------
+    r : ndarray of shape (n_points,)
+        Distances in Å.
+    width : float
+        Width s of the Gaussian in Å.
+
+    Returns
+    -------
+    overlaps : ndarray of shape (n_points, max_angular + 1, basis.size)
+
+    References
+    ----------
+    A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013), Eq. 24.
+    """
+    panel = min(width, basis.widths.min())
+    n_nodes = int(40 + 12 * basis.extent / panel)
+    x, weights = np.polynomial.legendre.leggauss(n_nodes)
+    nodes = 0.5 * basis.extent * (x + 1.0)
+    weighted = basis.evaluate(nodes) * (0.5 * basis.extent * weights * nodes**2)[:, None]
+    gaussian = np.exp(-0.5 * ((r[:, None] - nodes) / width) ** 2)
+    argument = np.outer(r, nodes) / width**2
+    overlaps = np.empty((r.size, max_angular + 1, basis.size))
+    for l in range(max_angular + 1):
+        overlaps[:, l] = (gaussian * scaled_spherical_in(l, argument)) @ weighted
+    return 4.0 * np.pi * (np.pi * width**2) ** -0.75 * overlaps
+
+
+def scaled_spherical_in(l: int, x: np.ndarray) -> np.ndarray:
+    """Return exp(-x) i_l(x), the scaled modified spherical Bessel function, x >= 0."""
+    small = x < 1e-6
+    safe = np.where(small, 1.0, x)
+    values = special.ive(l + 0.5, safe) * np.sqrt(0.5 * np.pi / safe)
+    return np.where(small, x**l / special.factorial2(2 * l + 1), values)
+
+
+def tabulate(
+    function: Callable[[np.ndarray], np.ndarray], end: float, accuracy: float
+) -> RadialTable:
+    """Tabulate smooth radial functions on [0, end] for quintic Hermite interpolation.
+
+    The knots are refined until values halfway between them agree with ``function``.
+
+    Parameters
+    ----------
+    function : callable
+        Takes distances of shape (n,) in Å, returns values of shape (n, n_l, n_radial).
+    end : float
+        Largest distance in Å.
+    accuracy : float
+        Largest error, relative to the largest value.
+    """
+    derivatives = chebyshev_derivatives(function, end)
+    n_intervals = 32
+    while True:
+        knots = np.linspace(0.0, end, n_intervals + 1)
+        halfway = 0.5 * (knots[:-1] + knots[1:])
+        table = np.stack([derivative(knots) for derivative in derivatives], axis=1)
+        exact = derivatives[0](halfway)
+        error = np.abs(interpolate_halfway(table, knots[1]) - exact).max()
+        if error <= accuracy * np.abs(exact).max() or n_intervals >= 8192:
+            shape = function(knots[:1]).shape[1:]
+            table = table.reshape(n_intervals + 1, 3, *shape)
+            return RadialTable.from_derivatives(table, knots[1])
+        n_intervals *= 2
+
+
+def interpolate_halfway(table: np.ndarray, spacing: float) -> np.ndarray:
+    """Return the quintic Hermite interpolant in the middle of every interval."""
+    weights = np.array([1.0, 5.0 / 16.0 * spacing, spacing**2 / 32.0]) / 2.0
+    signs = np.array([1.0, -1.0, 1.0])
+    left = np.einsum("d,kdf->kf", weights, table[:-1])
+    return left + np.einsum("d,kdf->kf", weights * signs, table[1:])
+
+
+def chebyshev_derivatives(function, end: float) -> list[Callable]:
+    """Return smooth functions for the values and two derivatives of ``function``.
+
+    A Chebyshev series of growing degree is differentiated term by term.
+    """
+    degree = 64
+    while True:
+        nodes = 0.5 * end * (1.0 - np.cos(np.pi * (np.arange(degree) + 0.5) / degree))
+        values = function(nodes).reshape(degree, -1)
+        x = 2.0 * nodes / end - 1.0
+        series = 2.0 / degree * (chebyshev.chebvander(x, degree - 1).T @ values)
+        series[0] *= 0.5
+        tail = np.abs(series[-8:]).max() / max(np.abs(series).max(), 1e-300)
+        if tail < 1e-13 or degree >= 1024:
+            break
+        degree *= 2
+    return [
+        lambda r, d=d: (
+            chebyshev.chebval(
+                2.0 * r / end - 1.0, chebyshev.chebder(series, d, scl=2.0 / end)
+            ).T
+        )
+        for d in range(3)
+    ]
+
+
+def cutoff_factors(distances: np.ndarray, cutoff: dict, scaling) -> np.ndarray:
+    """Return smoothing times scaling at ``distances`` (Å) and its derivative, (n, 2).
+
+    ``cutoff`` and ``scaling`` are featomic's dictionaries: smoothing ``ShiftedCosine`` or
+    ``Step``, scaling ``Willatt2018`` or None.
+    """
+    factors = np.zeros((distances.size, 2))
+    factors[:, 0] = distances <= cutoff["radius"]
+    if cutoff["smoothing"]["type"] == "ShiftedCosine" and cutoff["smoothing"]["width"]:
+        width = cutoff["smoothing"]["width"]
+        phase = np.pi * (distances - cutoff["radius"] + width) / width
+        edge = (phase > 0.0) & (phase < np.pi)
+        factors[edge, 0] = 0.5 * (1.0 + np.cos(phase[edge]))
+        factors[edge, 1] = -0.5 * np.pi / width * np.sin(phase[edge])
+    if scaling is not None:
+        value, slope = willatt_scaling(distances, scaling)
+        factors[:, 1] = factors[:, 1] * value + factors[:, 0] * slope
+        factors[:, 0] *= value
+    return factors
+
+
+def willatt_scaling(distances: np.ndarray, scaling: dict):
+    """Return c / (c + (r / r0)^m) and its derivative, arrays of shape (n,).
+
+    With rate c = 0 it is (r0 / r)^m.
+
+    References
+    ----------
+    M. J. Willatt, F. Musil, M. Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), Eq. 26.
+    """
+    rate, exponent, scale = scaling["rate"], scaling["exponent"], scaling["scale"]
+    power = (distances / scale) ** exponent
+    if rate == 0:
+        return 1.0 / power, -exponent / (distances * power)
+    value = rate / (rate + power)
+    slope = -rate * exponent * power / distances / (rate + power) ** 2
+    return value, slope

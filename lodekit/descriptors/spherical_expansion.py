@@ -1,0 +1,232 @@
+"""Expansion of the neighbour density on spherical harmonics and radial functions (SOAP)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..kernels.pair_expansion import differentiate_pairs, expand_pairs, reverse_pairs
+from ..structures.batch import StructureBatch, as_frames
+from ..structures.neighbors import NeighborPairs, find_pairs
+from .expansion import (
+    CoefficientJacobian,
+    channel_of_species,
+    gather_pair_gradients,
+    harmonic_prefactors,
+)
+from .hyperparameters import check_basis, check_cutoff, check_gaussian
+from .radial import (
+    GaussianTypeOrbitals,
+    RadialTable,
+    cutoff_factors,
+    gaussian_overlaps,
+    tabulate,
+)
+from .tensor_map import featomic_tensor_map, spherical_tensor_map
+
+
+class SphericalExpansion:
+    """Coefficients of the density of Gaussians around every atom, species by species.
+
+    c^a_nlm(i) = sum over neighbours j of species a of f(r_ij) g_nl(r_ij) Y_lm(r_ij), with
+    g_nl the overlap of a Gaussian at r_ij with the basis, f the cutoff function times the
+    radial scaling, and Y_lm real spherical harmonics.
+
+    Parameters
+    ----------
+    cutoff : featomic.cutoff.Cutoff or dict
+        ``{"radius": 5.0, "smoothing": {"type": "ShiftedCosine", "width": 0.5}}``, in Å.
+    density : featomic.density.Gaussian or dict
+        ``{"type": "Gaussian", "width": 0.3}`` (Å), optionally with
+        ``"center_atom_weight"`` and
+        ``"scaling": {"type": "Willatt2018", "exponent": 4, "rate": 1.0, "scale": 2.0}``.
+    basis : featomic.basis.TensorProduct or dict
+        ``{"type": "TensorProduct", "max_angular": 6, "radial": {"type": "Gto",
+        "max_radial": 7}}``. ``max_angular`` and ``max_radial`` are inclusive.
+    backend : {"lodekit", "featomic"}
+        ``"featomic"`` runs featomic itself; it serves `compute` only.
+
+    References
+    ----------
+    A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013).
+    """
+
+    def __init__(self, *, cutoff, density, basis, backend="lodekit"):
+        self.cutoff = cutoff
+        self.density = density
+        self.basis = basis
+        self.backend = backend
+
+    @cached_property
+    def hypers(self) -> dict:
+        """Checked hyper-parameters as nested dictionaries."""
+        cutoff = check_cutoff(self.cutoff)
+        return {
+            "cutoff": cutoff,
+            "density": check_gaussian(self.density),
+            "basis": check_basis(self.basis, default_radius=cutoff["radius"]),
+        }
+
+    @property
+    def max_angular(self) -> int:
+        """Largest angular index l."""
+        return int(self.hypers["basis"]["max_angular"])
+
+    @property
+    def n_radial(self) -> int:
+        """Number of radial functions."""
+        return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
+
+    @cached_property
+    def table(self) -> RadialTable:
+        """Radial functions g_nl, tabulated on first use."""
+        radius = self.hypers["cutoff"]["radius"]
+        radial = self.hypers["basis"]["radial"]
+        basis = GaussianTypeOrbitals(int(radial["max_radial"]), radial["radius"])
+        width = self.hypers["density"]["width"]
+        accuracy = self.hypers["basis"]["spline_accuracy"] or 1e-10
+        return tabulate(
+            lambda r: gaussian_overlaps(r, basis, self.max_angular, width),
+            radius,
+            0.01 * accuracy,
+        )
+
+    def expand(self, batch: StructureBatch, species: np.ndarray) -> PairExpansion:
+        """Expand the surroundings of every atom of ``batch``.
+
+        Parameters
+        ----------
+        species : ndarray of shape (n_species,)
+            Sorted atomic numbers, one channel each; neighbours of another species raise
+            ``ValueError``.
+        """
+        pairs = find_pairs(batch, self.hypers["cutoff"]["radius"])
+        distances = np.linalg.norm(pairs.vectors, axis=1)
+        atom_channels = channel_of_species(batch.species, species)
+        prefactors = harmonic_prefactors(self.max_angular)
+        expansion = PairExpansion(
+            batch=batch,
+            pairs=pairs,
+            channels=atom_channels[pairs.neighbors],
+            factors=cutoff_factors(
+                distances, self.hypers["cutoff"], self.hypers["density"]["scaling"]
+            ),
+            table=self.table,
+            prefactors=prefactors,
+            values=np.zeros(
+                (batch.n_atoms, prefactors.shape[0] ** 2, species.size, self.n_radial)
+            ),
+        )
+        expansion.add_neighbors()
+        self.add_centers(expansion.values, atom_channels)
+        return expansion
+
+    def add_centers(self, values: np.ndarray, atom_channels: np.ndarray) -> None:
+        """Add the density of the central atoms themselves: l = 0 only."""
+        at_center = self.table.values[0, 0, : self.n_radial] / np.sqrt(4.0 * np.pi)
+        weight = self.hypers["density"]["center_atom_weight"]
+        atoms = np.arange(atom_channels.size)
+        values[atoms, 0, atom_channels] += weight * at_center
+
+    def compute(self, frames, gradients=None):
+        """Return the coefficients as featomic's ``TensorMap``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        gradients : list of {"positions", "strain"}, optional
+
+        Returns
+        -------
+        TensorMap
+            Keys ``o3_lambda, o3_sigma, center_type, neighbor_type``, samples ``system,
+            atom``, components ``o3_mu``, properties ``n``.
+        """
+        frames = as_frames(frames)
+        if self.backend == "featomic":
+            return featomic_tensor_map(type(self).__name__, self, frames, gradients)
+        batch = StructureBatch.from_frames(frames)
+        species = np.unique(batch.species)
+        expansion = self.expand(batch, species)
+        return spherical_tensor_map(expansion, batch, species, gradients)
+
+
+@dataclass
+class PairExpansion:
+    """An expansion that is a sum over pairs; see `Expansion`.
+
+    ``values`` are the coefficients of shape (n_atoms, n_lm, n_species, n_radial).
+    """
+
+    batch: StructureBatch
+    pairs: NeighborPairs
+    channels: np.ndarray
+    factors: np.ndarray
+    table: RadialTable
+    prefactors: np.ndarray
+    values: np.ndarray
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """Coefficients of shape (n_atoms, n_lm, n_species * n_radial)."""
+        return self.values.reshape(*self.values.shape[:2], -1)
+
+    @property
+    def radial_arguments(self) -> tuple:
+        """What the loops need to evaluate g_nl Y_lm."""
+        inverses = 1.0 / np.maximum(np.arange(self.prefactors.shape[0] + 1), 1)
+        return self.table.values, self.table.spacing, self.prefactors, inverses
+
+    def add_neighbors(self) -> None:
+        """Add all neighbours to the coefficients."""
+        pairs = self.pairs
+        expand_pairs(
+            pairs.vectors,
+            self.channels,
+            self.factors,
+            pairs.first_pair,
+            *self.radial_arguments,
+            self.values,
+        )
+
+    def reverse(self, adjoint):
+        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
+        pairs = self.pairs
+        pair_gradients = np.empty_like(pairs.vectors)
+        reverse_pairs(
+            np.ascontiguousarray(adjoint).reshape(self.values.shape),
+            pairs.vectors,
+            self.channels,
+            self.factors,
+            pairs.first_pair,
+            *self.radial_arguments,
+            pair_gradients,
+        )
+        return gather_pair_gradients(
+            self.batch, pairs.centers, pairs.neighbors, pairs.vectors, pair_gradients
+        )
+
+    def jacobian(self) -> CoefficientJacobian:
+        """Return the derivatives with respect to positions, one entry a pair."""
+        n_lm, n_radial = self.values.shape[1], self.values.shape[3]
+        derivatives = np.empty((self.pairs.n_pairs, 3, n_lm, n_radial))
+        differentiate_pairs(
+            self.pairs.vectors, self.factors, *self.radial_arguments, derivatives
+        )
+        return CoefficientJacobian(
+            self.pairs.centers, self.pairs.neighbors, self.channels, derivatives
+        )
+
+    def strain_jacobian(self) -> np.ndarray:
+        """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
+        n_atoms, n_lm, n_species, n_radial = self.values.shape
+        jacobian = np.zeros((n_atoms, n_species, 3, 3, n_lm, n_radial))
+        np.add.at(
+            jacobian,
+            (self.pairs.centers, self.channels),
+            self.jacobian().derivatives[:, :, None]
+            * self.pairs.vectors[:, None, :, None, None],
+        )
+        return np.moveaxis(jacobian, 1, 4).reshape(n_atoms, 3, 3, n_lm, -1)
