@@ -15,3 +15,7 @@ class ModelFileError(LodekitError, ValueError):
 
 class SettingsError(LodekitError, ValueError):
     """A settings file or option names something that does not exist or fit."""
+
+
+class StructureError(LodekitError, ValueError):
+    """A structure in memory, or a target it carries, cannot be used as it is."""

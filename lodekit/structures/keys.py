@@ -1,0 +1,246 @@
+"""The key map: which names in a structure stand for which target."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lodekit.errors import SettingsError, StructureError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One quantity that structures can carry and models can learn.
+
+    Attributes
+    ----------
+    name : str
+        Name of the target in lodekit.
+    keys : tuple of str
+        Keys that stand for it in a file, the preferred one first.
+    shape : tuple of int
+        Shape for one structure, or for one atom when ``per_atom``.
+    unit : str
+        Unit inside lodekit.
+    home : str
+        Where `read_structures` puts it: "results" (of ``atoms.calc``), "info" or
+        "arrays".
+    home_key : str
+        Its key there.
+    per_atom : bool
+        Whether every atom has its own value.
+    energy_power, length_power : int
+        The unit is eV**energy_power * Å**length_power times a power of e.
+    """
+
+    name: str
+    keys: tuple
+    shape: tuple
+    unit: str
+    home: str
+    home_key: str
+    per_atom: bool = False
+    energy_power: int = 0
+    length_power: int = 0
+
+    @property
+    def size(self):
+        """Number of values for one structure, or for one atom when ``per_atom``."""
+        return int(np.prod(self.shape, dtype=int))
+
+
+def _per_structure(name, keys, shape, unit, home="info", energy=0, length=0):
+    return Target(name, keys, shape, unit, home, name, False, energy, length)
+
+
+def _per_atom(name, keys, shape, unit, energy=0, length=0):
+    return Target(name, keys, shape, unit, "results", name, True, energy, length)
+
+
+_TARGETS = (
+    _per_structure("energy", ("REF_energy", "energy"), (), "eV", "results", 1),
+    _per_structure(
+        "free_energy", ("REF_free_energy", "free_energy"), (), "eV", "results", 1
+    ),
+    _per_atom("energies", ("REF_energies", "energies"), (), "eV", 1),
+    _per_atom("forces", ("REF_forces", "forces", "force"), (3,), "eV/Å", 1, -1),
+    _per_structure("stress", ("REF_stress", "stress"), (6,), "eV/Å³", "results", 1, -3),
+    _per_structure(
+        "virial",
+        ("REF_virials", "REF_virial", "virial", "virials"),
+        (6,),
+        "eV",
+        energy=1,
+    ),
+    _per_atom("charges", ("REF_charges", "charges", "charge"), (), "e"),
+    _per_structure(
+        "total_charge", ("REF_total_charge", "total_charge", "charge"), (), "e"
+    ),
+    _per_structure(
+        "dipole", ("REF_dipole", "dipole"), (3,), "e·Å", "results", length=1
+    ),
+    _per_structure(
+        "polarization",
+        ("REF_polarization", "polarization"),
+        (3,),
+        "e·Å",
+        "results",
+        length=1,
+    ),
+    _per_structure(
+        "quadrupole", ("REF_quadrupole", "quadrupole"), (3, 3), "e·Å²", length=2
+    ),
+    _per_structure(
+        "polarizability",
+        ("REF_polarizability", "polarizability"),
+        (3, 3),
+        "Å³",
+        length=3,
+    ),
+    # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live
+    # in a column of nine numbers.
+    Target(
+        "becs",
+        ("REF_becs", "becs", "REF_bec", "bec", "born_effective_charges"),
+        (3, 3),
+        "e",
+        "arrays",
+        "REF_becs",
+        per_atom=True,
+    ),
+)
+#: Every target that lodekit knows, by name.
+TARGETS = {target.name: target for target in _TARGETS}
+
+
+class FoundTarget(NamedTuple):
+    """A target as it stands in a structure, before any conversion.
+
+    ``place`` is "results" (of ``atoms.calc``), "info" or "arrays".
+    """
+
+    name: str
+    key: str
+    place: str
+    value: Any
+
+    @property
+    def source(self):
+        """Place and key as one word, such as "info:REF_energy"."""
+        return f"{self.place}:{self.key}"
+
+
+def parse_key_options(options):
+    """Turn command-line options ``target=key`` into a key map.
+
+    >>> parse_key_options(["energy=my_energy"])
+    {'energy': 'my_energy'}
+    """
+    keys = {}
+    for option in options:
+        name, separator, key = option.partition("=")
+        if not (name and separator and key):
+            raise SettingsError(
+                f"a key option is written target=key, such as energy=REF_energy, "
+                f"got {option!r}"
+            )
+        if name in keys:
+            raise SettingsError(f"the key of target {name!r} is given twice")
+        keys[name] = key
+    resolve_keys(keys)
+    return keys
+
+
+def known_target(name):
+    """Return the target called ``name`` or say which targets there are."""
+    if name not in TARGETS:
+        raise SettingsError(
+            f"unknown target {name!r}; lodekit knows {', '.join(TARGETS)}"
+        )
+    return TARGETS[name]
+
+
+def resolve_keys(keys=None):
+    """Return the keys to look for, for every target.
+
+    Parameters
+    ----------
+    keys : dict, optional
+        Target names and the key, or the list of keys, to use instead of the
+        default ones. Only these are then looked for.
+
+    Returns
+    -------
+    key_map : dict of tuple of str
+        For every target its accepted keys, the preferred one first.
+    """
+    key_map = {name: target.keys for name, target in TARGETS.items()}
+    for name, chosen in (keys or {}).items():
+        known_target(name)
+        chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        if not chosen or not all(isinstance(key, str) and key for key in chosen):
+            raise SettingsError(f"the key of target {name!r} must be a word")
+        key_map[name] = chosen
+    return key_map
+
+
+def calculator_results(structure):
+    """Return the results stored in the structure's calculator, computing nothing."""
+    calculator = structure.calc
+    results = getattr(calculator, "results", None)
+    if not results:
+        return {}
+    computed = getattr(calculator, "atoms", None)
+    if computed is not None and not np.array_equal(
+        computed.positions, structure.positions
+    ):
+        raise StructureError(
+            "the calculator of this structure holds results of other positions; "
+            "compute them again or store them in a SinglePointCalculator"
+        )
+    return results
+
+
+def find_target(structure, name, keys=None):
+    """Look for a target in a structure and say where it was.
+
+    ``atoms.calc.results`` is searched before ``atoms.info`` and ``atoms.arrays``, key
+    after key; nothing is computed or converted.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+        The structure to search.
+    name : str
+        A name in `TARGETS`.
+    keys : dict, optional
+        Key map as in `resolve_keys`.
+
+    Returns
+    -------
+    found : FoundTarget or None
+        Key, place and raw value; None when the structure does not have it.
+    """
+    target = known_target(name)
+    results = calculator_results(structure)
+    return find_by_keys(structure, results, target, resolve_keys(keys)[name])
+
+
+def find_by_keys(structure, results, target, keys):
+    """Look for one target under the given keys; see `find_target`."""
+    places = (
+        ("results", results),
+        ("arrays", structure.arrays) if target.per_atom else ("info", structure.info),
+    )
+    for key in keys:
+        for place, values in places:
+            if key in values:
+                return FoundTarget(target.name, key, place, values[key])
+        if target.per_atom and _is_per_atom(structure.info.get(key), len(structure)):
+            return FoundTarget(target.name, key, "info", structure.info[key])
+    return None
+
+
+def _is_per_atom(value, n_atoms):
+    # A scalar is never per atom: charge=1 of a one-atom ion is its total charge.
+    return np.ndim(value) > 0 and np.shape(value)[0] == n_atoms
