@@ -110,7 +110,9 @@ def fill_harmonics(prefactors, legendre, cosines, sines, harmonics):
 
 
 @njit(cache=True, error_model="numpy")
-def fill_harmonic_gradients(u, prefactors, legendre, cosines, sines, harmonics, gradients):
+def fill_harmonic_gradients(
+    u, prefactors, legendre, cosines, sines, harmonics, gradients
+):
     """Fill r times the Cartesian gradient of Y_lm at the unit vector ``u``, (3, n_lm).
 
     The gradient of the solid harmonic r^l Y_lm on the unit sphere, less its radial part
@@ -137,10 +139,12 @@ def fill_harmonic_gradients(u, prefactors, legendre, cosines, sines, harmonics, 
                 norm = prefactors[l, m]
                 radial = l * harmonics[index]
                 gradients[0, index] = (
-                    norm * (u[0] * sideways * azimuth + value * azimuth_x) - u[0] * radial
+                    norm * (u[0] * sideways * azimuth + value * azimuth_x)
+                    - u[0] * radial
                 )
                 gradients[1, index] = (
-                    norm * (u[1] * sideways * azimuth + value * azimuth_y) - u[1] * radial
+                    norm * (u[1] * sideways * azimuth + value * azimuth_y)
+                    - u[1] * radial
                 )
                 gradients[2, index] = norm * along_z * azimuth - u[2] * radial
 
@@ -304,9 +308,7 @@ def reverse_pairs(
             knot = min(int(place), table.shape[0] - 2)
             fill_hermite(place - knot, spacing, weights, slopes)
             for k in range(6):
-                slopes[k] = (
-                    factors[pair, 0] * slopes[k] + factors[pair, 1] * weights[k]
-                )
+                slopes[k] = factors[pair, 0] * slopes[k] + factors[pair, 1] * weights[k]
                 weights[k] *= factors[pair, 0]
             fill_radial(table, knot, weights, radial)
             fill_radial(table, knot, slopes, radial_slope)

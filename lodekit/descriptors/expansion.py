@@ -53,7 +53,7 @@ class Expansion(Protocol):
             Derivatives with respect to the positions.
         strain : ndarray of shape (n_structures, 3, 3)
             Derivatives with respect to the strain e of positions and cell,
-            r_a -> r_a + sum_b e_ab r_b.
+            r_b -> r_b + sum_a r_a e_ab (featomic's order of indices).
         """
 
     def jacobian(self) -> CoefficientJacobian:
@@ -110,6 +110,6 @@ def gather_pair_gradients(
         ) - np.bincount(centers, gradient, minlength=batch.n_atoms)
         for b in range(3):
             strain[:, a, b] = np.bincount(
-                structure, gradient * vectors[:, b], minlength=batch.n_structures
+                structure, vectors[:, a] * pair_gradients[:, b], batch.n_structures
             )
     return positions, strain

@@ -125,7 +125,9 @@ def gaussian_overlaps(
     n_nodes = int(40 + 12 * basis.extent / panel)
     x, weights = np.polynomial.legendre.leggauss(n_nodes)
     nodes = 0.5 * basis.extent * (x + 1.0)
-    weighted = basis.evaluate(nodes) * (0.5 * basis.extent * weights * nodes**2)[:, None]
+    weighted = (
+        basis.evaluate(nodes) * (0.5 * basis.extent * weights * nodes**2)[:, None]
+    )
     gaussian = np.exp(-0.5 * ((r[:, None] - nodes) / width) ** 2)
     argument = np.outer(r, nodes) / width**2
     overlaps = np.empty((r.size, max_angular + 1, basis.size))

@@ -226,7 +226,7 @@ class PairExpansion:
         np.add.at(
             jacobian,
             (self.pairs.centers, self.channels),
-            self.jacobian().derivatives[:, :, None]
-            * self.pairs.vectors[:, None, :, None, None],
+            self.jacobian().derivatives[:, None]
+            * self.pairs.vectors[:, :, None, None, None],
         )
         return np.moveaxis(jacobian, 1, 4).reshape(n_atoms, 3, 3, n_lm, -1)

@@ -124,7 +124,11 @@ def position_gradient(
     np.add.at(values, place.ravel(), np.concatenate([derivatives, -derivatives]))
     moving = unique[:, 1]
     labels = np.stack(
-        [unique[:, 0], batch.structure_of_atom[moving], batch.index_in_structure[moving]],
+        [
+            unique[:, 0],
+            batch.structure_of_atom[moving],
+            batch.index_in_structure[moving],
+        ],
         axis=1,
     )
     return TensorBlock(

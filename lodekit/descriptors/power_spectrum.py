@@ -1,0 +1,210 @@
+"""Invariant products of two spherical expansions: SOAP and LODE features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.power_spectrum import (
+    multiply_derivatives,
+    multiply_expansions,
+    reverse_multiply,
+    reverse_square,
+    square_expansion,
+)
+from ..structures.batch import StructureBatch, as_frames
+from .expansion import Expansion
+
+
+class PowerSpectrum:
+    """Rotation-invariant products of one or two spherical expansions.
+
+    p_l[q1, q2] = sum_m left[lm, q1] right[lm, q2] / sqrt(2l + 1), with q the joint index
+    of neighbour species and radial function. SOAP is density x density, LODE features are
+    density x potential.
+
+    Parameters
+    ----------
+    left, right : SphericalExpansion or LodeSphericalExpansion
+        Both with the same ``max_angular``; ``right=None`` squares ``left``.
+
+    References
+    ----------
+    A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013);
+    A. Grisafi, M. Ceriotti, J. Chem. Phys. 151, 204105 (2019).
+    """
+
+    def __init__(self, left, right=None):
+        self.left = left
+        self.right = right
+
+    @property
+    def n_angular(self) -> int:
+        """Number of angular channels.
+
+        Raises
+        ------
+        ValueError
+            If the two expansions differ in ``max_angular``.
+        """
+        right = self.right or self.left
+        if self.left.max_angular != right.max_angular:
+            raise ValueError(
+                "both expansions of a power spectrum need the same max_angular, got "
+                f"{self.left.max_angular} and {right.max_angular}"
+            )
+        return self.left.max_angular + 1
+
+    def n_features(self, species: np.ndarray) -> int:
+        """Return the number of features for neighbours of these species."""
+        n_left = species.size * self.left.n_radial
+        if self.right is None:
+            return self.n_angular * n_left * (n_left + 1) // 2
+        return self.n_angular * n_left * species.size * self.right.n_radial
+
+    def evaluate(
+        self, batch: StructureBatch, species: np.ndarray, cache: dict | None = None
+    ) -> PowerSpectrumFeatures:
+        """Compute the features of all atoms of ``batch``.
+
+        Parameters
+        ----------
+        species : ndarray of shape (n_species,)
+            Sorted atomic numbers of all neighbours that may occur.
+        cache : dict, optional
+            Expansions of this batch by descriptor, so that several power spectra of one
+            model expand each density once.
+        """
+        cache = {} if cache is None else cache
+        expansions = []
+        for descriptor in (self.left, self.right):
+            if descriptor is not None and id(descriptor) not in cache:
+                cache[id(descriptor)] = descriptor.expand(batch, species)
+            expansions.append(cache.get(id(descriptor)))
+        features = np.empty((batch.n_atoms, self.n_features(species)))
+        left, right = expansions
+        if right is None:
+            square_expansion(left.coefficients, features)
+        else:
+            multiply_expansions(left.coefficients, right.coefficients, features)
+        return PowerSpectrumFeatures(features, left, right)
+
+    def compute(self, frames, gradients=None):
+        """Return the features as featomic's ``TensorMap`` (keys, samples, properties)."""
+        from .tensor_map import power_spectrum_tensor_map
+
+        frames = as_frames(frames)
+        batch = StructureBatch.from_frames(frames)
+        species = np.unique(batch.species)
+        return power_spectrum_tensor_map(
+            self, self.evaluate(batch, species), batch, species, gradients
+        )
+
+
+@dataclass
+class PowerSpectrumFeatures:
+    """Features of one batch and their derivatives.
+
+    ``features`` has shape (n_atoms, n_features). A square keeps q1 <= q2 only, times
+    sqrt(2) off the diagonal.
+    """
+
+    features: np.ndarray
+    left: Expansion
+    right: Expansion | None
+
+    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(features) into position and strain gradients."""
+        left = self.left.coefficients
+        left_gradients = np.empty_like(left)
+        if self.right is None:
+            reverse_square(adjoint, left, left_gradients)
+            return self.left.reverse(left_gradients)
+        right = self.right.coefficients
+        right_gradients = np.empty_like(right)
+        reverse_multiply(adjoint, left, right, left_gradients, right_gradients)
+        positions, strain = self.left.reverse(left_gradients)
+        more_positions, more_strain = self.right.reverse(right_gradients)
+        return positions + more_positions, strain + more_strain
+
+    def factors(self) -> list[Factor]:
+        """Return the expansions that carry derivatives, each with its partner."""
+        if self.right is None:
+            return [Factor(self.left, self.left.coefficients, "square")]
+        return [
+            Factor(self.left, self.right.coefficients, "left"),
+            Factor(self.right, self.left.coefficients, "right"),
+        ]
+
+
+@dataclass
+class Factor:
+    """One factor of the product: d(features) = d(factor) x partner.
+
+    Attributes
+    ----------
+    expansion : Expansion
+        The factor that moves.
+    partner : ndarray of shape (n_atoms, n_lm, n_partner)
+        Coefficients of the other factor.
+    side : {"square", "left", "right"}
+        Its place in the product.
+    """
+
+    expansion: Expansion
+    partner: np.ndarray
+    side: str
+
+    def products(
+        self, derivatives: np.ndarray, centers: np.ndarray
+    ) -> np.ndarray:
+        """Return d(factor) x partner, (n_entries, n_axes, n_l * n_radial * n_partner).
+
+        ``derivatives`` has shape (n_entries, n_axes, n_lm, n_radial).
+        """
+        n_entries, n_axes, n_lm, n_radial = derivatives.shape
+        n_l = int(np.sqrt(n_lm) + 0.5)
+        out = np.empty((n_entries, n_axes, n_l * n_radial * self.partner.shape[2]))
+        multiply_derivatives(derivatives, centers, self.partner, out)
+        return out
+
+    def weights(self, points: np.ndarray, n_l: int, channels: slice) -> np.ndarray:
+        """Rearrange feature vectors to match `products`.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n_points, n_features)
+            Feature vectors, for instance of the sparse points.
+        channels : slice
+            The part of this factor's channel index that moves.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_points, n_l * n_moving * n_partner)
+        """
+        n_own = self.expansion.coefficients.shape[2]
+        n_partner = self.partner.shape[2]
+        if self.side == "square":
+            full = unpack_square(points, n_l, n_own)
+        elif self.side == "left":
+            full = points.reshape(-1, n_l, n_own, n_partner)
+        else:
+            full = points.reshape(-1, n_l, n_partner, n_own).swapaxes(2, 3)
+        return np.ascontiguousarray(full[:, :, channels]).reshape(len(points), -1)
+
+
+def unpack_square(points: np.ndarray, n_l: int, n_q: int) -> np.ndarray:
+    """Return symmetric arrays w with d(p . point) = sum of w[q1, q2] dc[q1] c[q2].
+
+    A diagonal feature counts twice, a kept off-diagonal one carries sqrt(2).
+    """
+    upper = np.triu_indices(n_q)
+    packed = points.reshape(-1, n_l, upper[0].size)
+    full = np.empty((len(points), n_l, n_q, n_q))
+    scaled = packed * np.where(upper[0] == upper[1], 2.0, np.sqrt(2.0))
+    full[:, :, upper[0], upper[1]] = scaled
+    full[:, :, upper[1], upper[0]] = scaled
+    return full
+
+
