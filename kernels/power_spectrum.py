@@ -118,3 +118,34 @@ def reverse_multiply(adjoint, left, right, left_gradients, right_gradients):
                         grad_b[lm, p] += value * adjoint[atom, place + p]
                     grad_a[lm, q] = norm * total
                 place += n_right
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def multiply_derivatives(derivatives, centers, partner, products):
+    """Fill the products of coefficient derivatives with the other expansion.
+
+    ``derivatives`` (n_entries, n_axes, n_lm, n_radial) belong to the atoms ``centers``,
+    ``partner`` is (n_atoms, n_lm, n_q), ``products`` (n_entries, n_axes,
+    n_l * n_radial * n_q).
+    """
+    n_entries, n_axes, n_lm, n_radial = derivatives.shape
+    n_q = partner.shape[2]
+    n_l = int(np.sqrt(n_lm) + 0.5)
+    for entry in prange(n_entries):
+        row = np.empty(n_q)
+        other = partner[centers[entry]]
+        for axis in range(n_axes):
+            moving = derivatives[entry, axis]
+            target = products[entry, axis]
+            for l in range(n_l):
+                norm = 1.0 / np.sqrt(2.0 * l + 1.0)
+                for n in range(n_radial):
+                    for q in range(n_q):
+                        row[q] = 0.0
+                    for lm in range(l * l, (l + 1) * (l + 1)):
+                        value = norm * moving[lm, n]
+                        for q in range(n_q):
+                            row[q] += value * other[lm, q]
+                    place = (l * n_radial + n) * n_q
+                    for q in range(n_q):
+                        target[place + q] = row[q]

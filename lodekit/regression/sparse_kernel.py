@@ -1,0 +1,168 @@
+"""The sparse-kernel feature map of one descriptor: environments to latents.
+
+An atomic latent of species s is a_i = Phi_i w with Phi = K_NM U Lambda^(-1/2), where M are
+the sparse points of the species and K_MM = U Lambda U^T without its null directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+
+from ..descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
+from ..kernels.force_rows import add_force_rows, add_strain_rows
+from ..structures.batch import StructureBatch
+from .covariances import PolynomialCovariance
+
+#: Bytes that the largest temporary array of a block of force rows may take.
+BLOCK_BYTES = 64e6
+
+
+@dataclass
+class SparsePoints:
+    """Sparse points of one centre species.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_points, n_features)
+    projection : ndarray of shape (n_points, rank)
+        U Lambda^(-1/2): covariances with the points times it are features Phi.
+    """
+
+    features: np.ndarray
+    projection: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """Number of directions kept."""
+        return self.projection.shape[1]
+
+
+@dataclass
+class SparseKernel:
+    """Feature map of one descriptor and covariance.
+
+    Attributes
+    ----------
+    descriptor : PowerSpectrum
+    covariance : PolynomialCovariance
+    species : ndarray of shape (n_species,)
+        Sorted atomic numbers of centres and neighbours.
+    points : dict of int to SparsePoints
+        Sparse points by centre species; a species without entry contributes nothing.
+    """
+
+    descriptor: PowerSpectrum
+    covariance: PolynomialCovariance
+    species: np.ndarray
+    points: dict[int, SparsePoints] = field(default_factory=dict)
+
+    def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
+        """Store sparse points and build their projection.
+
+        Directions of K_MM with eigenvalues below ``rcond`` times the largest are dropped.
+        """
+        covariances = self.covariance.matrix(features, features)
+        eigenvalues, vectors = linalg.eigh(covariances)
+        kept = eigenvalues > rcond * eigenvalues[-1]
+        projection = vectors[:, kept] / np.sqrt(eigenvalues[kept])
+        self.points[int(species)] = SparsePoints(features, projection)
+
+    @property
+    def columns(self) -> dict[int, slice]:
+        """Columns of every species in a row of Phi."""
+        columns, start = {}, 0
+        for species, points in self.points.items():
+            columns[species] = slice(start, start + points.rank)
+            start += points.rank
+        return columns
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return sum(points.rank for points in self.points.values())
+
+    def energy_rows(
+        self, batch: StructureBatch, features: np.ndarray
+    ) -> np.ndarray:
+        """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
+        rows = np.zeros((batch.n_structures, self.rank))
+        for species, points in self.points.items():
+            atoms = np.flatnonzero(batch.species == species)
+            values = self.covariance.matrix(features[atoms], points.features)
+            totals = np.zeros((batch.n_structures, values.shape[1]))
+            np.add.at(totals, batch.structure_of_atom[atoms], values)
+            rows[:, self.columns[species]] = totals @ points.projection
+        return rows
+
+    def force_rows(
+        self, batch: StructureBatch, state: PowerSpectrumFeatures
+    ) -> np.ndarray:
+        """Return the rows of the forces, minus d Phi / d R, (n_atoms, 3, rank)."""
+        rows = np.empty((batch.n_atoms, 3, self.rank))
+        factors = [
+            (factor, factor.expansion.jacobian(), self.moving_size(factor))
+            for factor in state.factors()
+        ]
+        for species, points in self.points.items():
+            own = np.zeros((batch.n_atoms, 3, len(points.features)))
+            evaluated = self.evaluate_species(batch, state.features, species)
+            for factor, jacobian, size in factors:
+                centers_match = batch.species[jacobian.centers] == species
+                for channel in range(self.species.size):
+                    entries = np.flatnonzero(
+                        centers_match & (jacobian.channels == channel)
+                    )
+                    moving = slice(channel * size, (channel + 1) * size)
+                    self.add_entries(
+                        factor, jacobian, entries, moving, evaluated, state, points, own
+                    )
+            rows[:, :, self.columns[species]] = own @ points.projection
+        return rows
+
+    def moving_size(self, factor) -> int:
+        """Return the number of radial functions of one species of a factor."""
+        return factor.expansion.coefficients.shape[2] // self.species.size
+
+    def evaluate_species(self, batch, features, species):
+        """Return slopes and shifts for all atoms, zero rows for other species."""
+        points = self.points[species]
+        atoms = np.flatnonzero(batch.species == species)
+        values = self.covariance.evaluate(features[atoms], points.features)
+        slopes = np.zeros((batch.n_atoms, len(points.features)))
+        shifts = np.zeros_like(slopes)
+        slopes[atoms], shifts[atoms] = values.slopes, values.shifts
+        return slopes, shifts
+
+    def add_entries(
+        self, factor, jacobian, entries, moving, evaluated, state, points, rows
+    ):
+        """Add the force rows of Jacobian ``entries``, in blocks of bounded size."""
+        if entries.size == 0:
+            return
+        n_l = self.descriptor.n_angular
+        weights = factor.weights(points.features, n_l, moving)
+        per_entry = 24.0 * (weights.shape[0] + weights.shape[1])
+        step = max(1, int(BLOCK_BYTES / per_entry))
+        for start in range(0, entries.size, step):
+            block = entries[start : start + step]
+            centers = jacobian.centers[block]
+            products = factor.products(jacobian.derivatives[block], centers)
+            shape = (*products.shape[:2], len(points.features))
+            projections = products.reshape(-1, weights.shape[1]) @ weights.T
+            own = np.zeros(products.shape[:2])
+            if self.covariance.normalize:
+                atoms, place = np.unique(centers, return_inverse=True)
+                mine = factor.weights(state.features[atoms], n_l, moving)
+                own = np.einsum("exf,ef->ex", products, mine[place])
+            add_force_rows(
+                projections.reshape(shape),
+                own,
+                *evaluated,
+                centers,
+                jacobian.movers[block],
+                0,
+                rows,
+            )
