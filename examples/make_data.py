@@ -29,11 +29,7 @@ import numpy as np
 from ase import units
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.calculators.tip3p import TIP3P
-from ase.constraints import FixBondLengths
 from ase.data import chemical_symbols, vdw_radii
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import BFGS
 from pyscf import dft, gto, lib
 from scipy.linalg import block_diag
@@ -73,9 +69,9 @@ DIMERS = [
     ("NH4+", "HCOO-", 2),
     ("CH3NH3+", "HCOO-", 1),
     ("NH4+", "NH4+", 1),
-    ("NH4+", "CH2O", 2),
+    ("NH4+", "CH2O", 1),
     ("HCOO-", "H2O", 2),
-    ("H2O", "CH2O", 2),
+    ("H2O", "CH2O", 1),
     ("CH2O", "HCN", 1),
     ("NH4+", "CH4", 1),
     ("HCOO-", "CH4", 1),
@@ -90,8 +86,9 @@ LONGEST_TRAINING_DISTANCE = 7.0  # Å
 FAR_DISTANCES = (8.0, 9.0, 10.5, 12.0, 14.0)  # Å
 N_DISTORTED_MONOMERS = 4
 
-WATER_FRAMES = {1: 25, 2: 45, 3: 40, 4: 25, 5: 5}  # molecules: frames
-WATER_TEMPERATURE = 300.0  # K, of the short rigid-molecule trajectories
+WATER_FRAMES = {1: 20, 2: 45, 3: 40, 4: 20, 5: 5}  # molecules: frames
+WATER_TEMPERATURE = 300.0 * units.kB  # eV, of the walk of rigid molecules
+WATER_STEPS = 1000
 SHORTEST_CONTACTS = {"OO": 2.4, "HO": 1.45, "HH": 1.5}  # Å, between molecules
 LONGEST_OO_DISTANCE = 4.5  # Å, from each molecule to its nearest one
 
@@ -518,56 +515,66 @@ def pack_water(water, n_molecules, generator):
     return cluster
 
 
-def contacts_are_reasonable(cluster):
-    n_molecules = len(cluster) // 3
-    if n_molecules == 1:
-        return True
+def intermolecular_distances(cluster):
+    """Return all distances in Å, infinite within a molecule."""
     distances = cluster.get_all_distances()
     molecule = np.arange(len(cluster)) // 3
     distances[molecule[:, None] == molecule[None]] = np.inf
-    hydrogen = cluster.numbers == 1
-    shortest = {
-        "OO": distances[~hydrogen][:, ~hydrogen].min(),
-        "HO": distances[hydrogen][:, ~hydrogen].min(),
-        "HH": distances[hydrogen][:, hydrogen].min(),
-    }
-    nearest_oxygens = distances[::3, ::3].min(axis=1)
+    return distances
+
+
+def contacts_are_reasonable(cluster):
+    if len(cluster) == 3:
+        return True
+    distances = intermolecular_distances(cluster)
+    oxygen, hydrogen = cluster.numbers == 8, cluster.numbers == 1
     return (
-        all(shortest[pair] >= SHORTEST_CONTACTS[pair] for pair in shortest)
-        and nearest_oxygens.max() <= LONGEST_OO_DISTANCE
+        distances[np.ix_(oxygen, oxygen)].min() >= SHORTEST_CONTACTS["OO"]
+        and distances[np.ix_(hydrogen, oxygen)].min() >= SHORTEST_CONTACTS["HO"]
+        and distances[np.ix_(hydrogen, hydrogen)].min() >= SHORTEST_CONTACTS["HH"]
+        and distances[::3, ::3].min(axis=1).max() <= LONGEST_OO_DISTANCE
     )
+
+
+def tip3p_energy(cluster):
+    """Return the interaction energy of rigid water molecules in eV.
+
+    Jorgensen et al., J. Chem. Phys. 79, 926 (1983).
+    """
+    distances = intermolecular_distances(cluster)
+    charges = np.where(cluster.numbers == 8, -0.834, 0.417)
+    attraction = (3.15061 / distances[::3, ::3]) ** 6
+    lennard_jones = 4.0 * 0.1521 * units.kcal / units.mol * (attraction**2 - attraction)
+    coulomb = COULOMB_CONSTANT * np.outer(charges, charges) / distances
+    return 0.5 * (lennard_jones.sum() + coulomb.sum())
 
 
 def draw_water_cluster(water, n_molecules, generator):
     """Return a thermal, distorted cluster.
 
-    Rigid molecules move for 1 ps with the TIP3P potential, then every atom is
-    displaced at random. Clusters with bad contacts or that fell apart are redrawn.
+    Rigid molecules make a Metropolis walk with the TIP3P energy, then every atom
+    is displaced at random. Clusters with bad contacts are drawn anew.
     """
     while True:
         cluster = pack_water(water, n_molecules, generator)
         if not contacts_are_reasonable(cluster):
             continue
-        if n_molecules > 1:
-            bonds = [
-                (3 * m + i, 3 * m + j)
-                for m in range(n_molecules)
-                for i, j in ((0, 1), (0, 2), (1, 2))
-            ]
-            cluster.set_constraint(FixBondLengths(bonds))
-            cluster.calc = TIP3P(rc=50.0)
-            random_state = np.random.RandomState(generator.integers(2**31))
-            MaxwellBoltzmannDistribution(
-                cluster, temperature_K=WATER_TEMPERATURE, rng=random_state
+        energy = tip3p_energy(cluster)
+        for _ in range(WATER_STEPS if n_molecules > 1 else 0):
+            trial = cluster.copy()
+            molecule = slice(start := 3 * generator.integers(n_molecules), start + 3)
+            rotation = Rotation.from_rotvec(generator.normal(scale=0.2, size=3))
+            oxygen = cluster.positions[start]
+            trial.positions[molecule] = (
+                rotation.apply(cluster.positions[molecule] - oxygen)
+                + oxygen
+                + generator.normal(scale=0.1, size=3)
             )
-            Langevin(
-                cluster,
-                timestep=2.0 * units.fs,
-                temperature_K=WATER_TEMPERATURE,
-                friction=0.02 / units.fs,
-                rng=random_state,
-            ).run(500)
-        cluster = ase.Atoms(cluster.numbers, cluster.positions)
+            rise = tip3p_energy(trial) - energy
+            if generator.random() < np.exp(
+                -max(rise, 0.0) / WATER_TEMPERATURE
+            ) and contacts_are_reasonable(trial):
+                cluster, energy = trial, energy + rise
         distort(cluster, generator)
         cluster.positions -= cluster.get_center_of_mass()
         if contacts_are_reasonable(cluster):
