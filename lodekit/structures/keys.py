@@ -43,11 +43,6 @@ class Target:
     energy_power: int = 0
     length_power: int = 0
 
-    @property
-    def size(self):
-        """Number of values for one structure, or for one atom when ``per_atom``."""
-        return int(np.prod(self.shape, dtype=int))
-
 
 def _per_structure(name, keys, shape, unit, home="info", energy=0, length=0):
     return Target(name, keys, shape, unit, home, name, False, energy, length)
@@ -228,19 +223,23 @@ def find_target(structure, name, keys=None):
 
 def find_by_keys(structure, results, target, keys):
     """Look for one target under the given keys; see `find_target`."""
-    places = (
-        ("results", results),
-        ("arrays", structure.arrays) if target.per_atom else ("info", structure.info),
-    )
+    own = structure.arrays if target.per_atom else structure.info
     for key in keys:
-        for place, values in places:
-            if key in values:
-                return FoundTarget(target.name, key, place, values[key])
-        if target.per_atom and _is_per_atom(structure.info.get(key), len(structure)):
-            return FoundTarget(target.name, key, "info", structure.info[key])
+        if key in results:
+            return FoundTarget(target.name, key, "results", results[key])
+        if key in own:
+            place = "arrays" if target.per_atom else "info"
+            return FoundTarget(target.name, key, place, own[key])
+        if target.per_atom and key in structure.info:
+            value = structure.info[key]
+            # A scalar is no value of atoms: charge=1 of an ion is its total charge.
+            if np.ndim(value) > 0 and np.shape(value)[0] == len(structure):
+                return FoundTarget(target.name, key, "info", value)
     return None
 
 
-def _is_per_atom(value, n_atoms):
-    # A scalar is never per atom: charge=1 of a one-atom ion is its total charge.
-    return np.ndim(value) > 0 and np.shape(value)[0] == n_atoms
+def keys_of(structure):
+    """Return the keys in results, info and arrays, positions and species left out."""
+    results = getattr(structure.calc, "results", {})
+    arrays = [key for key in structure.arrays if key not in ("numbers", "positions")]
+    return sorted({*results, *structure.info, *arrays})

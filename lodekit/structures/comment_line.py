@@ -1,0 +1,195 @@
+"""The comment line of an extended XYZ frame: key=value pairs into a dictionary."""
+
+import json
+import re
+
+import numpy as np
+
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"' + r"|'[^'\\]*(?:\\.[^'\\]*)*'"
+_ITEM = re.compile(
+    rf"""(?P<key>{_QUOTED}|[^\s="'{{}}\[\]]+)
+    (?:\s*=(?:\s*(?P<value>{_QUOTED}
+            |\{{[^{{}}]*\}}
+            |\[(?:[^\[\]]|\[[^\[\]]*\])*\]
+            |[^\s"'{{\[=][^\s]*)(?=\s|$)
+        |(?P<empty>(?=\s|$))))?
+    \s*""",
+    re.VERBOSE,
+)
+# "comment= energy=1.0" is what ASE writes for an empty comment: the value is empty,
+# it is not "energy=1.0".
+_NEXT_ITEM = re.compile(r"=\s+[^\s=\"']+=")
+_ESCAPED = re.compile(r"\\([\"'])")
+_FORTRAN_REAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)[dD][+-]?\d+")
+_BOOLEANS = dict.fromkeys(("T", "true", "True", "TRUE"), True)
+_BOOLEANS |= dict.fromkeys(("F", "false", "False", "FALSE"), False)
+#: Keys whose nine numbers are a matrix, column after column.
+MATRIX_KEYS = {"Lattice", "virial", "stress"}
+#: Keys whose value stays text; uid is an identifier even if it looks like a number.
+_TEXT_KEYS = {"Properties", "uid"}
+_RESERVED = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+
+
+def parse_comment_line(line):
+    """Return what a comment line says.
+
+    Values become int, float, bool, str, lists of bool, arrays of numbers, or what
+    follows ``_JSON``; nine numbers of `MATRIX_KEYS` become a (3, 3) array. A line
+    without any ``=`` is free text and comes back as ``{"comment": line}``.
+
+    Parameters
+    ----------
+    line : str
+        The line, with or without its end.
+
+    Returns
+    -------
+    items : dict
+        Values by key.
+
+    Raises
+    ------
+    ValueError
+        If the line cannot be read or a key occurs twice.
+
+    Examples
+    --------
+    >>> parse_comment_line('energy=-1.5 pbc="T T F" label=water')
+    {'energy': -1.5, 'pbc': [True, True, False], 'label': 'water'}
+    """
+    line = line.strip()
+    if "=" not in line:
+        return {"comment": line} if line else {}
+    items = {}
+    for key, text in _split_items(line):
+        if key in items:
+            raise ValueError(f"key {key!r} occurs twice; keep one")
+        proper = _RESERVED.get(key.lower(), key)
+        if key != proper:
+            raise ValueError(f"key {key!r} must be spelled {proper!r}")
+        items[key] = _parse_item(key, text)
+    return items
+
+
+def _split_items(line):
+    """Yield (key, text) pairs; text is None for a word without a value."""
+    position = 0
+    while position < len(line):
+        match = _ITEM.match(line, position)
+        if match is None or match.end() == position:
+            raise _unreadable(line, position)
+        key, text, end = match["key"], match["value"], match.end()
+        if text is not None and "=" in text:
+            following = _NEXT_ITEM.match(line, match.end("key"))
+            if following is not None:
+                text, end = "", match.start("value")
+        if match["empty"] is not None:
+            text = ""
+        if end < len(line) and line[end] == "=":
+            raise _unreadable(line, position)
+        yield _unquote(key), text
+        position = end
+
+
+def _unreadable(line, position):
+    excerpt = line[position : position + 30]
+    return ValueError(
+        f"the comment line cannot be read from {excerpt!r} on; a value with spaces, "
+        'quotes or brackets is written key="value"'
+    )
+
+
+def _unquote(text):
+    if text[:1] in ("'", '"'):
+        text = text[1:-1]
+        if "\\" in text:
+            text = _ESCAPED.sub(r"\1", text)
+    return text
+
+
+def _parse_item(key, text):
+    """Convert the text of one value as its form, and for some keys its name, asks."""
+    if text is None:
+        return True
+    if text.startswith("[["):
+        return _parse_nested(text)
+    text = text[1:-1] if text[:1] in ("{", "[") else _unquote(text)
+    if text.startswith("_JSON "):
+        return _parse_json(key, text[6:])
+    if key in _TEXT_KEYS:
+        return text
+    words = (text.replace(",", " ") if "," in text else text).split()
+    value = _parse_booleans(words)
+    if value is None and "_" not in text:  # Python reads 1_0 as 10, here it is a label
+        kinds = (float, parse_real) if "." in text else (int, float)
+        value = _parse_numbers(words, kinds)
+    if value is None:
+        return text
+    if key in MATRIX_KEYS and np.shape(value) == (9,):
+        return value.reshape(3, 3).T
+    return value
+
+
+def _parse_numbers(words, kinds):
+    """Return an int, a float or an array; None when a word is not a number."""
+    if not words:
+        return None
+    for convert in kinds:
+        try:
+            numbers = list(map(convert, words))
+            break
+        except ValueError:
+            continue
+    else:
+        return None
+    if len(numbers) == 1:
+        return numbers[0]
+    try:
+        return np.array(numbers, dtype=type(numbers[0]))
+    except OverflowError:
+        return np.array(numbers, dtype=float)
+
+
+def parse_real(word):
+    """Return a float; Fortran's double precision form 1.0D+00 is one too.
+
+    >>> parse_real("1.5D+01")
+    15.0
+    """
+    try:
+        return float(word)
+    except ValueError:
+        if _FORTRAN_REAL.fullmatch(word):
+            return float(word.replace("D", "e").replace("d", "e"))
+        raise
+
+
+def _parse_booleans(words):
+    if not words or words[0] not in _BOOLEANS:
+        return None
+    values = [_BOOLEANS.get(word) for word in words]
+    if None in values:
+        return None
+    return values[0] if len(values) == 1 else values
+
+
+def _parse_nested(text):
+    """Read the two-dimensional form [[1, 2], [3, 4]]; another form stays text."""
+    try:
+        return np.array(json.loads(text), dtype=float)
+    except ValueError:
+        return text
+
+
+def _parse_json(key, text):
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise ValueError(f"the value of key {key!r} is not valid JSON") from None
+    if isinstance(value, (dict, str)):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError:
+        return value
+    return array if array.dtype.kind in "ifb" else value

@@ -1,0 +1,196 @@
+"""Read structures and bring their targets into one form."""
+
+import bz2
+import gzip
+import lzma
+import warnings
+import zlib
+from itertools import islice
+from pathlib import Path
+
+from ase.io import read as read_with_ase
+from ase.io.formats import UnknownFileTypeError, filetype, string2index
+
+from lodekit.errors import SettingsError, StructureFileError
+
+from .building import build_structure
+from .conversion import unit_factors
+from .extended_xyz import Place, iterate_frame_texts, parse_frame
+from .keys import TARGETS, keys_of, known_target, resolve_keys
+from .targets import BadTarget, normalize_targets
+
+_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_XYZ_SUFFIXES = {".xyz", ".extxyz"}
+
+
+def read_structures(path, *, keys=None, units=None, index=None, targets=None):
+    """Read all structures of a file, with their targets in eV, Å, e.
+
+    Extended XYZ is read strictly: what is ambiguous or broken stops with one line that
+    names file, frame and line. Other formats are read by ASE. Afterwards every known
+    target is where `get_target` and ASE expect it, whatever its key was in the file;
+    ``atoms.info["target_keys"]`` remembers the keys that were moved.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; extended XYZ may be compressed (.gz, .bz2, .xz).
+    keys : dict, optional
+        Keys of targets in this file, such as ``{"energy": "my_energy"}``.
+    units : dict, optional
+        Units of this file, such as ``{"energy": "Hartree", "length": "Bohr"}``; see
+        `unit_factors`.
+    index : int, slice or str, optional
+        Which frames, counted from 0, such as ``-1``, ``slice(100)`` or ``"::10"``;
+        all when left out.
+    targets : iterable of str, optional
+        Targets to look for; all known ones when left out. Named ones must have the
+        right shape where they occur; others only cause a warning.
+
+    Returns
+    -------
+    frames : list of ase.Atoms
+        The structures.
+
+    Raises
+    ------
+    StructureFileError
+        If the file cannot be used as it is.
+    SettingsError
+        If a target, key, unit or index does not exist.
+    """
+    key_map = resolve_keys(keys)
+    length_factor, factors = unit_factors(units)
+    wanted = {known_target(name).name for name in targets or ()} | set(keys or ())
+    names = _names_to_find(wanted if targets is not None else TARGETS)
+    frames, found, misfits = [], set(), {}
+    for structure, place in _iterate_structures(Path(path), index):
+        if length_factor != 1.0:
+            _scale_lengths(structure, length_factor)
+        try:
+            present, unfit = normalize_targets(structure, key_map, factors, names)
+            for problem in unfit:
+                if problem.found.name in wanted:
+                    raise problem
+                misfits.setdefault(problem.found.name, (place, problem))
+        except BadTarget as problem:
+            in_comment = problem.found.place == "info" or problem.row is None
+            raise place.error(
+                str(problem), row=problem.row, in_comment=in_comment
+            ) from None
+        found.update(target.name for target in present)
+        frames.append(structure)
+    _check_keys_were_found(path, frames, keys, found)
+    for place, problem in misfits.values():
+        message = place.error(f"{problem}; it is left as it is", in_comment=True)
+        warnings.warn(str(message), stacklevel=2)
+    return frames
+
+
+def _names_to_find(names):
+    names = set(names)
+    if names & {"stress", "virial"}:
+        names |= {"stress", "virial"}
+    return [name for name in TARGETS if name in names]
+
+
+def _check_keys_were_found(path, frames, keys, found):
+    for name, key in (keys or {}).items():
+        if name not in found and not (name == "virial" and "stress" in found):
+            raise StructureFileError(
+                f"{path}: no frame has the key {key!r} asked for as {name}; the first "
+                f"frame has {', '.join(keys_of(frames[0])) or 'no keys'}"
+            )
+
+
+def _scale_lengths(structure, factor):
+    structure.arrays["positions"] *= factor
+    structure.set_cell(structure.cell[:] * factor)
+    if getattr(structure.calc, "atoms", None) is not None:
+        structure.calc.atoms = structure.copy()
+
+
+def _iterate_structures(path, index):
+    """Yield the chosen structures with their places."""
+    chosen = _as_slice(index)
+    if not path.exists():
+        raise StructureFileError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise StructureFileError(f"{path}: this is not a file")
+    iterate = _iterate_xyz if _is_xyz(path) else _iterate_other
+    n_frames = 0
+    try:
+        for structure, place in iterate(path, chosen):
+            n_frames += 1
+            yield structure, place
+    except UnicodeDecodeError:
+        raise StructureFileError(
+            f"{path}: this is not a text file in UTF-8; convert it"
+        ) from None
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
+        reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())
+        raise StructureFileError(f"{path}: cannot be read ({reason})") from None
+    if not n_frames:
+        raise StructureFileError(f"{path}: holds no structures{_at(index)}")
+
+
+def _at(index):
+    return "" if index is None else f" at index {index}"
+
+
+def _as_slice(index):
+    if index is None:
+        return slice(None)
+    try:
+        if isinstance(index, str):
+            index = string2index(index)
+        if isinstance(index, int):
+            index = slice(index, index + 1 or None)
+    except ValueError:
+        pass
+    if not isinstance(index, slice):
+        raise SettingsError(
+            f"index must be a number, a slice or a text such as '::10', got {index!r}"
+        )
+    return index
+
+
+def _is_xyz(path):
+    suffixes = [suffix for suffix in path.suffixes if suffix not in _OPENERS]
+    if suffixes and suffixes[-1].lower() in _XYZ_SUFFIXES:
+        return True
+    try:
+        return filetype(str(path)) == "extxyz"
+    except UnknownFileTypeError:
+        return False
+
+
+def _iterate_xyz(path, chosen):
+    opener = _OPENERS.get(path.suffix, open)
+    with opener(path, "rt", encoding="utf-8-sig") as file:
+        texts = iterate_frame_texts(file, str(path))
+        bounds = (chosen.start or 0, chosen.stop or 0, chosen.step or 1)
+        if min(bounds) < 0:
+            texts = list(texts)[chosen]
+        else:
+            texts = islice(texts, chosen.start, chosen.stop, chosen.step)
+        for text in texts:
+            info, columns = parse_frame(text)
+            yield build_structure(info, columns, text.place), text.place
+
+
+def _iterate_other(path, chosen):
+    try:
+        frames = read_with_ase(path, index=slice(None))
+    except OSError:
+        raise
+    except Exception as problem:  # ASE's readers raise whatever their parsers raise
+        reason = " ".join(str(problem).split()) or "no reason given"
+        raise StructureFileError(
+            f"{path}: ASE cannot read it ({type(problem).__name__}: {reason:.120})"
+        ) from None
+    numbered = [
+        (structure, Place(str(path), number))
+        for number, structure in enumerate(frames, start=1)
+    ]
+    yield from numbered[chosen]
