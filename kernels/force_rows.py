@@ -5,9 +5,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def add_force_rows(
-    projections, own, slopes, shifts, centers, movers, first_column, rows
-):
+def add_force_rows(projections, own, slopes, shifts, centers, movers, rows):
     """Add minus the gradient of sum_i k(i, m) to the rows of forces.
 
     The derivative of k(i, m) along an entry is slopes[i, m] * projections[e, x, m] +
@@ -15,8 +13,7 @@ def add_force_rows(
     the environment itself where features are normalised.
 
     Shapes: projections (n_entries, 3, n_points), own (n_entries, 3), slopes and shifts
-    (n_atoms, n_points), rows (n_atoms, 3, n_columns) of which the columns from
-    ``first_column`` on belong to these points. Every thread owns a range of columns.
+    (n_atoms, n_points), rows (n_atoms, 3, n_points). Every thread owns a range of columns.
     """
     n_points = projections.shape[2]
     width = 64
@@ -33,16 +30,16 @@ def add_force_rows(
                         slopes[center, m] * projections[entry, axis, m]
                         + shifts[center, m] * along
                     )
-                    rows[mover, axis, first_column + m] -= gradient
-                    rows[center, axis, first_column + m] += gradient
+                    rows[mover, axis, m] -= gradient
+                    rows[center, axis, m] += gradient
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def add_strain_rows(projections, own, slopes, shifts, structures, first_column, rows):
+def add_strain_rows(projections, own, slopes, shifts, structures, rows):
     """Add the strain gradient of sum_i k(i, m) to the rows of strain derivatives.
 
     Shapes as in `add_force_rows` with one entry for each atom, structures (n_atoms,) and
-    rows (n_structures, n_axes, n_columns).
+    rows (n_structures, n_axes, n_points).
     """
     n_atoms, n_axes, n_points = projections.shape
     width = 64
@@ -53,7 +50,7 @@ def add_strain_rows(projections, own, slopes, shifts, structures, first_column, 
             for axis in range(n_axes):
                 along = own[atom, axis]
                 for m in range(start, stop):
-                    rows[structures[atom], axis, first_column + m] += (
+                    rows[structures[atom], axis, m] += (
                         slopes[atom, m] * projections[atom, axis, m]
                         + shifts[atom, m] * along
                     )

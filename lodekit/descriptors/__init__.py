@@ -1,1 +1,7 @@
 """Surroundings of atoms to features: SOAP densities, LODE potentials, their products."""
+
+from .lode import LodeSphericalExpansion
+from .power_spectrum import PowerSpectrum
+from .spherical_expansion import SphericalExpansion
+
+__all__ = ["LodeSphericalExpansion", "PowerSpectrum", "SphericalExpansion"]

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from ..kernels.power_spectrum import (
+from lodekit.kernels.power_spectrum import (
     multiply_derivatives,
     multiply_expansions,
     reverse_multiply,
     reverse_square,
     square_expansion,
 )
-from ..structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import StructureBatch, as_frames
+
 from .expansion import Expansion
 
 
-class PowerSpectrum:
+class PowerSpectrum(BaseEstimator):
     """Rotation-invariant products of one or two spherical expansions.
 
     p_l[q1, q2] = sum_m left[lm, q1] right[lm, q2] / sqrt(2l + 1), with q the joint index
@@ -156,9 +158,7 @@ class Factor:
     partner: np.ndarray
     side: str
 
-    def products(
-        self, derivatives: np.ndarray, centers: np.ndarray
-    ) -> np.ndarray:
+    def products(self, derivatives: np.ndarray, centers: np.ndarray) -> np.ndarray:
         """Return d(factor) x partner, (n_entries, n_axes, n_l * n_radial * n_partner).
 
         ``derivatives`` has shape (n_entries, n_axes, n_lm, n_radial).
@@ -206,5 +206,3 @@ def unpack_square(points: np.ndarray, n_l: int, n_q: int) -> np.ndarray:
     full[:, :, upper[0], upper[1]] = scaled
     full[:, :, upper[1], upper[0]] = scaled
     return full
-
-

@@ -1,1 +1,5 @@
 """scikit-learn estimators, one file per family."""
+
+from .sparse_potential import SparsePotential
+
+__all__ = ["SparsePotential"]

@@ -48,7 +48,9 @@ class PolynomialCovariance(BaseEstimator):
     def check(self) -> None:
         """Raise ``ValueError`` unless ``zeta`` is a whole number of at least 1."""
         if self.zeta != int(self.zeta) or self.zeta < 1:
-            raise ValueError(f"zeta must be a whole number of at least 1, got {self.zeta}")
+            raise ValueError(
+                f"zeta must be a whole number of at least 1, got {self.zeta}"
+            )
 
     def evaluate(self, features: np.ndarray, points: np.ndarray) -> CovarianceValues:
         """Return the covariances of ``features`` with ``points`` and their derivatives.

@@ -1,18 +1,26 @@
 """Streamed ridge regression in feature-map space: weights with a unit Gaussian prior.
 
 The rows Phi are already whitened (K_MM is the identity there), so that the normal
-equations lose no digits to an ill-conditioned K_MM: with noise s_t of target t,
+equations lose no digits to an ill-conditioned K_MM. With noise s_t of target t,
 
-    (1 + sum_t Phi_t^T Phi_t / s_t^2) w = sum_t Phi_t^T y_t / s_t^2.
+    A w = sum_t Phi_t^T y_t / s_t^2,    A = 1 + sum_t Phi_t^T Phi_t / s_t^2,
+
+and A^-1 is the posterior covariance of the weights.
+
+References
+----------
+C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT Press,
+2006), Sec. 2.1 and 5.4.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import blas
+from scipy.linalg import blas, lapack
 
 
 @dataclass
@@ -21,11 +29,18 @@ class Gram:
 
     Attributes
     ----------
+    rank : int
+        Number of weights.
     matrix : ndarray of shape (rank, rank)
-        Lower triangle, Fortran order.
+        Phi^T Phi, lower triangle, Fortran order.
     moment : ndarray of shape (rank,)
+        Phi^T y.
     square : float
+        y^T y.
     n_rows : int
+        Number of rows folded in.
+    log_weights : float
+        Sum of the logarithms of the row weights.
     """
 
     rank: int
@@ -33,20 +48,206 @@ class Gram:
     moment: np.ndarray = field(init=False)
     square: float = 0.0
     n_rows: int = 0
+    log_weights: float = 0.0
 
     def __post_init__(self):
         self.matrix = np.zeros((self.rank, self.rank), order="F")
         self.moment = np.zeros(self.rank)
 
     def add(self, rows: np.ndarray, values: np.ndarray, weights=None) -> None:
-        """Fold in rows (n_rows, rank), targets (n_rows,) and optional weights (n_rows,)."""
+        """Fold in rows of shape (n_rows, rank) with targets of shape (n_rows,).
+
+        ``weights`` (n_rows,) multiply the inverse noise variance of each row.
+        """
         if len(values) == 0:
             return
         if weights is not None:
             root = np.sqrt(weights)
             rows, values = rows * root[:, None], values * root
+            self.log_weights += float(np.log(weights).sum())
         rows = np.ascontiguousarray(rows)
         blas.dsyrk(1.0, rows.T, 1.0, self.matrix, lower=1, overwrite_c=1)
         self.moment += rows.T @ values
         self.square += float(values @ values)
         self.n_rows += len(values)
+
+
+@dataclass
+class Solution:
+    """Posterior of the weights.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (rank,)
+        Posterior mean.
+    factor : ndarray of shape (rank, rank)
+        Lower Cholesky factor of A; the posterior covariance is A^-1.
+    """
+
+    weights: np.ndarray
+    factor: np.ndarray
+
+    @cached_property
+    def condition_number(self) -> float:
+        """Condition number of A, the ratio of its extreme eigenvalues (power iteration)."""
+        return largest_eigenvalue(self.factor) * largest_inverse_eigenvalue(self.factor)
+
+    @cached_property
+    def effective_rank(self) -> float:
+        """Number of directions that the data determine, trace(1 - A^-1)."""
+        inverse, info = lapack.dtrtri(self.factor, lower=1)
+        if info:
+            raise linalg.LinAlgError("the factor of the normal equations is singular")
+        return float(len(self.weights) - np.einsum("ab,ab->", inverse, inverse))
+
+    def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
+        """Return posterior standard deviations of linear maps ``rows`` (n, rank) of w."""
+        solved = linalg.solve_triangular(
+            self.factor, rows.T, lower=True, check_finite=False
+        )
+        return np.sqrt(np.einsum("an,an->n", solved, solved))
+
+
+def largest_eigenvalue(factor: np.ndarray, n_steps: int = 30) -> float:
+    """Return the largest eigenvalue of L L^T by power iteration."""
+    vector = np.random.default_rng(0).normal(size=len(factor))
+    value = 0.0
+    for _ in range(n_steps):
+        vector /= np.linalg.norm(vector)
+        vector = factor @ (factor.T @ vector)
+        value = np.linalg.norm(vector)
+    return float(value)
+
+
+def largest_inverse_eigenvalue(factor: np.ndarray, n_steps: int = 30) -> float:
+    """Return the largest eigenvalue of (L L^T)^-1 by power iteration."""
+    vector = np.random.default_rng(0).normal(size=len(factor))
+    value = 0.0
+    for _ in range(n_steps):
+        vector /= np.linalg.norm(vector)
+        vector = linalg.cho_solve((factor, True), vector, check_finite=False)
+        value = np.linalg.norm(vector)
+    return float(value)
+
+
+def solve_normal_equations(
+    grams: dict[str, Gram], noises: dict[str, float]
+) -> Solution:
+    """Return the posterior of the weights for given noise levels.
+
+    Parameters
+    ----------
+    grams : dict of str to Gram
+        One for each target.
+    noises : dict of str to float
+        Standard deviation of each target's noise, in the units of its rows.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If A is not positive definite, which only non-finite or absurdly scaled rows do.
+    """
+    matrix, moment = weighted_sums(grams, noises)
+    try:
+        factor = linalg.cholesky(
+            matrix, lower=True, overwrite_a=True, check_finite=False
+        )
+    except linalg.LinAlgError as error:
+        raise linalg.LinAlgError(
+            "the normal equations are not positive definite; raise the noise "
+            f"({', '.join(f'{k} = {v:g}' for k, v in noises.items())}), or use solver='qr'"
+        ) from error
+    weights = linalg.cho_solve((factor, True), moment, check_finite=False)
+    return Solution(weights, factor)
+
+
+def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
+    """Return A (lower triangle) and the right-hand side."""
+    rank = next(iter(grams.values())).rank
+    matrix = np.zeros((rank, rank), order="F")
+    moment = np.zeros(rank)
+    for name, gram in grams.items():
+        matrix += gram.matrix / noises[name] ** 2
+        moment += gram.moment / noises[name] ** 2
+    matrix[np.diag_indices(rank)] += 1.0
+    return matrix, moment
+
+
+def log_marginal_likelihood(
+    grams: dict[str, Gram], noises: dict[str, float], solution: Solution
+) -> float:
+    """Return the logarithm of the probability of all targets given the noise levels.
+
+    The covariance of the targets is Phi Phi^T plus the noise; its inverse and determinant
+    follow from A by the matrix inversion and determinant lemmas.
+    """
+    moment = weighted_moment(grams, noises)
+    total = moment @ solution.weights - 2.0 * np.log(np.diag(solution.factor)).sum()
+    for name, gram in grams.items():
+        noise = noises[name]
+        total -= gram.square / noise**2 - gram.log_weights
+        total -= gram.n_rows * np.log(2.0 * np.pi * noise**2)
+    return 0.5 * float(total)
+
+
+def weighted_moment(grams, noises) -> np.ndarray:
+    """Return the right-hand side of the normal equations."""
+    return sum(gram.moment / noises[name] ** 2 for name, gram in grams.items())
+
+
+def leave_out(
+    solution: Solution, rows: np.ndarray, values: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Return residuals of rows predicted by the fit without these rows, closed form.
+
+    (1 - H)^-1 (y - Phi w) with H = Phi A^-1 Phi^T / s^2: leaving out one row gives the
+    leave-one-out residual, the rows of a structure leave out the structure.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, rank)
+        Rows that took part in the fit and are left out together.
+    values : ndarray of shape (n_rows,)
+        Their targets.
+    noise : ndarray of shape (n_rows,)
+        Standard deviation of each row's noise, weights included.
+
+    References
+    ----------
+    S. Sundararajan, S. S. Keerthi, Neural Comput. 13, 1103 (2001).
+    """
+    scaled = rows / noise[:, None]
+    solved = linalg.solve_triangular(solution.factor, scaled.T, lower=True)
+    hat = solved.T @ solved
+    residuals = (values - rows @ solution.weights) / noise
+    return np.linalg.solve(np.eye(len(values)) - hat, residuals) * noise
+
+
+@dataclass
+class RunningQr:
+    """Ridge regression by a running QR decomposition, for rows of any condition.
+
+    Keeps R of [1; Phi / s] and Q^T y only; twice the work of the normal equations, and
+    no squared condition number.
+    """
+
+    rank: int
+
+    def __post_init__(self):
+        self.triangle = np.eye(self.rank)
+        self.projected = np.zeros(self.rank)
+
+    def add(self, rows: np.ndarray, values: np.ndarray, noise: np.ndarray) -> None:
+        """Fold in rows (n_rows, rank) with targets and noises of shape (n_rows,)."""
+        stacked = np.vstack([self.triangle, rows / noise[:, None]])
+        targets = np.concatenate([self.projected, values / noise])
+        orthogonal, self.triangle = linalg.qr(
+            stacked, mode="economic", overwrite_a=True, check_finite=False
+        )
+        self.projected = orthogonal.T @ targets
+
+    def solve(self) -> Solution:
+        """Return the posterior of the weights."""
+        weights = linalg.solve_triangular(self.triangle, self.projected)
+        signs = np.sign(np.diag(self.triangle))
+        return Solution(weights, np.asfortranarray((self.triangle * signs[:, None]).T))

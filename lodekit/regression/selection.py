@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ..kernels.selection import farthest_points
+from lodekit.kernels.selection import farthest_points
 
 
 class FarthestPointSelection(BaseEstimator):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import linalg
 
-from ..descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
-from ..kernels.force_rows import add_force_rows, add_strain_rows
-from ..structures.batch import StructureBatch
+from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
+from lodekit.kernels.force_rows import add_force_rows, add_strain_rows
+from lodekit.structures.batch import StructureBatch
+
 from .covariances import PolynomialCovariance
 
 #: Bytes that the largest temporary array of a block of force rows may take.
@@ -84,9 +85,7 @@ class SparseKernel:
         """Number of weights."""
         return sum(points.rank for points in self.points.values())
 
-    def energy_rows(
-        self, batch: StructureBatch, features: np.ndarray
-    ) -> np.ndarray:
+    def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
         rows = np.zeros((batch.n_structures, self.rank))
         for species, points in self.points.items():
@@ -122,6 +121,63 @@ class SparseKernel:
             rows[:, :, self.columns[species]] = own @ points.projection
         return rows
 
+    def strain_rows(
+        self, batch: StructureBatch, state: PowerSpectrumFeatures
+    ) -> np.ndarray:
+        """Return the rows of the strain derivatives, (n_structures, 6, rank).
+
+        Voigt order xx, yy, zz, yz, xz, xy of the symmetric part; divided by the volume
+        they are the rows of the stress.
+        """
+        rows = np.zeros((batch.n_structures, 6, self.rank))
+        structures = batch.structure_of_atom
+        for factor in state.factors():
+            jacobian = voigt_jacobian(factor.expansion.strain_jacobian())
+            for species, points in self.points.items():
+                atoms = np.flatnonzero(batch.species == species)
+                own = np.zeros((batch.n_structures, 6, len(points.features)))
+                weights = factor.weights(
+                    points.features, self.descriptor.n_angular, slice(None)
+                )
+                slopes, shifts = self.evaluate_species(batch, state.features, species)
+                step = max(1, int(BLOCK_BYTES / (48.0 * sum(weights.shape))))
+                for start in range(0, atoms.size, step):
+                    block = atoms[start : start + step]
+                    projections, along = self.project_entries(
+                        factor, jacobian[block], block, slice(None), state, weights
+                    )
+                    add_strain_rows(
+                        projections,
+                        along,
+                        slopes[block],
+                        shifts[block],
+                        structures[block],
+                        own,
+                    )
+                rows[:, :, self.columns[species]] += own @ points.projection
+        return rows
+
+    def project_entries(self, factor, derivatives, centers, moving, state, weights):
+        """Project feature derivatives on the sparse points and on the environments.
+
+        Returns
+        -------
+        projections : ndarray of shape (n_entries, n_axes, n_points)
+        own : ndarray of shape (n_entries, n_axes)
+            Zero where features are not normalised: it is not needed then.
+        """
+        products = factor.products(derivatives, centers)
+        shape = (*products.shape[:2], len(weights))
+        projections = products.reshape(-1, weights.shape[1]) @ weights.T
+        own = np.zeros(products.shape[:2])
+        if self.covariance.normalize:
+            atoms, place = np.unique(centers, return_inverse=True)
+            mine = factor.weights(
+                state.features[atoms], self.descriptor.n_angular, moving
+            )
+            own = np.einsum("exf,ef->ex", products, mine[place])
+        return projections.reshape(shape), own
+
     def moving_size(self, factor) -> int:
         """Return the number of radial functions of one species of a factor."""
         return factor.expansion.coefficients.shape[2] // self.species.size
@@ -142,27 +198,47 @@ class SparseKernel:
         """Add the force rows of Jacobian ``entries``, in blocks of bounded size."""
         if entries.size == 0:
             return
-        n_l = self.descriptor.n_angular
-        weights = factor.weights(points.features, n_l, moving)
-        per_entry = 24.0 * (weights.shape[0] + weights.shape[1])
-        step = max(1, int(BLOCK_BYTES / per_entry))
+        weights = factor.weights(points.features, self.descriptor.n_angular, moving)
+        step = max(1, int(BLOCK_BYTES / (24.0 * sum(weights.shape))))
         for start in range(0, entries.size, step):
             block = entries[start : start + step]
             centers = jacobian.centers[block]
-            products = factor.products(jacobian.derivatives[block], centers)
-            shape = (*products.shape[:2], len(points.features))
-            projections = products.reshape(-1, weights.shape[1]) @ weights.T
-            own = np.zeros(products.shape[:2])
-            if self.covariance.normalize:
-                atoms, place = np.unique(centers, return_inverse=True)
-                mine = factor.weights(state.features[atoms], n_l, moving)
-                own = np.einsum("exf,ef->ex", products, mine[place])
-            add_force_rows(
-                projections.reshape(shape),
-                own,
-                *evaluated,
-                centers,
-                jacobian.movers[block],
-                0,
-                rows,
+            projections, along = self.project_entries(
+                factor, jacobian.derivatives[block], centers, moving, state, weights
             )
+            add_force_rows(
+                projections, along, *evaluated, centers, jacobian.movers[block], rows
+            )
+
+    def contract(
+        self, batch: StructureBatch, features: np.ndarray, coefficients: dict
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return atomic latents and their derivatives with respect to the features.
+
+        Parameters
+        ----------
+        coefficients : dict of int to ndarray of shape (n_points,)
+            By species: ``projection @ weights``.
+
+        Returns
+        -------
+        latents : ndarray of shape (n_atoms,)
+        adjoint : ndarray of shape (n_atoms, n_features)
+        """
+        latents = np.zeros(batch.n_atoms)
+        adjoint = np.zeros_like(features)
+        for species, points in self.points.items():
+            atoms = np.flatnonzero(batch.species == species)
+            own = features[atoms]
+            values = self.covariance.evaluate(own, points.features)
+            alpha = coefficients[species]
+            latents[atoms] = values.values @ alpha
+            adjoint[atoms] = (values.slopes * alpha) @ points.features
+            adjoint[atoms] += (values.shifts @ alpha)[:, None] * own
+        return latents, adjoint
+
+
+def voigt_jacobian(jacobian: np.ndarray) -> np.ndarray:
+    """Return the symmetric part of (n, 3, 3, ...) as (n, 6, ...), Voigt order."""
+    first, second = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+    return 0.5 * (jacobian[:, first, second] + jacobian[:, second, first])

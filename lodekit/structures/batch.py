@@ -103,6 +103,21 @@ class StructureBatch:
             self.first_atom[:-1], np.diff(self.first_atom)
         )
 
+    def select(self, structures) -> StructureBatch:
+        """Return some structures, in ascending order, as a batch of their own."""
+        structures = np.asarray(structures, dtype=np.intp)
+        if structures.size == self.n_structures:
+            return self
+        atoms = np.isin(self.structure_of_atom, structures)
+        sizes = np.diff(self.first_atom)[structures]
+        return StructureBatch(
+            self.positions[atoms],
+            self.species[atoms],
+            self.cells[structures],
+            self.pbc[structures],
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp),
+        )
+
     def structure(self, index: int) -> StructureBatch:
         """Return one structure as a batch of its own."""
         atoms = slice(self.first_atom[index], self.first_atom[index + 1])

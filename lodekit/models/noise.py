@@ -1,0 +1,108 @@
+"""Noise levels and the calibration of standard deviations, from held-out frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equations
+
+from .progress import progress_bar
+
+#: Noises where there are no held-out frames: eV/atom, eV/Å, eV/Å^3.
+DEFAULT_NOISES = {"energy": 1e-3, "forces": 3e-2, "stress": 1e-3}
+#: Factors between neighbouring noise levels in the search.
+STEPS = (10.0**0.5, 10.0**0.25)
+LARGEST_ERROR_RANGE = 1e4
+
+
+def choose_noises(
+    grams: dict[str, Gram], kept: list, given: dict, progress: bool = False
+) -> dict[str, float]:
+    """Return the noise of every target, searching those given as "auto".
+
+    A pattern search over factors minimises the mean logarithm of the held-out errors of
+    all targets, so that none wins by its unit. Each trial costs one factorisation.
+
+    Parameters
+    ----------
+    grams : dict of str to Gram
+        Sums over the frames that are not held out.
+    kept : list of (name, Rows, weights)
+        Rows of held-out frames.
+    given : dict of str to float or "auto"
+    """
+    noises = {
+        name: DEFAULT_NOISES[name] if given[name] == "auto" else float(given[name])
+        for name in grams
+    }
+    free = [name for name in grams if given[name] == "auto"]
+    if not kept or not free:
+        return noises
+    tried: dict[tuple, float] = {}
+
+    def loss(trial):
+        key = tuple(round(float(np.log10(trial[name])), 6) for name in trial)
+        if key not in tried:
+            solution = solve_normal_equations(grams, trial)
+            tried[key] = mean_log_error(solution, kept)
+        return tried[key]
+
+    for step in progress_bar(STEPS, "noise levels", progress):
+        improved = True
+        while improved and len(tried) < 40:
+            improved = False
+            for name in free:
+                for factor in (step, 1.0 / step):
+                    trial = {**noises, name: noises[name] * factor}
+                    if in_range(trial, name) and loss(trial) < loss(noises) - 1e-4:
+                        noises, improved = trial, True
+    return noises
+
+
+def in_range(noises: dict, name: str) -> bool:
+    """Return whether a noise stays within sensible reach of its default."""
+    ratio = noises[name] / DEFAULT_NOISES[name]
+    return 1.0 / LARGEST_ERROR_RANGE <= ratio <= LARGEST_ERROR_RANGE
+
+
+def mean_log_error(solution: Solution, kept: list) -> float:
+    """Return the mean over targets of the logarithm of the held-out RMSE."""
+    errors = held_out_errors(solution, kept).values()
+    return float(np.mean(np.log([max(error, 1e-12) for error in errors])))
+
+
+def held_out_errors(solution: Solution, kept: list) -> dict[str, float]:
+    """Return the RMSE of every target on the held-out rows, in the units of the rows."""
+    squares: dict[str, list] = {}
+    for name, rows, _ in kept:
+        residuals = rows.values - rows.matrix @ solution.weights
+        squares.setdefault(name, []).append(residuals**2)
+    return {
+        name: float(np.sqrt(np.concatenate(parts).mean()))
+        for name, parts in squares.items()
+    }
+
+
+def calibrate(solution: Solution, kept: list) -> float:
+    """Return the factor that makes standard deviations match held-out residuals.
+
+    The maximum-likelihood scale: root mean of (residual / standard deviation)^2 over the
+    energy rows, or the force rows where no energies are fitted.
+
+    References
+    ----------
+    F. Musil, M. J. Willatt, M. A. Langovoy, M. Ceriotti, J. Chem. Theory Comput. 15, 906
+    (2019), Eq. 13.
+    """
+    names = {name for name, _, _ in kept}
+    for target in ("energy", "forces", "stress"):
+        if target in names:
+            break
+    else:
+        return 1.0
+    ratios = []
+    for name, rows, _ in kept:
+        if name == target:
+            residuals = rows.values - rows.matrix @ solution.weights
+            ratios.append(residuals / solution.standard_deviations(rows.matrix))
+    return float(np.sqrt(np.mean(np.concatenate(ratios) ** 2)))

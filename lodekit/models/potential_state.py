@@ -1,0 +1,132 @@
+"""A fitted potential as plain settings and arrays, for model files."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.descriptors.serialization import (
+    descriptor_from_settings,
+    descriptor_settings,
+)
+from lodekit.regression.covariances import PolynomialCovariance
+from lodekit.regression.sparse_kernel import SparseKernel, SparsePoints
+
+
+class PotentialState:
+    """What `SparsePotential` does to become a model file and come back."""
+
+    def _terms(self, frames) -> list[tuple]:
+        """Return (descriptor, covariance, n_sparse) of every term."""
+        descriptor, covariance, n_sparse = (
+            self.descriptor,
+            self.covariance,
+            self.n_sparse,
+        )
+        if descriptor is None:
+            from .settings import default_terms
+
+            return default_terms(frames)
+        descriptors = descriptor if isinstance(descriptor, list) else [descriptor]
+        count = len(descriptors)
+        covariances = spread(covariance or PolynomialCovariance(), count, "covariance")
+        sizes = spread(n_sparse, count, "n_sparse")
+        for size in sizes:
+            if size != int(size) or size < 1:
+                raise ValueError(
+                    f"n_sparse must be a whole number of at least 1, got {size}"
+                )
+        return list(zip(descriptors, covariances, sizes, strict=True))
+
+    def _set_coefficients(self) -> None:
+        """Turn weights into coefficients of covariances, by term and species."""
+        self.coefficients_ = []
+        start = 0
+        for kernel in self.kernels_:
+            own = self.weights_[start : start + kernel.rank]
+            start += kernel.rank
+            self.coefficients_.append(
+                {
+                    z: points.projection @ own[kernel.columns[z]]
+                    for z, points in kernel.points.items()
+                }
+            )
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able settings, named arrays."""
+        arrays = {
+            "species": self.species_,
+            "baseline": self.baseline_,
+            "weights": self.weights_,
+            "ensemble": self.ensemble_,
+        }
+        terms = []
+        for number, kernel in enumerate(self.kernels_):
+            for z, points in kernel.points.items():
+                arrays[f"terms/{number}/{z}/points"] = points.features
+                arrays[f"terms/{number}/{z}/projection"] = points.projection
+            terms.append(
+                {
+                    "descriptor": descriptor_settings(kernel.descriptor),
+                    "covariance": kernel.covariance.get_params(),
+                    "species": [int(z) for z in kernel.points],
+                }
+            )
+        settings = {
+            "terms": terms,
+            "std_scale": self.std_scale_,
+            "summary": self.summary_,
+        }
+        return {"class": "SparsePotential", "settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`."""
+        settings, arrays = state["settings"], state["arrays"]
+        model = cls()
+        model.species_ = np.asarray(arrays["species"], dtype=np.intp)
+        model.baseline_ = arrays["baseline"]
+        model.weights_ = arrays["weights"]
+        model.ensemble_ = arrays["ensemble"]
+        model.std_scale_ = settings["std_scale"]
+        model.summary_ = settings["summary"]
+        model.noises_ = settings["summary"]["noises"]
+        model.kernels_ = []
+        known: dict = {}
+        for number, term in enumerate(settings["terms"]):
+            points = {
+                int(z): SparsePoints(
+                    np.ascontiguousarray(arrays[f"terms/{number}/{z}/points"]),
+                    arrays[f"terms/{number}/{z}/projection"],
+                )
+                for z in term["species"]
+            }
+            model.kernels_.append(
+                SparseKernel(
+                    descriptor_from_settings(term["descriptor"], known),
+                    PolynomialCovariance(**term["covariance"]),
+                    model.species_,
+                    points,
+                )
+            )
+        model.descriptor = [kernel.descriptor for kernel in model.kernels_]
+        model.covariance = [kernel.covariance for kernel in model.kernels_]
+        model._set_coefficients()
+        return model
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the fitted model to one file; see `lodekit.model_file`."""
+        from lodekit.model_file import save_model
+
+        save_model(self, path, overwrite=overwrite)
+
+
+def spread(value, count: int, name: str) -> list:
+    """Return ``value`` as a list of ``count``, repeating a single one."""
+    if not isinstance(value, list):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(
+            f"`{name}` must be one value or one for each of the {count} descriptors, "
+            f"got {len(value)}"
+        )
+    return value

@@ -1,0 +1,188 @@
+"""The one prediction path: energies, forces, stress and their standard deviations."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase.data import chemical_symbols
+from scipy import linalg
+
+from lodekit.regression.baseline import count_species
+from lodekit.regression.environments import batches
+from lodekit.regression.normal_equations import Solution
+from lodekit.structures.batch import StructureBatch
+
+PROPERTIES = (
+    "energy",
+    "forces",
+    "stress",
+    "energies",
+    "energy_std",
+    "energies_std",
+    "forces_std",
+)
+#: Atoms whose features are held at once.
+BATCH_ATOMS = 1000
+
+
+def draw_ensemble(solution: Solution, n_members: int, random_state) -> np.ndarray:
+    """Return deviations of ``n_members`` posterior samples from the mean weights.
+
+    A deviation is L^-T z with z standard normal and A = L L^T; shape (rank, n_members).
+    """
+    noise = random_state.normal(size=(solution.weights.size, n_members))
+    return linalg.solve_triangular(solution.factor, noise, lower=True, trans="T")
+
+
+class Predictor:
+    """Predictions of one fitted `SparsePotential`."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Return one dictionary of properties for each frame; see `SparsePotential`."""
+        if properties is not None:
+            for name in properties:
+                if name not in PROPERTIES:
+                    raise ValueError(
+                        f"properties must be among {list(PROPERTIES)}, got '{name}'"
+                    )
+        results: list[dict] = []
+        for group in batches(frames, BATCH_ATOMS):
+            results += self.compute_batch([frames[i] for i in group], properties)
+        return results
+
+    def compute_batch(self, frames, properties) -> list[dict]:
+        """Predict frames that fit into memory together."""
+        wanted = set(properties or ("energy", "forces", "energies"))
+        if properties is None or "stress" in wanted:
+            periodic = [bool(atoms.pbc.all()) for atoms in frames]
+            if properties is not None and not all(periodic):
+                raise ValueError(
+                    "stress is defined for fully periodic frames only, "
+                    f"frame {periodic.index(False)} is not"
+                )
+            if any(periodic):
+                wanted.add("stress")
+        batch = StructureBatch.from_frames(frames)
+        self.check_species(batch)
+        states = self.evaluate(batch)
+        energies, forces, strain = self.sum_terms(batch, states, wanted)
+        counts = count_species(frames, self.model.species_)
+        totals = np.bincount(
+            batch.structure_of_atom, energies, minlength=batch.n_structures
+        )
+        deviations = self.deviations(batch, states, wanted)
+        results = []
+        for index, atoms in enumerate(frames):
+            own = slice(batch.first_atom[index], batch.first_atom[index + 1])
+            result = {"energy": float(totals[index] + counts[index] @ self.baseline)}
+            result["energies"] = energies[own] + self.atom_baseline(batch.species[own])
+            result["forces"] = forces[own]
+            if "stress" in wanted and atoms.pbc.all():
+                result["stress"] = voigt(strain[index]) / atoms.get_volume()
+            for name, values in deviations.items():
+                result[name] = (
+                    float(values[index]) if name == "energy_std" else values[own]
+                )
+            results.append({k: v for k, v in result.items() if k in wanted})
+        return results
+
+    @property
+    def baseline(self) -> np.ndarray:
+        """Baseline energies in eV by species."""
+        return self.model.baseline_
+
+    def atom_baseline(self, species: np.ndarray) -> np.ndarray:
+        """Return the baseline energy of each atom."""
+        return self.baseline[np.searchsorted(self.model.species_, species)]
+
+    def check_species(self, batch: StructureBatch) -> None:
+        """Raise ``ValueError`` for species that the model has not seen."""
+        foreign = sorted(
+            set(batch.species.tolist()) - set(self.model.species_.tolist())
+        )
+        if foreign:
+            atom = int(np.flatnonzero(batch.species == foreign[0])[0])
+            structure = int(batch.structure_of_atom[atom])
+            known = ", ".join(chemical_symbols[z] for z in self.model.species_)
+            raise ValueError(
+                f"frame {structure} has {chemical_symbols[foreign[0]]} (atom "
+                f"{atom - batch.first_atom[structure]}), which the model has not seen; "
+                f"it knows {known}"
+            )
+
+    def evaluate(self, batch: StructureBatch) -> list:
+        """Return the features of every term, each density expanded once."""
+        cache: dict = {}
+        return [
+            kernel.descriptor.evaluate(batch, kernel.species, cache)
+            for kernel in self.model.kernels_
+        ]
+
+    def sum_terms(self, batch, states, wanted):
+        """Return atomic energies (without baseline), forces and strain derivatives."""
+        energies = np.zeros(batch.n_atoms)
+        gradients = np.zeros((batch.n_atoms, 3))
+        strain = np.zeros((batch.n_structures, 3, 3))
+        for kernel, state, coefficients in zip(
+            self.model.kernels_, states, self.model.coefficients_, strict=True
+        ):
+            latents, adjoint = kernel.contract(batch, state.features, coefficients)
+            energies += latents
+            if {"forces", "stress"} & wanted:
+                positions, deformations = state.reverse(adjoint)
+                gradients += positions
+                strain += deformations
+        return energies, -gradients, strain
+
+    def deviations(self, batch, states, wanted) -> dict[str, np.ndarray]:
+        """Return standard deviations: spread of the ensemble times the calibration."""
+        spreads = {}
+        if {"energy_std", "energies_std"} & wanted:
+            members = self.ensemble_energies(batch, states)
+            totals = np.zeros((batch.n_structures, members.shape[1]))
+            np.add.at(totals, batch.structure_of_atom, members)
+            spreads["energy_std"] = self.spread(totals)
+            spreads["energies_std"] = self.spread(members)
+        if "forces_std" in wanted:
+            members = np.zeros((batch.n_atoms, 3, self.model.ensemble_.shape[1]))
+            for kernel, state, part in zip(
+                self.model.kernels_, states, self.ensemble_parts(), strict=True
+            ):
+                members += kernel.force_rows(batch, state) @ part
+            spreads["forces_std"] = self.spread(members)
+        return spreads
+
+    def spread(self, members: np.ndarray) -> np.ndarray:
+        """Return the root mean square over the last axis, calibrated."""
+        return self.model.std_scale_ * np.sqrt((members**2).mean(axis=-1))
+
+    def ensemble_parts(self) -> list[np.ndarray]:
+        """Return the ensemble weights of every term."""
+        bounds = np.cumsum([0, *(kernel.rank for kernel in self.model.kernels_)])
+        return [
+            self.model.ensemble_[bounds[i] : bounds[i + 1]]
+            for i in range(len(bounds) - 1)
+        ]
+
+    def ensemble_energies(self, batch, states) -> np.ndarray:
+        """Return atomic energies of all members, (n_atoms, n_members)."""
+        members = np.zeros((batch.n_atoms, self.model.ensemble_.shape[1]))
+        for kernel, state, part in zip(
+            self.model.kernels_, states, self.ensemble_parts(), strict=True
+        ):
+            for species, points in kernel.points.items():
+                atoms = np.flatnonzero(batch.species == species)
+                values = kernel.covariance.matrix(
+                    state.features[atoms], points.features
+                )
+                alpha = points.projection @ part[kernel.columns[species]]
+                members[atoms] += values @ alpha
+        return members
+
+
+def voigt(strain: np.ndarray) -> np.ndarray:
+    """Return the symmetric part of (3, 3) as (6,): xx, yy, zz, yz, xz, xy."""
+    symmetric = 0.5 * (strain + strain.T)
+    return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

@@ -1,0 +1,236 @@
+"""Settings of a potential: defaults chosen from the data, checks, and construction.
+
+The layout is that of the TOML file: a table ``[fit]`` and any number of tables
+``[terms.NAME]``, each a descriptor with its covariance and sparse points.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+
+import numpy as np
+
+from lodekit.descriptors import (
+    LodeSphericalExpansion,
+    PowerSpectrum,
+    SphericalExpansion,
+)
+from lodekit.errors import SettingsError
+from lodekit.regression import (
+    CurSelection,
+    FarthestPointSelection,
+    PivotedCholeskySelection,
+    PolynomialCovariance,
+)
+
+SELECTIONS = {
+    "farthest-points": FarthestPointSelection,
+    "cur": CurSelection,
+    "pivoted-cholesky": PivotedCholeskySelection,
+}
+
+FIT = {
+    "targets": None,
+    "energy_noise": "auto",
+    "force_noise": "auto",
+    "stress_noise": "auto",
+    "baseline": "composition",
+    "solver": "cholesky",
+    "selection": "farthest-points",
+    "validation_fraction": 0.1,
+    "n_ensemble": 32,
+    "random_state": 0,
+}
+
+SOAP = {
+    "type": "soap",
+    "cutoff": 5.0,
+    "smoothing_width": 2.0,
+    "density_width": 0.3,
+    "center_atom_weight": 1.0,
+    "scaling_exponent": 6,
+    "scaling_radius": 1.5,
+    "max_radial": 7,
+    "max_angular": 4,
+    "zeta": 2,
+    "n_sparse": 1000,
+}
+
+LODE = {
+    "type": "lode",
+    "cutoff": 4.0,
+    "smoothing_width": 1.0,
+    "density_width": 0.5,
+    "scaling_exponent": 4,
+    "scaling_radius": 1.5,
+    "density_max_radial": 3,
+    "smearing": 1.0,
+    "radius": 2.0,
+    "max_radial": 1,
+    "max_angular": 2,
+    "accuracy": 1e-6,
+    "zeta": 1,
+    "n_sparse": 200,
+}
+
+TERMS = {"soap": SOAP, "lode": LODE}
+
+
+def default_settings(frames, targets=None) -> dict:
+    """Return settings for ``frames``: what a first-time user gets.
+
+    A SOAP term for the surroundings and a LODE term for what lies beyond the cutoff, with
+    as many sparse points as the data support.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    targets : list of str, optional
+        Targets to fit; all that the frames have where None.
+
+    Returns
+    -------
+    settings : dict
+        Complete: every key that `check_settings` knows.
+    """
+    numbers = np.concatenate([atoms.numbers for atoms in frames])
+    n_sparse = int(
+        np.clip(np.ceil(len(numbers) / np.unique(numbers).size / 3), 50, 2000)
+    )
+    soap = {**SOAP, "n_sparse": n_sparse}
+    lode = {**LODE, "n_sparse": min(LODE["n_sparse"], n_sparse)}
+    fit = {**FIT, "targets": list(targets) if targets else None}
+    return {"fit": fit, "terms": {"soap": soap, "lode": lode}}
+
+
+def default_terms(frames) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of the default terms."""
+    return build_terms(default_settings(frames))
+
+
+def check_settings(settings: dict) -> dict:
+    """Return complete settings: defaults filled in, nothing unknown.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown section or key (with the nearest known one), a term without type,
+        or no term at all.
+    """
+    check_names("settings", settings, ["fit", "terms"])
+    fit = settings.get("fit", {})
+    check_names("[fit]", fit, FIT)
+    terms = settings.get("terms", {})
+    if not terms:
+        raise SettingsError("settings need at least one term, such as [terms.soap]")
+    checked = {}
+    for name, term in terms.items():
+        kind = term.get("type")
+        if kind not in TERMS:
+            raise SettingsError(
+                f"[terms.{name}] needs type = one of {', '.join(TERMS)}, got {kind!r}"
+            )
+        check_names(f"[terms.{name}]", term, TERMS[kind])
+        checked[name] = {**TERMS[kind], **term}
+    fit = {**FIT, **copy.deepcopy(fit)}
+    if fit["selection"] not in SELECTIONS:
+        raise SettingsError(
+            f"fit.selection must be one of {', '.join(SELECTIONS)}, "
+            f"got {fit['selection']!r}"
+        )
+    return {"fit": fit, "terms": checked}
+
+
+def check_names(where: str, given: dict, known) -> None:
+    """Raise ``SettingsError`` for a key that is not among ``known``."""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, list(known), 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise SettingsError(
+                f"{where} has an unknown key '{key}'; {hint}known: {', '.join(known)}"
+            )
+
+
+def build_potential(settings: dict, progress: bool = False):
+    """Return the unfitted `SparsePotential` of complete or partial settings."""
+    from .sparse_potential import SparsePotential
+
+    settings = check_settings(settings)
+    terms = build_terms(settings)
+    arguments = dict(settings["fit"])
+    selection = SELECTIONS[arguments.pop("selection")]()
+    return SparsePotential(
+        [descriptor for descriptor, _, _ in terms],
+        [covariance for _, covariance, _ in terms],
+        [n_sparse for _, _, n_sparse in terms],
+        selection=selection,
+        progress=progress,
+        **arguments,
+    )
+
+
+def build_terms(settings: dict) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of every term."""
+    builders = {"soap": build_soap, "lode": build_lode}
+    return [
+        (
+            builders[term["type"]](term),
+            PolynomialCovariance(term["zeta"], normalize=term["type"] == "soap"),
+            term["n_sparse"],
+        )
+        for term in settings["terms"].values()
+    ]
+
+
+def build_density(term: dict, max_radial: int) -> SphericalExpansion:
+    """Return the density expansion of a term."""
+    density = {"type": "Gaussian", "width": term["density_width"]}
+    density["center_atom_weight"] = term.get("center_atom_weight", 1.0)
+    if term["scaling_exponent"]:
+        density["scaling"] = {
+            "type": "Willatt2018",
+            "exponent": term["scaling_exponent"],
+            "rate": 1.0,
+            "scale": term["scaling_radius"],
+        }
+    return SphericalExpansion(
+        cutoff={
+            "radius": term["cutoff"],
+            "smoothing": {"type": "ShiftedCosine", "width": term["smoothing_width"]},
+        },
+        density=density,
+        basis=tensor_product(term["max_angular"], {"max_radial": max_radial}),
+    )
+
+
+def tensor_product(max_angular: int, radial: dict) -> dict:
+    """Return a basis of Gaussian-type orbitals."""
+    return {
+        "type": "TensorProduct",
+        "max_angular": max_angular,
+        "radial": {"type": "Gto", **radial},
+    }
+
+
+def build_soap(term: dict) -> PowerSpectrum:
+    """Return density x density."""
+    return PowerSpectrum(build_density(term, term["max_radial"]))
+
+
+def build_lode(term: dict) -> PowerSpectrum:
+    """Return density x potential."""
+    potential = LodeSphericalExpansion(
+        density={
+            "type": "SmearedPowerLaw",
+            "smearing": term["smearing"],
+            "exponent": 1,
+        },
+        basis=tensor_product(
+            term["max_angular"],
+            {"max_radial": term["max_radial"], "radius": term["radius"]},
+        ),
+        accuracy=term["accuracy"],
+    )
+    return PowerSpectrum(build_density(term, term["density_max_radial"]), potential)

@@ -1,0 +1,415 @@
+"""`SparsePotential`: energies, forces and stress by sparse Gaussian-process regression."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.observables.energy import UNITS, build_rows, collect_targets
+from lodekit.regression.baseline import (
+    count_species,
+    fit_composition,
+    isolated_atom_energies,
+)
+from lodekit.regression.environments import batches, select_sparse_points
+from lodekit.regression.normal_equations import Gram, RunningQr, solve_normal_equations
+from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.structures.batch import StructureBatch, as_frames
+
+from .noise import calibrate, choose_noises, held_out_errors
+from .potential_state import PotentialState
+from .prediction import Predictor, draw_ensemble
+from .progress import progress_bar
+
+#: Bytes of design-matrix rows that are kept of the held-out frames, at the most.
+HELD_OUT_BYTES = 1.5e9
+#: Bytes of design-matrix rows assembled at once.
+ROW_BYTES = 3e8
+
+
+class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
+    """Potential energy as a sum of atomic energies, linear in sparse kernels.
+
+    E = sum_i [e_0(species of i) + sum_terms sum_M k(i, M) alpha_M], fitted to energies,
+    forces and stress together.
+
+    Parameters
+    ----------
+    descriptor : PowerSpectrum or list of PowerSpectrum, optional
+        One term of the energy each. Chosen from the data where None
+        (`lodekit.models.settings.default_settings`).
+    covariance : PolynomialCovariance or list, optional
+        One for all terms, or one each.
+    n_sparse : int or list of int
+        Sparse points of each species, for all terms or each.
+    selection : object with ``select(points, n_select)``, optional
+        How sparse points are picked; `FarthestPointSelection` where None.
+    targets : list of {"energy", "forces", "stress"}, optional
+        What is fitted; all that the frames have where None.
+    energy_noise, force_noise, stress_noise : float or "auto"
+        Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3, relative to a prior
+        of 1 eV for the atomic energies. "auto" takes what predicts held-out frames best.
+    baseline : "composition", "isolated-atoms" or dict
+        Energy per species taken away before the fit: least squares on the composition,
+        the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
+    solver : {"cholesky", "qr"}
+        ``"qr"`` needs given noises, takes longer and bears rows of any condition.
+    validation_fraction : float
+        Share of the frames that chooses noises and calibrates standard deviations. They
+        join the fit afterwards.
+    n_ensemble : int
+        Members drawn from the posterior; their spread is the standard deviation of every
+        prediction (relative sampling error 1 / sqrt(2 n_ensemble)).
+    random_state : int or numpy.random.RandomState
+        Splits frames, draws candidates and the ensemble.
+    progress : bool
+        Whether to show progress bars.
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+        Atomic numbers that the model knows.
+    baseline_ : ndarray of shape (n_species,)
+        Baseline energies in eV.
+    weights_ : ndarray of shape (rank,)
+        Posterior mean of the weights.
+    std_scale_ : float
+        Calibration factor of all standard deviations; 1 without held-out frames.
+    summary_ : dict
+        Sizes, noises, condition number, effective rank, held-out errors, seconds.
+
+    References
+    ----------
+    A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010); F. Musil et al., Chem. Rev.
+    121, 9759 (2021); calibration: F. Musil et al., J. Chem. Theory Comput. 15, 906 (2019).
+    """
+
+    def __init__(
+        self,
+        descriptor=None,
+        covariance=None,
+        n_sparse=500,
+        *,
+        selection=None,
+        targets=None,
+        energy_noise="auto",
+        force_noise="auto",
+        stress_noise="auto",
+        baseline="composition",
+        solver="cholesky",
+        validation_fraction=0.1,
+        n_ensemble=32,
+        random_state=0,
+        progress=False,
+    ):
+        self.descriptor = descriptor
+        self.covariance = covariance
+        self.n_sparse = n_sparse
+        self.selection = selection
+        self.targets = targets
+        self.energy_noise = energy_noise
+        self.force_noise = force_noise
+        self.stress_noise = stress_noise
+        self.baseline = baseline
+        self.solver = solver
+        self.validation_fraction = validation_fraction
+        self.n_ensemble = n_ensemble
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, frames, y=None, sample_weight=None):
+        """Fit to the targets of ``frames``.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        y : array-like of shape (n_frames,), optional
+            Total energies in eV instead of those of the frames.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its noise variances are divided by it.
+
+        Returns
+        -------
+        self : SparsePotential
+
+        Raises
+        ------
+        ValueError
+            For targets that are missing in some frames, arguments out of range, or
+            frames that no model can be fitted to.
+        """
+        clock = Clock()
+        frames = as_frames(frames)
+        weights = self._check(frames, sample_weight)
+        random_state = check_random_state(self.random_state)
+        targets = collect_targets(frames, self.targets, y)
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        self._subtract_baseline(frames, targets, weights)
+        self.kernels_ = self._select(frames, random_state)
+        clock.lap("sparse points")
+        train, held_out = self._split(frames, targets, random_state)
+        parts = {
+            "train": self._stream(frames, targets, weights, train),
+            "held out": self._stream(frames, targets, weights, held_out),
+        }
+        if self.solver == "qr":
+            self._solve_qr(parts, clock)
+        else:
+            self._solve_cholesky(parts, held_out, clock)
+        self._finish(random_state, clock, len(frames), len(held_out))
+        return self
+
+    def _check(self, frames, sample_weight) -> np.ndarray:
+        """Check arguments and return the weight of every frame."""
+        if not frames:
+            raise ValueError(
+                "at least one frame is needed to fit a potential, got none"
+            )
+        for index, atoms in enumerate(frames):
+            if len(atoms) == 0:
+                raise ValueError(f"frame {index} has no atoms; leave it out")
+        if self.solver not in ("cholesky", "qr"):
+            raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
+        for name, noise in self._given_noises().items():
+            if noise != "auto" and not (np.isreal(noise) and noise > 0):
+                raise ValueError(
+                    f"the noise of {name} must be a positive number or 'auto', got {noise!r}"
+                )
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+            )
+        if sample_weight is None:
+            return np.ones(len(frames))
+        weights = np.asarray(sample_weight, dtype=float)
+        if weights.shape != (len(frames),) or not (weights > 0).all():
+            raise ValueError(
+                f"sample_weight must hold {len(frames)} positive numbers, one per frame, "
+                f"got shape {weights.shape}"
+            )
+        return weights
+
+    def _given_noises(self) -> dict:
+        return {
+            "energy": self.energy_noise,
+            "forces": self.force_noise,
+            "stress": self.stress_noise,
+        }
+
+    def _subtract_baseline(self, frames, targets, weights) -> None:
+        """Fit or take over the baseline and subtract it from the energies."""
+        counts = count_species(frames, self.species_)
+        energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
+        if isinstance(self.baseline, dict):
+            self.baseline_ = read_baseline(self.baseline, self.species_)
+        elif self.baseline == "isolated-atoms":
+            self.baseline_ = isolated_atom_energies(frames, energies, self.species_)
+        elif self.baseline == "composition":
+            self.baseline_ = fit_composition(counts, energies, weights)
+        else:
+            raise ValueError(
+                "baseline must be 'composition', 'isolated-atoms' or a dictionary of "
+                f"energies by species, got {self.baseline!r}"
+            )
+        if "energy" in targets.values:
+            targets.values["energy"] = list(energies - counts @ self.baseline_)
+
+    def _select(self, frames, random_state) -> list[SparseKernel]:
+        """Choose sparse points for every term."""
+        terms = self._terms(frames)
+        kernels = []
+        for descriptor, covariance, n_sparse in progress_bar(
+            terms, "sparse points", self.progress
+        ):
+            kernel = SparseKernel(descriptor, covariance, self.species_)
+            select_sparse_points(
+                frames,
+                kernel,
+                n_sparse,
+                selection=self.selection,
+                random_state=random_state,
+            )
+            kernels.append(kernel)
+        if sum(kernel.rank for kernel in kernels) == 0:
+            raise ValueError(
+                "no environment has any features: no atom has a neighbour within the "
+                "cutoff; raise the cutoff"
+            )
+        return kernels
+
+    def _split(self, frames, targets, random_state):
+        """Return indices of frames to fit first and of held-out ones."""
+        n_held_out = int(round(self.validation_fraction * len(frames)))
+        rank = sum(kernel.rank for kernel in self.kernels_)
+        rows = np.array([1 + 3 * len(a) * ("forces" in targets.values) for a in frames])
+        affordable = int(HELD_OUT_BYTES / (8.0 * rank * rows.mean()))
+        n_held_out = min(n_held_out, affordable)
+        if n_held_out < 2:
+            n_held_out = 0
+        order = random_state.permutation(len(frames))
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+    def _stream(self, frames, targets, weights, chosen):
+        """Return a function that yields rows and row weights batch by batch."""
+
+        def stream(description):
+            subset = [frames[i] for i in chosen]
+            rank = sum(kernel.rank for kernel in self.kernels_)
+            groups = list(batches(subset, max(1, int(ROW_BYTES / (24.0 * rank)))))
+            for group in progress_bar(groups, description, self.progress):
+                indices = chosen[group]
+                batch = StructureBatch.from_frames([subset[i] for i in group])
+                rows = build_rows(self.kernels_, batch, targets.subset(indices))
+                for name, part in rows.items():
+                    yield name, part, weights[indices][part.frames]
+
+        return stream
+
+    def _solve_cholesky(self, parts, held_out, clock) -> None:
+        rank = sum(kernel.rank for kernel in self.kernels_)
+        grams: dict[str, Gram] = {}
+        for name, rows, weights in parts["train"]("rows"):
+            gram = grams.setdefault(name, Gram(rank))
+            gram.add(rows.matrix, rows.values, weights)
+        kept = list(parts["held out"]("held-out rows")) if len(held_out) else []
+        clock.lap("rows")
+        self.noises_ = choose_noises(grams, kept, self._given_noises(), self.progress)
+        solution = solve_normal_equations(grams, self.noises_)
+        self.std_scale_ = calibrate(solution, kept)
+        self.held_out_errors_ = held_out_errors(solution, kept)
+        for name, rows, weights in kept:
+            grams.setdefault(name, Gram(rank)).add(rows.matrix, rows.values, weights)
+        if kept:
+            solution = solve_normal_equations(grams, self.noises_)
+        self.n_rows_ = {name: gram.n_rows for name, gram in grams.items()}
+        self.solution_ = solution
+        clock.lap("solution")
+
+    def _solve_qr(self, parts, clock) -> None:
+        noises = self._given_noises()
+        running = RunningQr(sum(kernel.rank for kernel in self.kernels_))
+        self.n_rows_, self.noises_ = {}, {}
+        for part in parts.values():
+            for name, rows, weights in part("rows"):
+                if noises[name] == "auto":
+                    raise ValueError(
+                        f"solver='qr' needs a given noise for the target '{name}'"
+                    )
+                self.noises_[name] = float(noises[name])
+                self.n_rows_[name] = self.n_rows_.get(name, 0) + len(rows.values)
+                running.add(rows.matrix, rows.values, noises[name] / np.sqrt(weights))
+        self.solution_ = running.solve()
+        self.std_scale_, self.held_out_errors_ = 1.0, {}
+        clock.lap("solution")
+
+    def _finish(self, random_state, clock, n_frames, n_held_out) -> None:
+        """Derive what predictions need and the summary."""
+        solution = self.solution_
+        self.weights_ = solution.weights
+        self.ensemble_ = draw_ensemble(solution, self.n_ensemble, random_state)
+        self._set_coefficients()
+        clock.lap("ensemble")
+        self.summary_ = {
+            "n_structures": n_frames,
+            "n_held_out": n_held_out,
+            "n_rows": self.n_rows_,
+            "species": self.species_.tolist(),
+            "n_sparse": [
+                {str(z): len(p.features) for z, p in kernel.points.items()}
+                for kernel in self.kernels_
+            ],
+            "rank": int(self.weights_.size),
+            "effective_rank": solution.effective_rank,
+            "condition_number": solution.condition_number,
+            "noises": self.noises_,
+            "std_scale": self.std_scale_,
+            "held_out_errors": self.held_out_errors_,
+            "units": UNITS,
+            "seconds": clock.seconds,
+        }
+        del self.solution_
+
+    def predict(self, frames) -> np.ndarray:
+        """Return the total energies in eV, shape (n_frames,)."""
+        return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of energy (eV), forces (eV/Å, (n_atoms, 3)), stress (eV/Å^3, Voigt (6,),
+            fully periodic frames only), energies (eV, (n_atoms,)), energy_std (eV),
+            energies_std (eV), forces_std (eV/Å). Energy, forces, energies and, where
+            defined, stress if None.
+
+        Returns
+        -------
+        results : list of dict
+            One dictionary for each frame.
+
+        Raises
+        ------
+        ValueError
+            For species the model has not seen and unknown properties.
+        """
+        check_is_fitted(self, "weights_")
+        return Predictor(self).compute(as_frames(frames), properties)
+
+    def score(self, frames, y=None, sample_weight=None) -> float:
+        """Return the coefficient of determination R^2 of the energies per atom."""
+        frames = as_frames(frames)
+        sizes = np.array([len(atoms) for atoms in frames])
+        if y is None:
+            y = collect_targets(frames, ["energy"]).values["energy"]
+        from sklearn.metrics import r2_score
+
+        return r2_score(
+            np.asarray(y) / sizes,
+            self.predict(frames) / sizes,
+            sample_weight=sample_weight,
+        )
+
+
+class Clock:
+    """Seconds spent in each step."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Add the time since the last lap to the step ``name``."""
+        now = time.perf_counter()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self.last, 3)
+        self.last = now
+
+
+def read_baseline(given: dict, species: np.ndarray) -> np.ndarray:
+    """Return the baseline energies (eV) of ``species`` from a user's dictionary.
+
+    Raises
+    ------
+    ValueError
+        If a species is missing.
+    """
+    from ase.data import chemical_symbols
+
+    energies = []
+    for z in species:
+        for key in (int(z), str(z), chemical_symbols[z]):
+            if key in given:
+                energies.append(float(given[key]))
+                break
+        else:
+            raise ValueError(
+                f"the baseline has no energy for {chemical_symbols[z]}, "
+                f"it names {list(given)}"
+            )
+    return np.array(energies)

@@ -1,0 +1,149 @@
+"""Energies, forces and stress as rows of the design matrix and as targets.
+
+The energy is the sum of the atomic latents over the atoms, forces and stress are its
+derivatives, so that all three are linear in the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.structures import get_target
+from lodekit.structures.batch import StructureBatch
+
+PROPERTIES = ("energy", "forces", "stress")
+UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
+
+
+@dataclass
+class EnergyTargets:
+    """Targets of one list of frames, by name; each a list with one entry a frame.
+
+    Energies are in eV with the baseline taken away, forces (n_atoms, 3) in eV/Å, stress
+    (6,) in eV/Å^3. A frame without stress (no cell) has None there.
+    """
+
+    values: dict[str, list]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the targets that take part."""
+        return list(self.values)
+
+    def subset(self, chosen) -> EnergyTargets:
+        """Return the targets of some frames."""
+        return EnergyTargets(
+            {name: [values[i] for i in chosen] for name, values in self.values.items()}
+        )
+
+
+def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
+    """Read the targets of ``frames``.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    names : list of str, optional
+        Targets to read; all that occur where None.
+    energies : array-like of shape (n_frames,), optional
+        Total energies in eV that replace those of the frames.
+
+    Raises
+    ------
+    ValueError
+        If a target is wanted and absent from some frames, or nothing is found.
+    """
+    values = {}
+    for name in names or PROPERTIES:
+        if name not in PROPERTIES:
+            raise ValueError(f"targets must be among {list(PROPERTIES)}, got '{name}'")
+        if name == "energy" and energies is not None:
+            found = check_energies(energies, len(frames))
+        else:
+            found = [get_target(atoms, name) for atoms in frames]
+        usable = [atoms.pbc.all() or name != "stress" for atoms in frames]
+        missing = [i for i, value in enumerate(found) if value is None and usable[i]]
+        if len(missing) == len(frames) or not any(usable):
+            if names:
+                raise ValueError(
+                    f"target '{name}' is in none of the {len(frames)} frames"
+                )
+            continue
+        if missing:
+            raise ValueError(
+                f"target '{name}' is missing in {len(missing)} of {len(frames)} frames "
+                f"(first: frame {missing[0]}); add it, leave these frames out, or leave "
+                f"'{name}' out of the targets"
+            )
+        values[name] = [
+            v if use else None for v, use in zip(found, usable, strict=True)
+        ]
+    if not values:
+        raise ValueError(
+            f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
+            "name the keys of your file, for instance --key energy=my_energy"
+        )
+    return EnergyTargets(values)
+
+
+def check_energies(energies, n_frames: int) -> list[float]:
+    """Return ``energies`` as floats, one a frame."""
+    energies = np.asarray(energies, dtype=float)
+    if energies.shape != (n_frames,):
+        raise ValueError(
+            f"y must have shape ({n_frames},), one energy in eV per frame, "
+            f"got {energies.shape}"
+        )
+    if not np.isfinite(energies).all():
+        bad = int(np.flatnonzero(~np.isfinite(energies))[0])
+        raise ValueError(f"y must be finite, frame {bad} has {energies[bad]}")
+    return energies.tolist()
+
+
+@dataclass
+class Rows:
+    """Rows of one target: Phi, the target values, and the frame of each row."""
+
+    matrix: np.ndarray
+    values: np.ndarray
+    frames: np.ndarray
+
+
+def build_rows(
+    kernels: list[SparseKernel], batch: StructureBatch, targets: EnergyTargets
+) -> dict[str, Rows]:
+    """Return the rows of every target of one batch.
+
+    Energy rows are per atom (eV/atom), force rows in eV/Å, stress rows in eV/Å^3.
+    """
+    cache: dict = {}
+    states = [
+        kernel.descriptor.evaluate(batch, kernel.species, cache) for kernel in kernels
+    ]
+    pairs = list(zip(kernels, states, strict=True))
+    structures = np.arange(batch.n_structures)
+    sizes = np.diff(batch.first_atom)
+    rows = {}
+    if "energy" in targets.values:
+        matrix = np.hstack([k.energy_rows(batch, s.features) for k, s in pairs])
+        values = np.array(targets.values["energy"]) / sizes
+        rows["energy"] = Rows(matrix / sizes[:, None], values, structures)
+    if "forces" in targets.values:
+        matrix = np.concatenate([k.force_rows(batch, s) for k, s in pairs], axis=2)
+        values = np.concatenate(targets.values["forces"]).ravel()
+        owners = np.repeat(batch.structure_of_atom, 3)
+        rows["forces"] = Rows(matrix.reshape(len(values), -1), values, owners)
+    if "stress" in targets.values:
+        used = [i for i in structures if targets.values["stress"][i] is not None]
+        if used:
+            matrix = np.concatenate([k.strain_rows(batch, s) for k, s in pairs], axis=2)
+            volumes = np.abs(np.linalg.det(batch.cells[used]))
+            matrix = matrix[used] / volumes[:, None, None]
+            values = np.concatenate([targets.values["stress"][i] for i in used])
+            rows["stress"] = Rows(
+                matrix.reshape(len(values), -1), values, np.repeat(used, 6)
+            )
+    return rows

@@ -1,0 +1,109 @@
+"""Choosing sparse points from the environments of many frames, in bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.structures.batch import StructureBatch
+
+from .covariances import safe_inverse
+from .selection import FarthestPointSelection
+from .sparse_kernel import SparseKernel
+
+#: Candidates per sparse point and species that are looked at, at the most.
+CANDIDATES_PER_POINT = 4
+#: Principal components in which distances between candidates are measured.
+N_COMPONENTS = 100
+
+
+def batches(frames, max_atoms: int):
+    """Yield lists of frame indices with at most ``max_atoms`` atoms (or one frame)."""
+    chosen, n_atoms = [], 0
+    for index, atoms in enumerate(frames):
+        if chosen and n_atoms + len(atoms) > max_atoms:
+            yield chosen
+            chosen, n_atoms = [], 0
+        chosen.append(index)
+        n_atoms += len(atoms)
+    if chosen:
+        yield chosen
+
+
+def choose_candidates(
+    frames, species: np.ndarray, n_sparse: int, random_state
+) -> dict[int, np.ndarray]:
+    """Return global atom indices of candidate environments for every species."""
+    numbers = np.concatenate([atoms.numbers for atoms in frames])
+    limit = CANDIDATES_PER_POINT * n_sparse
+    candidates = {}
+    for z in species:
+        found = np.flatnonzero(numbers == z)
+        if found.size > limit:
+            found = np.sort(random_state.choice(found, limit, replace=False))
+        candidates[int(z)] = found
+    return candidates
+
+
+def collect_features(frames, kernel: SparseKernel, wanted: np.ndarray, max_atoms: int):
+    """Return the features of the atoms ``wanted`` (sorted global indices)."""
+    first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
+    collected = []
+    for chosen in batches(frames, max_atoms):
+        start, stop = first[chosen[0]], first[chosen[-1] + 1]
+        inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
+        if inside.size:
+            batch = StructureBatch.from_frames([frames[i] for i in chosen])
+            state = kernel.descriptor.evaluate(batch, kernel.species)
+            collected.append(state.features[inside - start])
+    return np.concatenate(collected)
+
+
+def principal_components(features: np.ndarray, n_components: int) -> np.ndarray:
+    """Project ``features`` (n, n_features) on their leading directions.
+
+    The directions come from at most four times as many evenly spread rows: they only
+    serve to measure distances.
+    """
+    rows = features[:: max(1, len(features) // (4 * n_components))]
+    n_components = min(n_components, *rows.shape)
+    vectors = np.linalg.svd(rows, full_matrices=False)[2][:n_components]
+    return features @ vectors.T
+
+
+def select_sparse_points(
+    frames,
+    kernel: SparseKernel,
+    n_sparse: int,
+    *,
+    selection=None,
+    rcond: float = 1e-12,
+    max_atoms: int = 1000,
+    random_state=None,
+) -> None:
+    """Choose sparse points for every species of ``kernel`` and store them in it.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    n_sparse : int
+        Points per species, at the most; a species with fewer environments gives all.
+    selection : object with ``select(points, n_select)``, optional
+        `FarthestPointSelection` where None.
+    rcond : float
+        See `SparseKernel.set_points`.
+    random_state : numpy.random.RandomState
+        Draws the candidates where there are many environments.
+    """
+    selection = selection or FarthestPointSelection()
+    candidates = choose_candidates(frames, kernel.species, n_sparse, random_state)
+    wanted = np.sort(np.concatenate(list(candidates.values())))
+    features = collect_features(frames, kernel, wanted, max_atoms)
+    for z, atoms in candidates.items():
+        own = features[np.searchsorted(wanted, atoms)]
+        if atoms.size > n_sparse:
+            lengths = np.linalg.norm(own, axis=1)
+            scaled = own * safe_inverse(lengths)[:, None]
+            metric = scaled if kernel.covariance.normalize else own
+            points = principal_components(metric, N_COMPONENTS)
+            own = own[np.sort(selection.select(points, n_sparse))]
+        kernel.set_points(z, own, rcond)
