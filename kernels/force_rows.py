@@ -1,6 +1,5 @@
 """Sums of kernel derivatives over environments into rows of forces and virials."""
 
-import numpy as np
 from numba import njit, prange
 
 
@@ -9,11 +8,12 @@ def add_force_rows(projections, own, slopes, shifts, centers, movers, rows):
     """Add minus the gradient of sum_i k(i, m) to the rows of forces.
 
     The derivative of k(i, m) along an entry is slopes[i, m] * projections[e, x, m] +
-    shifts[i, m] * own[e, x]: the feature derivative projected on the sparse point, and on
-    the environment itself where features are normalised.
+    shifts[i, m] * own[e, x]: the feature derivative projected on the sparse point, and
+    on the environment itself where features are normalised.
 
     Shapes: projections (n_entries, 3, n_points), own (n_entries, 3), slopes and shifts
-    (n_atoms, n_points), rows (n_atoms, 3, n_points). Every thread owns a range of columns.
+    (n_atoms, n_points), rows (n_atoms, 3, n_points). Every thread owns a range of
+    columns.
     """
     n_points = projections.shape[2]
     width = 64
@@ -38,8 +38,8 @@ def add_force_rows(projections, own, slopes, shifts, centers, movers, rows):
 def add_strain_rows(projections, own, slopes, shifts, structures, rows):
     """Add the strain gradient of sum_i k(i, m) to the rows of strain derivatives.
 
-    Shapes as in `add_force_rows` with one entry for each atom, structures (n_atoms,) and
-    rows (n_structures, n_axes, n_points).
+    Shapes as in `add_force_rows` with one entry for each atom, structures (n_atoms,)
+    and rows (n_structures, n_axes, n_points).
     """
     n_atoms, n_axes, n_points = projections.shape
     width = 64

@@ -2,9 +2,9 @@
 
     p[i, l, q1 q2] = sum over m of left[i, lm, q1] right[i, lm, q2] / sqrt(2l + 1)
 
-with q the joint index of neighbour species and radial function. A density with itself is
-symmetric in q1, q2: only q1 <= q2 is kept, times sqrt(2) off the diagonal, so that dot
-products of features are those of the full array.
+with q the joint index of neighbour species and radial function. A density with itself
+is symmetric in q1, q2: only q1 <= q2 is kept, times sqrt(2) off the diagonal, so that
+dot products of features are those of the full array.
 """
 
 import numpy as np
@@ -13,7 +13,10 @@ from numba import njit, prange
 
 @njit(cache=True, error_model="numpy", parallel=True)
 def square_expansion(coefficients, features):
-    """Fill the products of an expansion with itself, (n_atoms, n_l * n_q (n_q + 1) / 2)."""
+    """Fill the products of an expansion with itself.
+
+    ``features`` has shape (n_atoms, n_l * n_q (n_q + 1) / 2).
+    """
     n_atoms, n_lm, n_q = coefficients.shape
     n_l = int(np.sqrt(n_lm) + 0.5)
     root_two = np.sqrt(2.0)

@@ -22,9 +22,9 @@ from .expansion import Expansion
 class PowerSpectrum(BaseEstimator):
     """Rotation-invariant products of one or two spherical expansions.
 
-    p_l[q1, q2] = sum_m left[lm, q1] right[lm, q2] / sqrt(2l + 1), with q the joint index
-    of neighbour species and radial function. SOAP is density x density, LODE features are
-    density x potential.
+    p_l[q1, q2] = sum_m left[lm, q1] right[lm, q2] / sqrt(2l + 1), with q the joint
+    index of neighbour species and radial function. SOAP is density x density, LODE
+    features are density x potential.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class PowerSpectrum(BaseEstimator):
         return PowerSpectrumFeatures(features, left, right)
 
     def compute(self, frames, gradients=None):
-        """Return the features as featomic's ``TensorMap`` (keys, samples, properties)."""
+        """Return the features as a ``TensorMap`` with featomic's names."""
         from .tensor_map import power_spectrum_tensor_map
 
         frames = as_frames(frames)

@@ -34,8 +34,8 @@ def descriptor_settings(descriptor: PowerSpectrum) -> dict:
 def descriptor_from_settings(settings: dict, known: dict) -> PowerSpectrum:
     """Rebuild a descriptor.
 
-    ``known`` maps settings to expansions made before, so that terms that share a density
-    share the object and expand it once.
+    ``known`` maps settings to expansions made before, so that terms that share a
+    density share the object and expand it once.
     """
     sides = []
     for side in ("left", "right"):

@@ -72,7 +72,7 @@ def mean_log_error(solution: Solution, kept: list) -> float:
 
 
 def held_out_errors(solution: Solution, kept: list) -> dict[str, float]:
-    """Return the RMSE of every target on the held-out rows, in the units of the rows."""
+    """Return the RMSE of every target on the held-out rows, in the rows' units."""
     squares: dict[str, list] = {}
     for name, rows, _ in kept:
         residuals = rows.values - rows.matrix @ solution.weights
@@ -86,13 +86,13 @@ def held_out_errors(solution: Solution, kept: list) -> dict[str, float]:
 def calibrate(solution: Solution, kept: list) -> float:
     """Return the factor that makes standard deviations match held-out residuals.
 
-    The maximum-likelihood scale: root mean of (residual / standard deviation)^2 over the
-    energy rows, or the force rows where no energies are fitted.
+    The maximum-likelihood scale: root mean of (residual / standard deviation)^2 over
+    the energy rows, or the force rows where no energies are fitted.
 
     References
     ----------
-    F. Musil, M. J. Willatt, M. A. Langovoy, M. Ceriotti, J. Chem. Theory Comput. 15, 906
-    (2019), Eq. 13.
+    F. Musil, M. J. Willatt, M. A. Langovoy, M. Ceriotti, J. Chem. Theory Comput. 15,
+    906 (2019), Eq. 13.
     """
     names = {name for name, _, _ in kept}
     for target in ("energy", "forces", "stress"):

@@ -52,7 +52,7 @@ class PotentialState:
             )
 
     def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able settings, named arrays."""
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         arrays = {
             "species": self.species_,
             "baseline": self.baseline_,

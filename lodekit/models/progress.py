@@ -6,7 +6,7 @@ import sys
 
 
 def progress_bar(items, description: str, show: bool):
-    """Iterate over ``items`` (a sequence) and show how far it went on standard error."""
+    """Iterate over ``items`` (a sequence); show how far it went on standard error."""
     if not show or len(items) == 0:
         yield from items
         return

@@ -80,8 +80,8 @@ TERMS = {"soap": SOAP, "lode": LODE}
 def default_settings(frames, targets=None) -> dict:
     """Return settings for ``frames``: what a first-time user gets.
 
-    A SOAP term for the surroundings and a LODE term for what lies beyond the cutoff, with
-    as many sparse points as the data support.
+    A SOAP term for the surroundings and a LODE term for what lies beyond the cutoff,
+    with as many sparse points as the data support.
 
     Parameters
     ----------

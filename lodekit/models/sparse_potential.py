@@ -1,4 +1,4 @@
-"""`SparsePotential`: energies, forces and stress by sparse Gaussian-process regression."""
+"""`SparsePotential`: energies, forces, stress by sparse Gaussian-process regression."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         What is fitted; all that the frames have where None.
     energy_noise, force_noise, stress_noise : float or "auto"
         Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3, relative to a prior
-        of 1 eV for the atomic energies. "auto" takes what predicts held-out frames best.
+        of 1 eV for the atomic energies. "auto" takes what predicts held-out frames
+        best.
     baseline : "composition", "isolated-atoms" or dict
         Energy per species taken away before the fit: least squares on the composition,
         the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
@@ -62,8 +63,8 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         Share of the frames that chooses noises and calibrates standard deviations. They
         join the fit afterwards.
     n_ensemble : int
-        Members drawn from the posterior; their spread is the standard deviation of every
-        prediction (relative sampling error 1 / sqrt(2 n_ensemble)).
+        Members drawn from the posterior; their spread is the standard deviation of
+        every prediction (relative sampling error 1 / sqrt(2 n_ensemble)).
     random_state : int or numpy.random.RandomState
         Splits frames, draws candidates and the ensemble.
     progress : bool
@@ -84,8 +85,9 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
 
     References
     ----------
-    A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010); F. Musil et al., Chem. Rev.
-    121, 9759 (2021); calibration: F. Musil et al., J. Chem. Theory Comput. 15, 906 (2019).
+    A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010); F. Musil et al., Chem.
+    Rev. 121, 9759 (2021); calibration: F. Musil et al., J. Chem. Theory Comput. 15, 906
+    (2019).
     """
 
     def __init__(
@@ -177,19 +179,21 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         for name, noise in self._given_noises().items():
             if noise != "auto" and not (np.isreal(noise) and noise > 0):
                 raise ValueError(
-                    f"the noise of {name} must be a positive number or 'auto', got {noise!r}"
+                    f"the noise of {name} must be a positive number or 'auto', "
+                    f"got {noise!r}"
                 )
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
-                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+                "validation_fraction must lie in [0, 1), "
+                f"got {self.validation_fraction}"
             )
         if sample_weight is None:
             return np.ones(len(frames))
         weights = np.asarray(sample_weight, dtype=float)
         if weights.shape != (len(frames),) or not (weights > 0).all():
             raise ValueError(
-                f"sample_weight must hold {len(frames)} positive numbers, one per frame, "
-                f"got shape {weights.shape}"
+                f"sample_weight must hold {len(frames)} positive numbers, one per "
+                f"frame, got shape {weights.shape}"
             )
         return weights
 

@@ -74,9 +74,9 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             continue
         if missing:
             raise ValueError(
-                f"target '{name}' is missing in {len(missing)} of {len(frames)} frames "
-                f"(first: frame {missing[0]}); add it, leave these frames out, or leave "
-                f"'{name}' out of the targets"
+                f"target '{name}' is missing in {len(missing)} of {len(frames)} "
+                f"frames (first: frame {missing[0]}); add it, leave these frames out, "
+                f"or leave '{name}' out of the targets"
             )
         values[name] = [
             v if use else None for v, use in zip(found, usable, strict=True)

@@ -26,15 +26,15 @@ class CovarianceValues:
 
 
 class PolynomialCovariance(BaseEstimator):
-    """k(p, P) = (p . P)^zeta, of features normalised to length one unless told otherwise.
+    """k(p, P) = (p . P)^zeta, of features divided by their lengths unless told not to.
 
     Parameters
     ----------
     zeta : int
         Power: body order grows with it.
     normalize : bool
-        Whether features are divided by their lengths. An environment without features (no
-        neighbours) then has covariance zero with everything.
+        Whether features are divided by their lengths. An environment without features
+        (no neighbours) then has covariance zero with everything.
 
     References
     ----------

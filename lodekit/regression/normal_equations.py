@@ -51,6 +51,7 @@ class Gram:
     log_weights: float = 0.0
 
     def __post_init__(self):
+        """Start with sums of nothing."""
         self.matrix = np.zeros((self.rank, self.rank), order="F")
         self.moment = np.zeros(self.rank)
 
@@ -89,7 +90,7 @@ class Solution:
 
     @cached_property
     def condition_number(self) -> float:
-        """Condition number of A, the ratio of its extreme eigenvalues (power iteration)."""
+        """Condition number of A: its extreme eigenvalues by power iteration."""
         return largest_eigenvalue(self.factor) * largest_inverse_eigenvalue(self.factor)
 
     @cached_property
@@ -101,7 +102,7 @@ class Solution:
         return float(len(self.weights) - np.einsum("ab,ab->", inverse, inverse))
 
     def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
-        """Return posterior standard deviations of linear maps ``rows`` (n, rank) of w."""
+        """Return posterior standard deviations of ``rows`` (n, rank) times w."""
         solved = linalg.solve_triangular(
             self.factor, rows.T, lower=True, check_finite=False
         )
@@ -155,7 +156,8 @@ def solve_normal_equations(
     except linalg.LinAlgError as error:
         raise linalg.LinAlgError(
             "the normal equations are not positive definite; raise the noise "
-            f"({', '.join(f'{k} = {v:g}' for k, v in noises.items())}), or use solver='qr'"
+            f"({', '.join(f'{k} = {v:g}' for k, v in noises.items())}), "
+            "or use solver='qr'"
         ) from error
     weights = linalg.cho_solve((factor, True), moment, check_finite=False)
     return Solution(weights, factor)
@@ -178,8 +180,8 @@ def log_marginal_likelihood(
 ) -> float:
     """Return the logarithm of the probability of all targets given the noise levels.
 
-    The covariance of the targets is Phi Phi^T plus the noise; its inverse and determinant
-    follow from A by the matrix inversion and determinant lemmas.
+    The covariance of the targets is Phi Phi^T plus the noise; its inverse and
+    determinant follow from A by the matrix inversion and determinant lemmas.
     """
     moment = weighted_moment(grams, noises)
     total = moment @ solution.weights - 2.0 * np.log(np.diag(solution.factor)).sum()
@@ -234,6 +236,7 @@ class RunningQr:
     rank: int
 
     def __post_init__(self):
+        """Start with the prior alone."""
         self.triangle = np.eye(self.rank)
         self.projected = np.zeros(self.rank)
 

@@ -1,8 +1,8 @@
 """Sparse points: which environments represent all others.
 
 Own loops rather than scikit-matter's, which pins an older scikit-learn; it serves as an
-oracle in tests. All selectors are greedy and deterministic, never pick a point twice and
-stop when nothing new is left.
+oracle in tests. All selectors are greedy and deterministic, never pick a point twice
+and stop when nothing new is left.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ class FarthestPointSelection(BaseEstimator):
 
     References
     ----------
-    Y. Eldar, M. Lindenbaum, M. Porat, Y. Zeevi, IEEE Trans. Image Process. 6, 1305 (1997).
+    Y. Eldar, M. Lindenbaum, M. Porat, Y. Zeevi, IEEE Trans. Image Process. 6, 1305
+    (1997).
     """
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
-        """Return indices of at most ``n_select`` rows of ``points`` (n_points, n_features).
+        """Return indices of at most ``n_select`` rows of ``points``.
 
         The first is the one farthest from the mean. Fewer come back where all remaining
         rows are copies of picked ones.
@@ -53,7 +54,7 @@ class CurSelection(BaseEstimator):
         self.n_vectors = n_vectors
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
-        """Return indices of at most ``n_select`` rows of ``points`` (n_points, n_features)."""
+        """Return indices of at most ``n_select`` rows of ``points``."""
         remainder = np.array(points, dtype=float)
         largest = np.einsum("pf,pf->p", remainder, remainder).max(initial=0.0)
         chosen = []
@@ -93,7 +94,7 @@ class PivotedCholeskySelection(BaseEstimator):
     """
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
-        """Return indices of at most ``n_select`` rows of ``points`` (n_points, n_features)."""
+        """Return indices of at most ``n_select`` rows of ``points``."""
         points = np.asarray(points, dtype=float)
         variances = np.einsum("pf,pf->p", points, points)
         floor = 1e-14 * variances.max(initial=0.0)

@@ -1,7 +1,8 @@
 """The sparse-kernel feature map of one descriptor: environments to latents.
 
-An atomic latent of species s is a_i = Phi_i w with Phi = K_NM U Lambda^(-1/2), where M are
-the sparse points of the species and K_MM = U Lambda U^T without its null directions.
+An atomic latent of species s is a_i = Phi_i w with Phi = K_NM U Lambda^(-1/2), where M
+are the sparse points of the species and K_MM = U Lambda U^T without its null
+directions.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class SparseKernel:
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
 
-        Directions of K_MM with eigenvalues below ``rcond`` times the largest are dropped.
+        Directions of K_MM with eigenvalues below ``rcond`` times the largest are
+        dropped.
         """
         covariances = self.covariance.matrix(features, features)
         eigenvalues, vectors = linalg.eigh(covariances)
