@@ -8,16 +8,14 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-from ..structures.batch import StructureBatch
-
 
 @dataclass(frozen=True)
 class CoefficientJacobian:
     """Derivatives of expansion coefficients with respect to atoms, as a list of pairs.
 
     Moving atom ``movers[p]`` changes the coefficients of atom ``centers[p]`` in the
-    channels of the mover's species only, by ``derivatives[p]``. Moving the centre changes
-    them by the opposite: an expansion depends on differences of positions.
+    channels of the mover's species only, by ``derivatives[p]``. Moving the centre
+    changes them by the opposite: an expansion depends on differences of positions.
 
     Attributes
     ----------
@@ -38,8 +36,8 @@ class CoefficientJacobian:
 class Expansion(Protocol):
     """Coefficients c[i, lm, a n] of one batch, and their derivatives.
 
-    ``coefficients`` has shape (n_atoms, (max_angular + 1)^2, n_species * n_radial), with
-    lm = l*l + l + m and the species index slower than the radial one.
+    ``coefficients`` has shape (n_atoms, (max_angular + 1)^2, n_species * n_radial),
+    with lm = l*l + l + m and the species index slower than the radial one.
     """
 
     coefficients: np.ndarray
@@ -90,26 +88,7 @@ def channel_of_species(species: np.ndarray, channels: np.ndarray) -> np.ndarray:
     foreign = channels[index] != species
     if foreign.any():
         raise ValueError(
-            f"species {sorted(set(species[foreign].tolist()))} are not among the species "
-            f"{channels.tolist()} of this expansion"
+            f"species {sorted(set(species[foreign].tolist()))} are not among the "
+            f"species {channels.tolist()} of this expansion"
         )
     return index
-
-
-def gather_pair_gradients(
-    batch: StructureBatch, centers, neighbors, vectors, pair_gradients
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum gradients of pair vectors into gradients of positions and strain."""
-    positions = np.empty((batch.n_atoms, 3))
-    strain = np.empty((batch.n_structures, 3, 3))
-    structure = batch.structure_of_atom[centers]
-    for a in range(3):
-        gradient = pair_gradients[:, a]
-        positions[:, a] = np.bincount(
-            neighbors, gradient, minlength=batch.n_atoms
-        ) - np.bincount(centers, gradient, minlength=batch.n_atoms)
-        for b in range(3):
-            strain[:, a, b] = np.bincount(
-                structure, vectors[:, a] * pair_gradients[:, b], batch.n_structures
-            )
-    return positions, strain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import SettingsError
+from lodekit.errors import SettingsError
 
 
 def as_dictionary(value):
@@ -70,8 +70,8 @@ def check_gaussian(value) -> dict:
     )
     if density["type"] != "Gaussian":
         raise SettingsError(
-            f"`density.type` must be 'Gaussian', got '{density['type']}'; other densities "
-            'run with backend="featomic"'
+            f"`density.type` must be 'Gaussian', got '{density['type']}'; other "
+            'densities run with backend="featomic"'
         )
     check_positive("density.width", density["width"])
     if density["scaling"] is not None:
@@ -89,6 +89,41 @@ def check_gaussian(value) -> dict:
     return density
 
 
+def check_power_law(value) -> dict:
+    """Return the potential of LODE as a dictionary with all its keys."""
+    density = fill_dictionary(
+        "density",
+        value,
+        ("type", "smearing", "exponent"),
+        {"center_atom_weight": 1.0, "scaling": None},
+    )
+    if density["type"] != "SmearedPowerLaw":
+        raise SettingsError(
+            f"`density.type` must be 'SmearedPowerLaw', got '{density['type']}'"
+        )
+    if density["exponent"] != 1:
+        raise SettingsError(
+            f"`density.exponent` must be 1, got {density['exponent']}; other exponents "
+            'run with backend="featomic"'
+        )
+    if density["scaling"] is not None:
+        raise SettingsError("`density.scaling` must be None for LODE")
+    check_positive("density.smearing", density["smearing"])
+    return density
+
+
+def check_accuracy(accuracy, k_cutoff) -> float:
+    """Return the relative accuracy of LODE."""
+    check_positive("accuracy", accuracy)
+    if not 1e-12 <= accuracy <= 0.1:
+        raise SettingsError(
+            f"`accuracy` must lie between 1e-12 and 0.1, got {accuracy}"
+        )
+    if k_cutoff is not None:
+        check_positive("k_cutoff", k_cutoff)
+    return float(accuracy)
+
+
 def check_basis(value, default_radius: float | None) -> dict:
     """Return a tensor-product basis of Gaussian-type orbitals as a dictionary.
 
@@ -99,8 +134,8 @@ def check_basis(value, default_radius: float | None) -> dict:
     )
     if basis["type"] != "TensorProduct":
         raise SettingsError(
-            f"`basis.type` must be 'TensorProduct', got '{basis['type']}'; other bases run "
-            'with backend="featomic"'
+            f"`basis.type` must be 'TensorProduct', got '{basis['type']}'; other bases "
+            'run with backend="featomic"'
         )
     radial = fill_dictionary(
         "basis.radial",
@@ -110,8 +145,8 @@ def check_basis(value, default_radius: float | None) -> dict:
     )
     if radial["type"] != "Gto":
         raise SettingsError(
-            f"`basis.radial.type` must be 'Gto', got '{radial['type']}'; other bases run "
-            'with backend="featomic"'
+            f"`basis.radial.type` must be 'Gto', got '{radial['type']}'; other bases "
+            'run with backend="featomic"'
         )
     if radial["radius"] is None:
         raise SettingsError("`basis.radial` needs the key 'radius' (Å) for LODE")

@@ -1,9 +1,9 @@
-"""Radial functions: bases, densities, cutoffs, and the tables that the pair loop reads."""
+"""Radial functions: bases, densities, cutoffs, and the tables of the pair loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -14,8 +14,8 @@ from scipy import special
 class GaussianTypeOrbitals:
     """Orthonormal radial basis R_n(r) made of r^n exp(-r^2 / (2 s_n^2)).
 
-    The widths are s_n = radius * max(sqrt(n), 1) / (max_radial + 1) and the functions are
-    orthonormalised symmetrically (Löwdin), as featomic's ``Gto`` does.
+    The widths are s_n = radius * max(sqrt(n), 1) / (max_radial + 1) and the functions
+    are orthonormalised symmetrically (Löwdin), as featomic's ``Gto`` does.
 
     Attributes
     ----------
@@ -75,8 +75,8 @@ class RadialTable:
     Attributes
     ----------
     values : ndarray of shape (n_knots, 3, n_l * n_padded)
-        g, g' and g'' at ``r = knot * spacing``, angular index first. The radial index is
-        padded with zeros to a multiple of four: the loops take four at a time.
+        g, g' and g'' at ``r = knot * spacing``, angular index first. The radial index
+        is padded with zeros to a multiple of four: the loops take four at a time.
     spacing : float
         Distance between two knots in Å.
     n_radial : int
@@ -96,6 +96,34 @@ class RadialTable:
         values = padded.reshape(*padded.shape[:2], -1)
         return cls(np.ascontiguousarray(values), float(spacing), n_radial)
 
+    @property
+    def knots(self) -> np.ndarray:
+        """Places of the knots, shape (n_knots,)."""
+        return self.spacing * np.arange(len(self.values))
+
+    @property
+    def at_center(self) -> np.ndarray:
+        """g_n0 Y_00 of an atom at the centre, shape (n_radial,)."""
+        return self.values[0, 0, : self.n_radial] / np.sqrt(4.0 * np.pi)
+
+    def extended(self, tail: RadialTable) -> RadialTable:
+        """Return the table with the knots of ``tail`` appended."""
+        return replace(self, values=np.concatenate([self.values, tail.values]))
+
+    def scaled(self, factors: np.ndarray) -> RadialTable:
+        """Return the functions times ``factors`` of shape (n_l, n_radial)."""
+        padded = np.pad(factors, [(0, 0), (0, -self.n_radial % 4)])
+        return replace(self, values=self.values * padded.ravel())
+
+
+def smooth_step(x: np.ndarray) -> np.ndarray:
+    """Return a step from 1 at x = 0 to 0 at x = 1 and two derivatives, (3, x.size)."""
+    x = np.clip(x, 0.0, 1.0)
+    step = 1.0 - x**3 * (10.0 - 15.0 * x + 6.0 * x**2)
+    slope = -30.0 * x**2 * (1.0 - x) ** 2
+    bend = -60.0 * x * (1.0 - x) * (1.0 - 2.0 * x)
+    return np.stack([step, slope, bend])
+
 
 def gaussian_overlaps(
     r: np.ndarray, basis: GaussianTypeOrbitals, max_angular: int, width: float
@@ -103,8 +131,8 @@ def gaussian_overlaps(
     """Return the projections of a Gaussian at distance ``r`` on the basis.
 
     g_nl(r) = 4 pi (pi s^2)^(-3/4) int r'^2 R_n(r') exp(-(r^2 + r'^2) / (2 s^2))
-    i_l(r r' / s^2) dr', with i_l the modified spherical Bessel functions, by Gauss-Legendre
-    quadrature.
+    i_l(r r' / s^2) dr', with i_l the modified spherical Bessel functions, by
+    Gauss-Legendre quadrature.
 
     Parameters
     ----------
@@ -212,8 +240,8 @@ def chebyshev_derivatives(function, end: float) -> list[Callable]:
 def cutoff_factors(distances: np.ndarray, cutoff: dict, scaling) -> np.ndarray:
     """Return smoothing times scaling at ``distances`` (Å) and its derivative, (n, 2).
 
-    ``cutoff`` and ``scaling`` are featomic's dictionaries: smoothing ``ShiftedCosine`` or
-    ``Step``, scaling ``Willatt2018`` or None.
+    ``cutoff`` and ``scaling`` are featomic's dictionaries: smoothing ``ShiftedCosine``
+    or ``Step``, scaling ``Willatt2018`` or None.
     """
     factors = np.zeros((distances.size, 2))
     factors[:, 0] = distances <= cutoff["radius"]
@@ -237,7 +265,8 @@ def willatt_scaling(distances: np.ndarray, scaling: dict):
 
     References
     ----------
-    M. J. Willatt, F. Musil, M. Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), Eq. 26.
+    M. J. Willatt, F. Musil, M. Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), Eq.
+    26.
     """
     rate, exponent, scale = scaling["rate"], scaling["exponent"], scaling["scale"]
     power = (distances / scale) ** exponent

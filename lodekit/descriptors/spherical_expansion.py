@@ -1,22 +1,18 @@
-"""Expansion of the neighbour density on spherical harmonics and radial functions (SOAP)."""
+"""Expansion of the neighbour density on harmonics and radial functions (SOAP)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from ..kernels.pair_expansion import differentiate_pairs, expand_pairs, reverse_pairs
-from ..structures.batch import StructureBatch, as_frames
-from ..structures.neighbors import NeighborPairs, find_pairs
-from .expansion import (
-    CoefficientJacobian,
-    channel_of_species,
-    gather_pair_gradients,
-    harmonic_prefactors,
-)
+from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.neighbors import find_pairs
+
+from .expansion import channel_of_species, harmonic_prefactors
 from .hyperparameters import check_basis, check_cutoff, check_gaussian
+from .pair_expansion import PairExpansion
 from .radial import (
     GaussianTypeOrbitals,
     RadialTable,
@@ -27,12 +23,12 @@ from .radial import (
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
-class SphericalExpansion:
+class SphericalExpansion(BaseEstimator):
     """Coefficients of the density of Gaussians around every atom, species by species.
 
-    c^a_nlm(i) = sum over neighbours j of species a of f(r_ij) g_nl(r_ij) Y_lm(r_ij), with
-    g_nl the overlap of a Gaussian at r_ij with the basis, f the cutoff function times the
-    radial scaling, and Y_lm real spherical harmonics.
+    c^a_nlm(i) = sum over neighbours j of species a of f(r_ij) g_nl(r_ij) Y_lm(r_ij),
+    with g_nl the overlap of a Gaussian at r_ij with the basis, f the cutoff function
+    times the radial scaling, and Y_lm real spherical harmonics.
 
     Parameters
     ----------
@@ -41,7 +37,8 @@ class SphericalExpansion:
     density : featomic.density.Gaussian or dict
         ``{"type": "Gaussian", "width": 0.3}`` (Å), optionally with
         ``"center_atom_weight"`` and
-        ``"scaling": {"type": "Willatt2018", "exponent": 4, "rate": 1.0, "scale": 2.0}``.
+        ``"scaling": {"type": "Willatt2018", "exponent": 4, "rate": 1.0, "scale":
+        2.0}``.
     basis : featomic.basis.TensorProduct or dict
         ``{"type": "TensorProduct", "max_angular": 6, "radial": {"type": "Gto",
         "max_radial": 7}}``. ``max_angular`` and ``max_radial`` are inclusive.
@@ -151,82 +148,3 @@ class SphericalExpansion:
         species = np.unique(batch.species)
         expansion = self.expand(batch, species)
         return spherical_tensor_map(expansion, batch, species, gradients)
-
-
-@dataclass
-class PairExpansion:
-    """An expansion that is a sum over pairs; see `Expansion`.
-
-    ``values`` are the coefficients of shape (n_atoms, n_lm, n_species, n_radial).
-    """
-
-    batch: StructureBatch
-    pairs: NeighborPairs
-    channels: np.ndarray
-    factors: np.ndarray
-    table: RadialTable
-    prefactors: np.ndarray
-    values: np.ndarray
-
-    @property
-    def coefficients(self) -> np.ndarray:
-        """Coefficients of shape (n_atoms, n_lm, n_species * n_radial)."""
-        return self.values.reshape(*self.values.shape[:2], -1)
-
-    @property
-    def radial_arguments(self) -> tuple:
-        """What the loops need to evaluate g_nl Y_lm."""
-        inverses = 1.0 / np.maximum(np.arange(self.prefactors.shape[0] + 1), 1)
-        return self.table.values, self.table.spacing, self.prefactors, inverses
-
-    def add_neighbors(self) -> None:
-        """Add all neighbours to the coefficients."""
-        pairs = self.pairs
-        expand_pairs(
-            pairs.vectors,
-            self.channels,
-            self.factors,
-            pairs.first_pair,
-            *self.radial_arguments,
-            self.values,
-        )
-
-    def reverse(self, adjoint):
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
-        pairs = self.pairs
-        pair_gradients = np.empty_like(pairs.vectors)
-        reverse_pairs(
-            np.ascontiguousarray(adjoint).reshape(self.values.shape),
-            pairs.vectors,
-            self.channels,
-            self.factors,
-            pairs.first_pair,
-            *self.radial_arguments,
-            pair_gradients,
-        )
-        return gather_pair_gradients(
-            self.batch, pairs.centers, pairs.neighbors, pairs.vectors, pair_gradients
-        )
-
-    def jacobian(self) -> CoefficientJacobian:
-        """Return the derivatives with respect to positions, one entry a pair."""
-        n_lm, n_radial = self.values.shape[1], self.values.shape[3]
-        derivatives = np.empty((self.pairs.n_pairs, 3, n_lm, n_radial))
-        differentiate_pairs(
-            self.pairs.vectors, self.factors, *self.radial_arguments, derivatives
-        )
-        return CoefficientJacobian(
-            self.pairs.centers, self.pairs.neighbors, self.channels, derivatives
-        )
-
-    def strain_jacobian(self) -> np.ndarray:
-        """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
-        n_atoms, n_lm, n_species, n_radial = self.values.shape
-        jacobian = np.zeros((n_atoms, n_species, 3, 3, n_lm, n_radial))
-        np.add.at(
-            jacobian,
-            (self.pairs.centers, self.channels),
-            self.jacobian().derivatives[:, None]
-            * self.pairs.vectors[:, :, None, None, None],
-        )
-        return np.moveaxis(jacobian, 1, 4).reshape(n_atoms, 3, 3, n_lm, -1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..structures.batch import StructureBatch
+from lodekit.structures.batch import StructureBatch
+
 from .expansion import CoefficientJacobian, Expansion
 from .hyperparameters import as_dictionary
 
@@ -54,9 +55,10 @@ def spherical_tensor_map(
 ):
     """Return spherical expansion coefficients in featomic's layout.
 
-    A block of centre and neighbour species exists for all centres of the species if any of
-    them has such a neighbour (itself included), as in featomic; absent neighbours are
-    rows of zeros for LODE and missing rows for SOAP there, zeros in both cases here.
+    A block of centre and neighbour species exists for all centres of the species if any
+    of them has such a neighbour (itself included), as in featomic; absent neighbours
+    are rows of zeros for LODE and missing rows for SOAP there, zeros in both cases
+    here.
     """
     from metatensor import Labels, TensorBlock, TensorMap
 

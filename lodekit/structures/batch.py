@@ -66,9 +66,10 @@ class StructureBatch:
         if not finite.all():
             atom = int(np.flatnonzero(~finite)[0])
             structure = int(self.structure_of_atom[atom])
+            place = atom - self.first_atom[structure]
             raise ValueError(
-                f"positions must be finite numbers, atom {atom - self.first_atom[structure]} "
-                f"of structure {structure} has {self.positions[atom]}"
+                f"positions must be finite numbers, atom {place} of structure "
+                f"{structure} has {self.positions[atom]}"
             )
         for structure in np.flatnonzero(self.pbc.any(axis=1)):
             vectors = self.cells[structure][self.pbc[structure]]
@@ -76,9 +77,9 @@ class StructureBatch:
             gram = vectors @ vectors.T / np.outer(lengths, lengths).clip(1e-300)
             if not (lengths > 1e-6).all() or np.linalg.det(gram) < 1e-12:
                 raise ValueError(
-                    f"structure {structure} is periodic along {self.pbc[structure]} but "
-                    f"its cell {self.cells[structure].tolist()} spans no volume there; "
-                    "give the cell or set pbc to False"
+                    f"structure {structure} is periodic along {self.pbc[structure]} "
+                    f"but its cell {self.cells[structure].tolist()} spans no volume "
+                    "there; give the cell or set pbc to False"
                 )
 
     @property
@@ -131,7 +132,7 @@ class StructureBatch:
 
 
 def as_frames(frames) -> list:
-    """Return ``frames`` as a list of ``ase.Atoms``; one ``Atoms`` becomes a list of one.
+    """Return ``frames`` as a list of ``ase.Atoms``, of one if it is one ``Atoms``.
 
     Raises
     ------
