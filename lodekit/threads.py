@@ -1,0 +1,75 @@
+"""How many cores compiled loops and linear algebra may use."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+#: Variables that the libraries read once, when they are imported.
+_VARIABLES = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+
+
+def check_n_threads(n_threads):
+    """Return a number of threads as an int, or say that it is none."""
+    if isinstance(n_threads, bool) or n_threads != int(n_threads) or n_threads < 1:
+        raise ValueError(
+            f"the number of threads must be a whole number from 1, got {n_threads!r}"
+        )
+    return int(n_threads)
+
+
+@contextmanager
+def limit_threads(n_threads):
+    """Run the block on at most ``n_threads`` cores, Numba and BLAS together.
+
+    Numba cannot use more threads than it started with (``NUMBA_NUM_THREADS``, usually
+    the number of cores).
+
+    Parameters
+    ----------
+    n_threads : int or None
+        Number of threads; None changes nothing.
+
+    Examples
+    --------
+    >>> import numba
+    >>> with limit_threads(1):
+    ...     numba.get_num_threads()
+    1
+    """
+    if n_threads is None:
+        yield
+        return
+    n_threads = check_n_threads(n_threads)
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        with threadpool_limits(n_threads):
+            yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def request_threads(n_threads):
+    """Ask libraries that are not imported yet for at most ``n_threads`` threads.
+
+    Does nothing once Numba or NumPy is there: they have read their variables, and Numba
+    refuses a variable that changes later.
+
+    Parameters
+    ----------
+    n_threads : int
+        Number of threads.
+    """
+    n_threads = check_n_threads(n_threads)
+    if "numba" in sys.modules or "numpy" in sys.modules:
+        return
+    for name in _VARIABLES:
+        os.environ[name] = str(n_threads)
