@@ -1,5 +1,7 @@
 """What comes in: reading extended XYZ, auditing it, packing it, finding neighbours."""
 
+from .audit import audit_structures
+from .audit_table import format_audit
 from .checks import check_structures
 from .keys import TARGETS, FoundTarget, find_target, parse_key_options
 from .reading import read_structures
@@ -9,8 +11,10 @@ from .writing import write_structures
 __all__ = [
     "TARGETS",
     "FoundTarget",
+    "audit_structures",
     "check_structures",
     "find_target",
+    "format_audit",
     "get_target",
     "parse_key_options",
     "read_structures",

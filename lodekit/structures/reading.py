@@ -6,10 +6,11 @@ import lzma
 import warnings
 import zlib
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 
 from ase.io import read as read_with_ase
-from ase.io.formats import UnknownFileTypeError, filetype, string2index
+from ase.io.formats import string2index
 
 from lodekit.errors import SettingsError, StructureFileError
 
@@ -117,9 +118,9 @@ def _iterate_structures(path, index):
         raise StructureFileError(f"{path}: there is no such file")
     if not path.is_file():
         raise StructureFileError(f"{path}: this is not a file")
-    iterate = _iterate_xyz if _is_xyz(path) else _iterate_other
     n_frames = 0
     try:
+        iterate = _iterate_xyz if _is_xyz(path) else _iterate_other
         for structure, place in iterate(path, chosen):
             n_frames += 1
             yield structure, place
@@ -144,7 +145,7 @@ def _as_slice(index):
     try:
         if isinstance(index, str):
             index = string2index(index)
-        if isinstance(index, int):
+        if isinstance(index, Integral):
             index = slice(index, index + 1 or None)
     except ValueError:
         pass
@@ -159,10 +160,8 @@ def _is_xyz(path):
     suffixes = [suffix for suffix in path.suffixes if suffix not in _OPENERS]
     if suffixes and suffixes[-1].lower() in _XYZ_SUFFIXES:
         return True
-    try:
-        return filetype(str(path)) == "extxyz"
-    except UnknownFileTypeError:
-        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().strip().isdecimal() and "Properties=" in file.readline()
 
 
 def _iterate_xyz(path, chosen):

@@ -49,7 +49,7 @@ def write_structures(path, frames, overwrite=False):
         if path.suffix.lower() in _XYZ_SUFFIXES:
             _write_xyz(partial, path, frames)
         else:
-            write_with_ase(partial, [_without_sources(frame) for frame in frames])
+            _write_other(partial, path, frames)
         os.replace(partial, path)
     except OSError as problem:
         reason = problem.strerror or str(problem)
@@ -81,6 +81,18 @@ def _write_xyz(partial, path, frames):
             write_with_ase(file, ready, format="extxyz")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _write_other(partial, path, frames):
+    try:
+        write_with_ase(partial, [_without_sources(frame) for frame in frames])
+    except OSError:
+        raise
+    except Exception as problem:  # ASE's writers raise whatever does not fit them
+        reason = " ".join(str(problem).split())
+        raise StructureFileError(
+            f"{path}: ASE cannot write it ({type(problem).__name__}: {reason:.120})"
+        ) from None
 
 
 def _without_sources(structure):
