@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import LinAlgError
 
 from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equations
 
@@ -43,8 +44,12 @@ def choose_noises(
     def loss(trial):
         key = tuple(round(float(np.log10(trial[name])), 6) for name in trial)
         if key not in tried:
-            solution = solve_normal_equations(grams, trial)
-            tried[key] = mean_log_error(solution, kept)
+            try:
+                solution = solve_normal_equations(grams, trial)
+            except LinAlgError:  # a noise too small for the digits of the rows
+                tried[key] = np.inf
+            else:
+                tried[key] = mean_log_error(solution, kept)
         return tried[key]
 
     for step in progress_bar(STEPS, "noise levels", progress):

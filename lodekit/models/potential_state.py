@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
+from sklearn.base import clone
 
 from lodekit.descriptors.serialization import (
     descriptor_from_settings,
@@ -11,31 +14,45 @@ from lodekit.descriptors.serialization import (
 from lodekit.regression.covariances import PolynomialCovariance
 from lodekit.regression.sparse_kernel import SparseKernel, SparsePoints
 
+#: Sparse points of each species for a descriptor that comes without their number.
+DEFAULT_N_SPARSE = 500
+
 
 class PotentialState:
     """What `SparsePotential` does to become a model file and come back."""
 
     def _terms(self, frames) -> list[tuple]:
         """Return (descriptor, covariance, n_sparse) of every term."""
-        descriptor, covariance, n_sparse = (
-            self.descriptor,
-            self.covariance,
-            self.n_sparse,
-        )
-        if descriptor is None:
+        if self.descriptor is None:
             from .settings import default_terms
 
-            return default_terms(frames)
-        descriptors = descriptor if isinstance(descriptor, list) else [descriptor]
-        count = len(descriptors)
-        covariances = spread(covariance or PolynomialCovariance(), count, "covariance")
-        sizes = spread(n_sparse, count, "n_sparse")
-        for size in sizes:
-            if size != int(size) or size < 1:
+            if self.covariance is not None:
                 raise ValueError(
-                    f"n_sparse must be a whole number of at least 1, got {size}"
+                    "`covariance` needs a `descriptor` to go with; where the "
+                    "descriptor is left to the data, so is the covariance"
                 )
-        return list(zip(descriptors, covariances, sizes, strict=True))
+            descriptors, covariances, sizes = zip(*default_terms(frames), strict=True)
+        else:
+            several = isinstance(self.descriptor, (list, tuple))
+            descriptors = self.descriptor if several else [self.descriptor]
+            covariances = spread(
+                self.covariance or PolynomialCovariance(),
+                len(descriptors),
+                "covariance",
+            )
+            sizes = [DEFAULT_N_SPARSE] * len(descriptors)
+        if self.n_sparse is not None:
+            sizes = spread(self.n_sparse, len(descriptors), "n_sparse")
+        for size in sizes:
+            check_whole("n_sparse", size)
+        # The fitted model keeps objects of its own, so that `set_params` cannot change
+        # it, and terms with equal densities share one.
+        known: dict = {}
+        own = [
+            descriptor_from_settings(descriptor_settings(descriptor), known)
+            for descriptor in descriptors
+        ]
+        return list(zip(own, clone(list(covariances)), sizes, strict=True))
 
     def _set_coefficients(self) -> None:
         """Turn weights into coefficients of covariances, by term and species."""
@@ -120,13 +137,19 @@ class PotentialState:
         save_model(self, path, overwrite=overwrite)
 
 
+def check_whole(name: str, value) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
 def spread(value, count: int, name: str) -> list:
     """Return ``value`` as a list of ``count``, repeating a single one."""
-    if not isinstance(value, list):
+    if not isinstance(value, (list, tuple)):
         return [value] * count
     if len(value) != count:
         raise ValueError(
             f"`{name}` must be one value or one for each of the {count} descriptors, "
             f"got {len(value)}"
         )
-    return value
+    return list(value)

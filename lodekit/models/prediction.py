@@ -30,7 +30,8 @@ def draw_ensemble(solution: Solution, n_members: int, random_state) -> np.ndarra
     A deviation is L^-T z with z standard normal and A = L L^T; shape (rank, n_members).
     """
     noise = random_state.normal(size=(solution.weights.size, n_members))
-    return linalg.solve_triangular(solution.factor, noise, lower=True, trans="T")
+    members = linalg.solve_triangular(solution.factor, noise, lower=True, trans="T")
+    return np.ascontiguousarray(members)
 
 
 class Predictor:
@@ -41,31 +42,45 @@ class Predictor:
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Return one dictionary of properties for each frame; see `SparsePotential`."""
-        if properties is not None:
-            for name in properties:
-                if name not in PROPERTIES:
-                    raise ValueError(
-                        f"properties must be among {list(PROPERTIES)}, got '{name}'"
-                    )
+        wanted = self.check(frames, properties)
         results: list[dict] = []
         for group in batches(frames, BATCH_ATOMS):
-            results += self.compute_batch([frames[i] for i in group], properties)
+            try:
+                results += self.compute_batch([frames[i] for i in group], wanted)
+            except ValueError as problem:
+                if group[0] == 0:
+                    raise
+                raise ValueError(
+                    f"{problem} (structures counted from frame {group[0]})"
+                ) from problem
         return results
 
-    def compute_batch(self, frames, properties) -> list[dict]:
-        """Predict frames that fit into memory together."""
-        wanted = set(properties or ("energy", "forces", "energies"))
-        if properties is None or "stress" in wanted:
-            periodic = [bool(atoms.pbc.all()) for atoms in frames]
-            if properties is not None and not all(periodic):
+    def check(self, frames, properties) -> set[str]:
+        """Check frames and properties, and return the properties to compute.
+
+        Where ``properties`` is None, stress is computed for fully periodic frames.
+        """
+        self.check_species(frames)
+        if properties is None:
+            return {"energy", "forces", "energies", "stress"}
+        if isinstance(properties, str):
+            properties = [properties]
+        for name in properties:
+            if name not in PROPERTIES:
                 raise ValueError(
-                    "stress is defined for fully periodic frames only, "
-                    f"frame {periodic.index(False)} is not"
+                    f"properties must be among {list(PROPERTIES)}, got '{name}'"
                 )
-            if any(periodic):
-                wanted.add("stress")
+        periodic = [bool(atoms.pbc.all()) for atoms in frames]
+        if "stress" in properties and not all(periodic):
+            raise ValueError(
+                "stress is defined for fully periodic frames only, "
+                f"frame {periodic.index(False)} is not"
+            )
+        return set(properties)
+
+    def compute_batch(self, frames, wanted) -> list[dict]:
+        """Predict frames that fit into memory together."""
         batch = StructureBatch.from_frames(frames)
-        self.check_species(batch)
         states = self.evaluate(batch)
         energies, forces, strain = self.sum_terms(batch, states, wanted)
         counts = count_species(frames, self.model.species_)
@@ -97,20 +112,17 @@ class Predictor:
         """Return the baseline energy of each atom."""
         return self.baseline[np.searchsorted(self.model.species_, species)]
 
-    def check_species(self, batch: StructureBatch) -> None:
+    def check_species(self, frames) -> None:
         """Raise ``ValueError`` for species that the model has not seen."""
-        foreign = sorted(
-            set(batch.species.tolist()) - set(self.model.species_.tolist())
-        )
-        if foreign:
-            atom = int(np.flatnonzero(batch.species == foreign[0])[0])
-            structure = int(batch.structure_of_atom[atom])
-            known = ", ".join(chemical_symbols[z] for z in self.model.species_)
-            raise ValueError(
-                f"frame {structure} has {chemical_symbols[foreign[0]]} (atom "
-                f"{atom - batch.first_atom[structure]}), which the model has not seen; "
-                f"it knows {known}"
-            )
+        for index, atoms in enumerate(frames):
+            foreign = ~np.isin(atoms.numbers, self.model.species_)
+            if foreign.any():
+                atom = int(foreign.argmax())
+                known = ", ".join(chemical_symbols[z] for z in self.model.species_)
+                raise ValueError(
+                    f"frame {index} has {chemical_symbols[atoms.numbers[atom]]} (atom "
+                    f"{atom}), which the model has not seen; it knows {known}"
+                )
 
     def evaluate(self, batch: StructureBatch) -> list:
         """Return the features of every term, each density expanded once."""

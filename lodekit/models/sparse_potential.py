@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 
 import numpy as np
@@ -18,10 +19,11 @@ from lodekit.regression.baseline import (
 from lodekit.regression.environments import batches, select_sparse_points
 from lodekit.regression.normal_equations import Gram, RunningQr, solve_normal_equations
 from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .noise import calibrate, choose_noises, held_out_errors
-from .potential_state import PotentialState
+from .potential_state import PotentialState, check_whole
 from .prediction import Predictor, draw_ensemble
 from .progress import progress_bar
 
@@ -44,8 +46,9 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         (`lodekit.models.settings.default_settings`).
     covariance : PolynomialCovariance or list, optional
         One for all terms, or one each.
-    n_sparse : int or list of int
-        Sparse points of each species, for all terms or each.
+    n_sparse : int or list of int, optional
+        Sparse points of each species, for all terms or each. Where None, chosen from
+        the data with the descriptor, 500 for a given descriptor.
     selection : object with ``select(points, n_select)``, optional
         How sparse points are picked; `FarthestPointSelection` where None.
     targets : list of {"energy", "forces", "stress"}, optional
@@ -94,7 +97,7 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         self,
         descriptor=None,
         covariance=None,
-        n_sparse=500,
+        n_sparse=None,
         *,
         selection=None,
         targets=None,
@@ -149,6 +152,7 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         weights = self._check(frames, sample_weight)
         random_state = check_random_state(self.random_state)
         targets = collect_targets(frames, self.targets, y)
+        self._check_noises(targets.names)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self._subtract_baseline(frames, targets, weights)
         self.kernels_ = self._select(frames, random_state)
@@ -161,27 +165,16 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         if self.solver == "qr":
             self._solve_qr(parts, clock)
         else:
-            self._solve_cholesky(parts, held_out, clock)
+            self._solve_cholesky(parts, targets.names, clock)
         self._finish(random_state, clock, len(frames), len(held_out))
         return self
 
     def _check(self, frames, sample_weight) -> np.ndarray:
         """Check arguments and return the weight of every frame."""
-        if not frames:
-            raise ValueError(
-                "at least one frame is needed to fit a potential, got none"
-            )
-        for index, atoms in enumerate(frames):
-            if len(atoms) == 0:
-                raise ValueError(f"frame {index} has no atoms; leave it out")
+        check_structures(frames)
         if self.solver not in ("cholesky", "qr"):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
-        for name, noise in self._given_noises().items():
-            if noise != "auto" and not (np.isreal(noise) and noise > 0):
-                raise ValueError(
-                    f"the noise of {name} must be a positive number or 'auto', "
-                    f"got {noise!r}"
-                )
+        check_whole("n_ensemble", self.n_ensemble)
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
                 "validation_fraction must lie in [0, 1), "
@@ -190,12 +183,27 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         if sample_weight is None:
             return np.ones(len(frames))
         weights = np.asarray(sample_weight, dtype=float)
-        if weights.shape != (len(frames),) or not (weights > 0).all():
+        usable = np.isfinite(weights) & (weights > 0)
+        if weights.shape != (len(frames),) or not usable.all():
             raise ValueError(
                 f"sample_weight must hold {len(frames)} positive numbers, one per "
                 f"frame, got shape {weights.shape}"
             )
         return weights
+
+    def _check_noises(self, targets) -> None:
+        """Check the noises before any work is done."""
+        for name, noise in self._given_noises().items():
+            is_number = isinstance(noise, numbers.Real) and not isinstance(noise, bool)
+            if noise != "auto" and not (is_number and 0 < noise < np.inf):
+                raise ValueError(
+                    f"the noise of {name} must be a positive number or 'auto', "
+                    f"got {noise!r}"
+                )
+            if noise == "auto" and name in targets and self.solver == "qr":
+                raise ValueError(
+                    f"solver='qr' needs a given noise for the target '{name}'"
+                )
 
     def _given_noises(self) -> dict:
         return {
@@ -248,11 +256,12 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
     def _split(self, frames, targets, random_state):
         """Return indices of frames to fit first and of held-out ones."""
         n_held_out = int(round(self.validation_fraction * len(frames)))
+        n_held_out = min(n_held_out, len(frames) - 1)
         rank = sum(kernel.rank for kernel in self.kernels_)
         rows = np.array([1 + 3 * len(a) * ("forces" in targets.values) for a in frames])
         affordable = int(HELD_OUT_BYTES / (8.0 * rank * rows.mean()))
         n_held_out = min(n_held_out, affordable)
-        if n_held_out < 2:
+        if n_held_out < 2 or self.solver == "qr":
             n_held_out = 0
         order = random_state.permutation(len(frames))
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
@@ -273,20 +282,19 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
 
         return stream
 
-    def _solve_cholesky(self, parts, held_out, clock) -> None:
+    def _solve_cholesky(self, parts, names, clock) -> None:
         rank = sum(kernel.rank for kernel in self.kernels_)
-        grams: dict[str, Gram] = {}
+        grams = {name: Gram(rank) for name in names}
         for name, rows, weights in parts["train"]("rows"):
-            gram = grams.setdefault(name, Gram(rank))
-            gram.add(rows.matrix, rows.values, weights)
-        kept = list(parts["held out"]("held-out rows")) if len(held_out) else []
+            grams[name].add(rows.matrix, rows.values, weights)
+        kept = list(parts["held out"]("held-out rows"))
         clock.lap("rows")
         self.noises_ = choose_noises(grams, kept, self._given_noises(), self.progress)
         solution = solve_normal_equations(grams, self.noises_)
         self.std_scale_ = calibrate(solution, kept)
         self.held_out_errors_ = held_out_errors(solution, kept)
         for name, rows, weights in kept:
-            grams.setdefault(name, Gram(rank)).add(rows.matrix, rows.values, weights)
+            grams[name].add(rows.matrix, rows.values, weights)
         if kept:
             solution = solve_normal_equations(grams, self.noises_)
         self.n_rows_ = {name: gram.n_rows for name, gram in grams.items()}
@@ -299,10 +307,6 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         self.n_rows_, self.noises_ = {}, {}
         for part in parts.values():
             for name, rows, weights in part("rows"):
-                if noises[name] == "auto":
-                    raise ValueError(
-                        f"solver='qr' needs a given noise for the target '{name}'"
-                    )
                 self.noises_[name] = float(noises[name])
                 self.n_rows_[name] = self.n_rows_.get(name, 0) + len(rows.values)
                 running.add(rows.matrix, rows.values, noises[name] / np.sqrt(weights))

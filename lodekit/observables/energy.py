@@ -66,7 +66,7 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             found = [get_target(atoms, name) for atoms in frames]
         usable = [atoms.pbc.all() or name != "stress" for atoms in frames]
         missing = [i for i, value in enumerate(found) if value is None and usable[i]]
-        if len(missing) == len(frames) or not any(usable):
+        if len(missing) == sum(usable):
             if names:
                 raise ValueError(
                     f"target '{name}' is in none of the {len(frames)} frames"
