@@ -72,14 +72,18 @@ class CurSelection(BaseEstimator):
 
 
 def leverage_scores(points: np.ndarray, n_vectors: int) -> np.ndarray:
-    """Return the weight of every row in the leading left singular vectors."""
-    if points.shape[0] <= points.shape[1]:
-        vectors = np.linalg.eigh(points @ points.T)[1][:, -n_vectors:]
-        return (vectors**2).sum(axis=1)
-    squares, vectors = np.linalg.eigh(points.T @ points)
+    """Return the weight of every row in the leading left singular vectors.
+
+    Fewer count where the rank is smaller: a null vector says nothing about rows.
+    """
+    is_wide = points.shape[0] <= points.shape[1]
+    product = points @ points.T if is_wide else points.T @ points
+    squares, vectors = np.linalg.eigh(product)
     squares, vectors = squares[-n_vectors:], vectors[:, -n_vectors:]
-    kept = squares > 1e-24 * squares.max(initial=0.0)
-    left = points @ (vectors[:, kept] / np.sqrt(squares[kept]))
+    kept = squares > 1e-12 * squares.max(initial=0.0)
+    left = vectors[:, kept]
+    if not is_wide:
+        left = points @ (left / np.sqrt(squares[kept]))
     return (left**2).sum(axis=1)
 
 
