@@ -42,6 +42,10 @@ class Expansion(Protocol):
 
     coefficients: np.ndarray
 
+    @property
+    def has_neighbor(self) -> np.ndarray:
+        """Whether an atom has neighbours of a species, (n_atoms, n_species)."""
+
     def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn d(scalar)/d(coefficients) into gradients.
 

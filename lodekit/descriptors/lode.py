@@ -129,7 +129,7 @@ class LodeSphericalExpansion(BaseEstimator):
             values[atoms] = part_values
             parts.append((atoms, structures, part))
         self.weigh_centers(values, channels)
-        return LodeExpansion(batch, values, parts)
+        return LodeExpansion(batch, channels, values, parts)
 
     def group(self, batch: StructureBatch) -> dict:
         """Return indices of structures by the range of their near part, None if open.
@@ -193,14 +193,17 @@ class LodeExpansion:
     Parameters
     ----------
     batch : StructureBatch
+    channels : ndarray of shape (n_atoms,)
+        Channel of every atom's species.
     values : ndarray of shape (n_atoms, n_lm, n_channels, n_radial)
         Coefficients.
     parts : list of (atoms, structures, expansion)
         Indices into the batch, and the expansion of these structures.
     """
 
-    def __init__(self, batch: StructureBatch, values: np.ndarray, parts: list):
+    def __init__(self, batch: StructureBatch, channels, values, parts: list):
         self.batch = batch
+        self.channels = channels
         self.values = values
         self.parts = parts
 
@@ -208,6 +211,14 @@ class LodeExpansion:
     def coefficients(self) -> np.ndarray:
         """Coefficients of shape (n_atoms, n_lm, n_channels * n_radial)."""
         return self.values.reshape(*self.values.shape[:2], -1)
+
+    @property
+    def has_neighbor(self) -> np.ndarray:
+        """Whether a species is in the structure of an atom, (n_atoms, n_channels)."""
+        structure = self.batch.structure_of_atom
+        has = np.zeros((self.batch.n_structures, self.values.shape[2]), dtype=bool)
+        has[structure, self.channels] = True
+        return has[structure]
 
     def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn d(scalar)/d(coefficients) into position and strain gradients."""

@@ -129,7 +129,7 @@ class PeriodicExpansion:
             jacobian += self.near.strain_jacobian()
         by_channel = jacobian.reshape(n_atoms, 9, n_lm, n_channels, n_radial)
         for atoms, present, far, background in self.far:
-            by_channel[atoms, :, :, present] += np.moveaxis(far.strain_jacobian(), 3, 0)
+            by_channel[atoms, :, :, present] += far.strain_jacobian()
             for diagonal in (0, 4, 8):
                 by_channel[atoms, diagonal, 0, present] += background
         return jacobian

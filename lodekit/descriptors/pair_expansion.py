@@ -59,6 +59,14 @@ class PairExpansion:
         return self.values.reshape(*self.values.shape[:2], -1)
 
     @property
+    def has_neighbor(self) -> np.ndarray:
+        """Whether a centre has neighbours in a channel, (n_centers, n_channels)."""
+        has = np.zeros((self.values.shape[0], self.values.shape[2]), dtype=bool)
+        local = np.repeat(np.arange(len(has)), np.diff(self.pairs.first_pair))
+        has[local, self.channels] = True
+        return has
+
+    @property
     def radial_arguments(self) -> tuple:
         """What the loops need to evaluate g_nl Y_lm."""
         inverses = 1.0 / np.maximum(np.arange(self.prefactors.shape[0] + 1), 1)

@@ -94,13 +94,13 @@ class PowerSpectrum(BaseEstimator):
 
     def compute(self, frames, gradients=None):
         """Return the features as a ``TensorMap`` with featomic's names."""
-        from .tensor_map import power_spectrum_tensor_map
+        from .power_spectrum_tensor_map import power_spectrum_tensor_map
 
         frames = as_frames(frames)
         batch = StructureBatch.from_frames(frames)
         species = np.unique(batch.species)
         return power_spectrum_tensor_map(
-            self, self.evaluate(batch, species), batch, species, gradients
+            self.evaluate(batch, species), batch, species, gradients
         )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from lodekit.structures.batch import StructureBatch
 
-from .expansion import CoefficientJacobian, Expansion
+from .expansion import Expansion
 from .hyperparameters import as_dictionary
+from .pair_expansion import sum_by_key
 
 GRADIENTS = ("positions", "strain")
 
@@ -40,14 +41,80 @@ def featomic_tensor_map(name: str, descriptor, frames, gradients):
     return calculator.compute(frames, gradients=gradients)
 
 
-def atom_samples(batch: StructureBatch, atoms: np.ndarray):
-    """Return the labels (system, atom) of ``atoms``."""
-    from metatensor import Labels
+class ExpansionArrays:
+    """Coefficients and wanted derivatives of an expansion, channel by channel.
 
-    values = np.stack(
-        [batch.structure_of_atom[atoms], batch.index_in_structure[atoms]], axis=1
-    )
-    return Labels(["system", "atom"], values.astype(np.int32))
+    Parameters
+    ----------
+    expansion : Expansion
+    batch : StructureBatch
+    species : ndarray of shape (n_species,)
+        Species of the channels.
+    gradients : list of {"positions", "strain"}
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_atoms, n_lm, n_species, n_radial)
+    present : ndarray of shape (n_atoms, n_species)
+        Whether an atom has a neighbour of a species; it is one itself.
+    jacobian : CoefficientJacobian or None
+    strain : ndarray of shape (n_atoms, 3, 3, n_lm, n_species, n_radial) or None
+    """
+
+    def __init__(self, expansion: Expansion, batch: StructureBatch, species, gradients):
+        n_atoms, n_lm, n_q = expansion.coefficients.shape
+        shape = (n_lm, species.size, n_q // species.size)
+        self.batch = batch
+        self.values = expansion.coefficients.reshape(n_atoms, *shape)
+        self.present = expansion.has_neighbor | (batch.species[:, None] == species)
+        self.jacobian = expansion.jacobian() if "positions" in gradients else None
+        self.strain = None
+        if "strain" in gradients:
+            self.strain = expansion.strain_jacobian().reshape(n_atoms, 3, 3, *shape)
+
+    @property
+    def n_l(self) -> int:
+        """Number of angular channels."""
+        return int(np.sqrt(self.values.shape[1]) + 0.5)
+
+    def moving(self, atoms: np.ndarray, channel: int):
+        """Return derivatives with respect to all atoms that change a channel.
+
+        Parameters
+        ----------
+        atoms : ndarray of shape (n_samples,)
+            Centres.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_rows,)
+            ``sample * n_atoms + moving atom``, ascending.
+        derivatives : ndarray of shape (n_rows, 3, n_lm, n_radial)
+        """
+        jacobian, n_atoms = self.jacobian, self.batch.n_atoms
+        sample_of_atom = np.full(n_atoms, -1)
+        sample_of_atom[atoms] = np.arange(atoms.size)
+        chosen = sample_of_atom[jacobian.centers] >= 0
+        chosen &= jacobian.channels == channel
+        centers, derivatives = jacobian.centers[chosen], jacobian.derivatives[chosen]
+        first = sample_of_atom[centers] * n_atoms
+        # the centre moves against its neighbours, and is listed even without any
+        alone = np.arange(atoms.size) * n_atoms + atoms
+        rows = [first + jacobian.movers[chosen], first + centers, alone]
+        zeros = np.zeros((atoms.size, *derivatives.shape[1:]))
+        return sum_by_key(
+            np.concatenate(rows), np.concatenate([derivatives, -derivatives, zeros])
+        )
+
+    def moving_channels(self, atoms: np.ndarray, channels):
+        """Return `moving` for several channels, (n_rows, 3, n_lm, n_channels * n)."""
+        parts = [self.moving(atoms, channel) for channel in channels]
+        rows = np.unique(np.concatenate([part[0] for part in parts]))
+        n_lm, _, n_radial = self.values.shape[1:]
+        derivatives = np.zeros((rows.size, 3, n_lm, len(parts), n_radial))
+        for place, (own, values) in enumerate(parts):
+            derivatives[np.searchsorted(rows, own), :, :, place] = values
+        return rows, derivatives.reshape(rows.size, 3, n_lm, -1)
 
 
 def spherical_tensor_map(
@@ -55,107 +122,83 @@ def spherical_tensor_map(
 ):
     """Return spherical expansion coefficients in featomic's layout.
 
-    A block of centre and neighbour species exists for all centres of the species if any
-    of them has such a neighbour (itself included), as in featomic; absent neighbours
-    are rows of zeros for LODE and missing rows for SOAP there, zeros in both cases
-    here.
+    A block holds the atoms of one species that have neighbours of the other species;
+    every atom is a neighbour of itself.
     """
-    from metatensor import Labels, TensorBlock, TensorMap
+    from metatensor import TensorBlock, TensorMap
 
     gradients = check_gradients(gradients)
-    n_atoms, n_lm, n_q = expansion.coefficients.shape
-    n_radial = n_q // species.size
-    values = expansion.coefficients.reshape(n_atoms, n_lm, species.size, n_radial)
-    jacobian = expansion.jacobian() if "positions" in gradients else None
-    strain = expansion.strain_jacobian() if "strain" in gradients else None
-    properties = Labels(["n"], np.arange(n_radial, dtype=np.int32)[:, None])
+    arrays = ExpansionArrays(expansion, batch, species, gradients)
+    properties = number_labels("n", np.arange(arrays.values.shape[3]))
     keys, blocks = [], []
-    for l in range(int(np.sqrt(n_lm) + 0.5)):
-        lm = slice(l * l, (l + 1) * (l + 1))
-        components = Labels(["o3_mu"], np.arange(-l, l + 1, dtype=np.int32)[:, None])
-        for center in np.unique(batch.species):
-            atoms = np.flatnonzero(batch.species == center)
-            for channel, neighbor in enumerate(species):
+    for center in np.unique(batch.species):
+        for channel, neighbor in enumerate(species):
+            is_sample = (batch.species == center) & arrays.present[:, channel]
+            atoms = np.flatnonzero(is_sample)
+            if atoms.size == 0:
+                continue
+            samples = atom_samples(batch, atoms)
+            if arrays.jacobian is not None:
+                rows, derivatives = arrays.moving(atoms, channel)
+            for l in range(arrays.n_l):
+                lm = slice(l * l, (l + 1) * (l + 1))
+                components = [number_labels("o3_mu", np.arange(-l, l + 1))]
+                values = np.ascontiguousarray(arrays.values[atoms, lm, channel])
+                block = TensorBlock(values, samples, components, properties)
+                if arrays.jacobian is not None:
+                    add_position_gradient(block, batch, rows, derivatives[:, :, lm])
+                if arrays.strain is not None:
+                    add_strain_gradient(block, arrays.strain[atoms, :, :, lm, channel])
                 keys.append([l, 1, center, neighbor])
-                block = TensorBlock(
-                    np.ascontiguousarray(values[atoms, lm, channel]),
-                    atom_samples(batch, atoms),
-                    [components],
-                    properties,
-                )
-                if jacobian is not None:
-                    block.add_gradient(
-                        "positions",
-                        position_gradient(
-                            jacobian, batch, atoms, channel, lm, components, properties
-                        ),
-                    )
-                if strain is not None:
-                    columns = slice(channel * n_radial, (channel + 1) * n_radial)
-                    block.add_gradient(
-                        "strain",
-                        strain_gradient(
-                            strain[atoms][..., lm, columns], components, properties
-                        ),
-                    )
                 blocks.append(block)
     names = ["o3_lambda", "o3_sigma", "center_type", "neighbor_type"]
-    return TensorMap(Labels(names, np.array(keys, dtype=np.int32)), blocks)
+    return TensorMap(integer_labels(names, keys), blocks)
 
 
-def position_gradient(
-    jacobian: CoefficientJacobian, batch, atoms, channel, lm, components, properties
-):
-    """Return the gradient block: one row for each (sample, moving atom) pair."""
-    from metatensor import Labels, TensorBlock
+def add_position_gradient(block, batch: StructureBatch, rows, values) -> None:
+    """Add the gradient with respect to positions; ``rows`` as of `moving`."""
+    from metatensor import TensorBlock
 
-    sample_of_atom = np.full(batch.n_atoms, -1)
-    sample_of_atom[atoms] = np.arange(atoms.size)
-    chosen = (sample_of_atom[jacobian.centers] >= 0) & (jacobian.channels == channel)
-    samples = sample_of_atom[jacobian.centers[chosen]]
-    derivatives = jacobian.derivatives[chosen][:, :, lm]
-    # the centre moves against its neighbours
-    rows = np.concatenate(
-        [
-            np.stack([samples, jacobian.movers[chosen]], axis=1),
-            np.stack([samples, jacobian.centers[chosen]], axis=1),
-        ]
-    )
-    unique, place = np.unique(rows, axis=0, return_inverse=True)
-    values = np.zeros((len(unique), *derivatives.shape[1:]))
-    np.add.at(values, place.ravel(), np.concatenate([derivatives, -derivatives]))
-    moving = unique[:, 1]
-    labels = np.stack(
-        [
-            unique[:, 0],
-            batch.structure_of_atom[moving],
-            batch.index_in_structure[moving],
-        ],
-        axis=1,
-    )
-    return TensorBlock(
-        values,
-        Labels(["sample", "system", "atom"], labels.astype(np.int32)),
-        [xyz_labels("xyz"), components],
-        properties,
-    )
-
-
-def strain_gradient(values: np.ndarray, components, properties):
-    """Return the strain gradient block, one row a sample."""
-    from metatensor import Labels, TensorBlock
-
-    samples = Labels(["sample"], np.arange(len(values), dtype=np.int32)[:, None])
-    return TensorBlock(
+    samples, moving = np.divmod(rows, batch.n_atoms)
+    columns = [samples, batch.structure_of_atom[moving]]
+    columns.append(batch.index_in_structure[moving])
+    gradient = TensorBlock(
         np.ascontiguousarray(values),
-        samples,
-        [xyz_labels("xyz_1"), xyz_labels("xyz_2"), components],
-        properties,
+        integer_labels(["sample", "system", "atom"], np.stack(columns, axis=1)),
+        [number_labels("xyz", np.arange(3)), *block.components],
+        block.properties,
     )
+    block.add_gradient("positions", gradient)
 
 
-def xyz_labels(name: str):
-    """Return the labels of a Cartesian axis."""
+def add_strain_gradient(block, values: np.ndarray) -> None:
+    """Add the gradient with respect to strain, one row a sample."""
+    from metatensor import TensorBlock
+
+    axes = [number_labels(name, np.arange(3)) for name in ("xyz_2", "xyz_1")]
+    gradient = TensorBlock(
+        np.ascontiguousarray(values),
+        number_labels("sample", np.arange(len(values))),
+        [*axes, *block.components],
+        block.properties,
+    )
+    block.add_gradient("strain", gradient)
+
+
+def atom_samples(batch: StructureBatch, atoms: np.ndarray):
+    """Return the labels (system, atom) of ``atoms``."""
+    columns = [batch.structure_of_atom[atoms], batch.index_in_structure[atoms]]
+    return integer_labels(["system", "atom"], np.stack(columns, axis=1))
+
+
+def number_labels(name: str, numbers: np.ndarray):
+    """Return labels of one column."""
+    return integer_labels([name], numbers[:, None])
+
+
+def integer_labels(names: list, values):
+    """Return labels with 32-bit integers."""
     from metatensor import Labels
 
-    return Labels([name], np.arange(3, dtype=np.int32)[:, None])
+    values = np.array(values, dtype=np.int32).reshape(-1, len(names))
+    return Labels(names, values)
