@@ -34,9 +34,12 @@ def descriptor_settings(descriptor: PowerSpectrum) -> dict:
 def descriptor_from_settings(settings: dict, known: dict) -> PowerSpectrum:
     """Rebuild a descriptor.
 
-    ``known`` maps settings to expansions made before, so that terms that share a
-    density share the object and expand it once.
+    ``known`` maps settings to objects made before, so that terms with the same
+    descriptor or the same density share the object and compute it once.
     """
+    whole = json.dumps(settings, sort_keys=True)
+    if whole in known:
+        return known[whole]
     sides = []
     for side in ("left", "right"):
         entry = settings[side]
@@ -44,4 +47,5 @@ def descriptor_from_settings(settings: dict, known: dict) -> PowerSpectrum:
         if entry is not None and key not in known:
             known[key] = EXPANSIONS[entry["class"]](**entry["arguments"])
         sides.append(known.get(key))
-    return PowerSpectrum(*sides)
+    known[whole] = PowerSpectrum(*sides)
+    return known[whole]
