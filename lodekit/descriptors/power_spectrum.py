@@ -75,10 +75,12 @@ class PowerSpectrum(BaseEstimator):
         species : ndarray of shape (n_species,)
             Sorted atomic numbers of all neighbours that may occur.
         cache : dict, optional
-            Expansions of this batch by descriptor, so that several power spectra of one
-            model expand each density once.
+            Features and expansions of this batch by descriptor, so that the terms of one
+            model compute each of them once.
         """
         cache = {} if cache is None else cache
+        if id(self) in cache:
+            return cache[id(self)]
         expansions = []
         for descriptor in (self.left, self.right):
             if descriptor is not None and id(descriptor) not in cache:
@@ -90,7 +92,8 @@ class PowerSpectrum(BaseEstimator):
             square_expansion(left.coefficients, features)
         else:
             multiply_expansions(left.coefficients, right.coefficients, features)
-        return PowerSpectrumFeatures(features, left, right)
+        cache[id(self)] = PowerSpectrumFeatures(features, left, right)
+        return cache[id(self)]
 
     def compute(self, frames, gradients=None):
         """Return the features as a ``TensorMap`` with featomic's names."""

@@ -54,6 +54,7 @@ SOAP = {
     "max_radial": 7,
     "max_angular": 4,
     "zeta": 2,
+    "offset": 0.0,
     "n_sparse": 1000,
 }
 
@@ -71,6 +72,7 @@ LODE = {
     "max_angular": 2,
     "accuracy": 1e-6,
     "zeta": 1,
+    "offset": 0.0,
     "n_sparse": 200,
 }
 
@@ -100,8 +102,9 @@ def default_settings(frames, targets=None) -> dict:
     )
     soap = {**SOAP, "n_sparse": n_sparse}
     lode = {**LODE, "n_sparse": min(LODE["n_sparse"], n_sparse)}
+    induction = {**lode, "zeta": 2}
     fit = {**FIT, "targets": list(targets) if targets else None}
-    return {"fit": fit, "terms": {"soap": soap, "lode": lode}}
+    return {"fit": fit, "terms": {"soap": soap, "lode": lode, "induction": induction}}
 
 
 def default_terms(frames) -> list[tuple]:
@@ -174,14 +177,29 @@ def build_potential(settings: dict, progress: bool = False):
 def build_terms(settings: dict) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of every term."""
     builders = {"soap": build_soap, "lode": build_lode}
+    descriptors: dict = {}  # terms that differ in their covariance share a descriptor
+    for term in settings["terms"].values():
+        key = descriptor_key(term)
+        if key not in descriptors:
+            descriptors[key] = builders[term["type"]](term)
     return [
         (
-            builders[term["type"]](term),
-            PolynomialCovariance(term["zeta"], normalize=term["type"] == "soap"),
+            descriptors[descriptor_key(term)],
+            PolynomialCovariance(
+                term["zeta"],
+                normalize="each" if term["type"] == "soap" else "mean",
+                offset=term["offset"],
+            ),
             term["n_sparse"],
         )
         for term in settings["terms"].values()
     ]
+
+
+def descriptor_key(term: dict) -> str:
+    """Return what identifies the descriptor of a term."""
+    covariance = ("zeta", "offset", "n_sparse")
+    return repr(sorted((k, v) for k, v in term.items() if k not in covariance))
 
 
 def build_density(term: dict, max_radial: int) -> SphericalExpansion:

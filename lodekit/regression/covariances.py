@@ -26,31 +26,47 @@ class CovarianceValues:
 
 
 class PolynomialCovariance(BaseEstimator):
-    """k(p, P) = (p . P)^zeta, of features divided by their lengths unless told not to.
+    """k(p, P) = (c + p . P)^zeta, of normalised features.
 
     Parameters
     ----------
     zeta : int
-        Power: body order grows with it.
-    normalize : bool
-        Whether features are divided by their lengths. An environment without features
-        (no neighbours) then has covariance zero with everything.
+        Power: the body order grows with it.
+    normalize : {"each", "mean"}
+        Divide features by their own length (an environment without features, such as an
+        atom without neighbours, then has p . P = 0 with everything), or all of them by the
+        root mean square length of the sparse points. The second keeps the size of
+        features: a potential that is twice as large stays twice as large.
+    offset : float
+        The constant c >= 0: with c > 0 all powers up to zeta take part.
 
     References
     ----------
     A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013), Eq. 36.
     """
 
-    def __init__(self, zeta=2, normalize=True):
+    def __init__(self, zeta=2, normalize="each", offset=0.0):
         self.zeta = zeta
         self.normalize = normalize
+        self.offset = offset
 
     def check(self) -> None:
-        """Raise ``ValueError`` unless ``zeta`` is a whole number of at least 1."""
+        """Raise ``ValueError`` for parameters out of range."""
         if self.zeta != int(self.zeta) or self.zeta < 1:
             raise ValueError(
                 f"zeta must be a whole number of at least 1, got {self.zeta}"
             )
+        if self.normalize not in ("each", "mean"):
+            raise ValueError(
+                f"normalize must be 'each' or 'mean', got {self.normalize!r}"
+            )
+        if not self.offset >= 0:
+            raise ValueError(f"offset must not be negative, got {self.offset}")
+
+    @property
+    def moves_lengths(self) -> bool:
+        """Whether derivatives need ``shifts``: features divided by their own length."""
+        return self.normalize == "each"
 
     def evaluate(self, features: np.ndarray, points: np.ndarray) -> CovarianceValues:
         """Return the covariances of ``features`` with ``points`` and their derivatives.
@@ -62,20 +78,21 @@ class PolynomialCovariance(BaseEstimator):
         """
         self.check()
         cosines = features @ points.T
-        if not self.normalize:
-            below = cosines ** (self.zeta - 1)
-            return CovarianceValues(
-                below * cosines, self.zeta * below, np.zeros_like(below)
-            )
-        lengths = np.sqrt(np.einsum("if,if->i", features, features))
-        inverse = safe_inverse(lengths)[:, None]
-        point_lengths = np.sqrt(np.einsum("mf,mf->m", points, points))
-        inverses = inverse * safe_inverse(point_lengths)
-        cosines *= inverses
-        below = cosines ** (self.zeta - 1)
-        values = below * cosines
+        squares = np.einsum("mf,mf->m", points, points)
+        if self.normalize == "mean":
+            inverse_squares = np.zeros((len(features), 1))
+            scales = safe_inverse(squares.mean(keepdims=True))
+        else:
+            lengths = np.sqrt(np.einsum("if,if->i", features, features))
+            inverse = safe_inverse(lengths)[:, None]
+            inverse_squares = inverse**2
+            scales = inverse * safe_inverse(np.sqrt(squares))
+        cosines *= scales
+        below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
         return CovarianceValues(
-            values, self.zeta * below * inverses, -self.zeta * values * inverse**2
+            (self.offset + cosines) ** self.zeta,
+            below * scales,
+            -below * cosines * inverse_squares,
         )
 
     def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:

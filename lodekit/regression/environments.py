@@ -103,7 +103,7 @@ def select_sparse_points(
         if atoms.size > n_sparse:
             lengths = np.linalg.norm(own, axis=1)
             scaled = own * safe_inverse(lengths)[:, None]
-            metric = scaled if kernel.covariance.normalize else own
+            metric = scaled if kernel.covariance.moves_lengths else own
             points = principal_components(metric, N_COMPONENTS)
             own = own[np.sort(selection.select(points, n_sparse))]
         kernel.set_points(z, own, rcond)

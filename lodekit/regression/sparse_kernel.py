@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
 from lodekit.kernels.force_rows import add_force_rows, add_strain_rows
@@ -60,6 +60,7 @@ class SparseKernel:
     covariance: PolynomialCovariance
     species: np.ndarray
     points: dict[int, SparsePoints] = field(default_factory=dict)
+    _weights: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
@@ -71,6 +72,7 @@ class SparseKernel:
         eigenvalues, vectors = linalg.eigh(covariances)
         kept = eigenvalues > rcond * eigenvalues[-1]
         projection = vectors[:, kept] / np.sqrt(eigenvalues[kept])
+        self._weights.clear()
         self.points[int(species)] = SparsePoints(features, projection)
 
     @property
@@ -93,8 +95,7 @@ class SparseKernel:
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
             values = self.covariance.matrix(features[atoms], points.features)
-            totals = np.zeros((batch.n_structures, values.shape[1]))
-            np.add.at(totals, batch.structure_of_atom[atoms], values)
+            totals = sum_structures(batch, atoms, values)
             rows[:, self.columns[species]] = totals @ points.projection
         return rows
 
@@ -118,7 +119,7 @@ class SparseKernel:
                     )
                     moving = slice(channel * size, (channel + 1) * size)
                     self.add_entries(
-                        factor, jacobian, entries, moving, evaluated, state, points, own
+                        factor, jacobian, entries, moving, evaluated, state, species, own
                     )
             rows[:, :, self.columns[species]] = own @ points.projection
         return rows
@@ -138,9 +139,7 @@ class SparseKernel:
             for species, points in self.points.items():
                 atoms = np.flatnonzero(batch.species == species)
                 own = np.zeros((batch.n_structures, 6, len(points.features)))
-                weights = factor.weights(
-                    points.features, self.descriptor.n_angular, slice(None)
-                )
+                weights = self.point_weights(factor, species, slice(None))
                 slopes, shifts = self.evaluate_species(batch, state.features, species)
                 step = max(1, int(BLOCK_BYTES / (48.0 * sum(weights.shape))))
                 for start in range(0, atoms.size, step):
@@ -172,13 +171,23 @@ class SparseKernel:
         shape = (*products.shape[:2], len(weights))
         projections = products.reshape(-1, weights.shape[1]) @ weights.T
         own = np.zeros(products.shape[:2])
-        if self.covariance.normalize:
+        if self.covariance.moves_lengths:
             atoms, place = np.unique(centers, return_inverse=True)
             mine = factor.weights(
                 state.features[atoms], self.descriptor.n_angular, moving
             )
             own = np.einsum("exf,ef->ex", products, mine[place])
         return projections.reshape(shape), own
+
+    def point_weights(self, factor, species: int, moving: slice) -> np.ndarray:
+        """Return the sparse points as `Factor.products` needs them, made once."""
+        key = (species, factor.side, moving.start)
+        if key not in self._weights:
+            features = self.points[species].features
+            self._weights[key] = factor.weights(
+                features, self.descriptor.n_angular, moving
+            )
+        return self._weights[key]
 
     def moving_size(self, factor) -> int:
         """Return the number of radial functions of one species of a factor."""
@@ -195,12 +204,12 @@ class SparseKernel:
         return slopes, shifts
 
     def add_entries(
-        self, factor, jacobian, entries, moving, evaluated, state, points, rows
+        self, factor, jacobian, entries, moving, evaluated, state, species, rows
     ):
         """Add the force rows of Jacobian ``entries``, in blocks of bounded size."""
         if entries.size == 0:
             return
-        weights = factor.weights(points.features, self.descriptor.n_angular, moving)
+        weights = self.point_weights(factor, species, moving)
         step = max(1, int(BLOCK_BYTES / (24.0 * sum(weights.shape))))
         for start in range(0, entries.size, step):
             block = entries[start : start + step]
@@ -238,6 +247,13 @@ class SparseKernel:
             adjoint[atoms] = (values.slopes * alpha) @ points.features
             adjoint[atoms] += (values.shifts @ alpha)[:, None] * own
         return latents, adjoint
+
+
+def sum_structures(batch: StructureBatch, atoms: np.ndarray, values: np.ndarray):
+    """Sum rows of ``atoms`` (n, n_columns) over structures: (n_structures, n_columns)."""
+    ones = np.ones(atoms.size)
+    place = (batch.structure_of_atom[atoms], np.arange(atoms.size))
+    return sparse.csr_array((ones, place), (batch.n_structures, atoms.size)) @ values
 
 
 def voigt_jacobian(jacobian: np.ndarray) -> np.ndarray:
