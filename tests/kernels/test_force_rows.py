@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from lodekit.kernels.force_rows import add_force_rows, add_strain_rows
+
+# Threads own blocks of 64 columns: fewer, exactly as many, and more than one block.
+SIZES = [1, 64, 70]
+
+
+def random_arguments(n_entries, n_axes, n_points, n_atoms, seed=0):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.normal(size=(n_entries, n_axes, n_points)),
+        rng.normal(size=(n_entries, n_axes)),
+        rng.normal(size=(n_atoms, n_points)),
+        rng.normal(size=(n_atoms, n_points)),
+    )
+
+
+@pytest.mark.parametrize("n_points", SIZES)
+def test_force_rows_equal_the_sum_over_entries(n_points):
+    n_atoms = 4
+    centers, movers = np.array([0, 0, 1, 3, 2, 2]), np.array([1, 2, 0, 3, 1, 1])
+    projections, own, slopes, shifts = random_arguments(6, 3, n_points, n_atoms)
+    start = np.random.default_rng(1).normal(size=(n_atoms, 3, n_points))
+    expected = start.copy()
+    for e, (i, j) in enumerate(zip(centers, movers, strict=True)):
+        gradient = slopes[i] * projections[e] + shifts[i] * own[e][:, None]
+        expected[j] -= gradient
+        expected[i] += gradient
+    rows = start.copy()
+    add_force_rows(projections, own, slopes, shifts, centers, movers, rows)
+    np.testing.assert_allclose(rows, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_force_rows_of_no_entries_add_nothing():
+    empty = np.zeros(0, dtype=np.intp)
+    rows = np.ones((2, 3, 5))
+    add_force_rows(*random_arguments(0, 3, 5, 2), empty, empty, rows)
+    np.testing.assert_array_equal(rows, 1.0)
+
+
+@pytest.mark.parametrize("n_points", SIZES)
+def test_strain_rows_equal_the_sum_over_atoms(n_points):
+    structures = np.array([0, 0, 1, 1, 1])
+    projections, own, slopes, shifts = random_arguments(5, 6, n_points, 5)
+    start = np.random.default_rng(1).normal(size=(2, 6, n_points))
+    expected = start.copy()
+    for i, structure in enumerate(structures):
+        expected[structure] += slopes[i] * projections[i] + shifts[i] * own[i][:, None]
+    rows = start.copy()
+    add_strain_rows(projections, own, slopes, shifts, structures, rows)
+    np.testing.assert_allclose(rows, expected, rtol=1e-12, atol=1e-13)

@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+from crystals import cluster, random_rotation, triclinic
+from finite_differences import central_differences, displaced, strained
+from labelled_structures import DESCRIPTORS, lode, soap
+
+from lodekit.descriptors.power_spectrum import Factor
+from lodekit.kernels.power_spectrum import (
+    multiply_derivatives,
+    multiply_expansions,
+    reverse_multiply,
+    reverse_square,
+    square_expansion,
+)
+from lodekit.structures.batch import StructureBatch
+
+N_L = 3
+
+
+def coefficients(n_q, n_atoms=2, n_l=N_L, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_atoms, n_l * n_l, n_q))
+
+
+def slow_products(left, right):
+    """p[i, l, q1, q2] from the equation, (n_atoms, n_l, n_left, n_right)."""
+    n_l = int(np.sqrt(left.shape[1]))
+    products = np.zeros((len(left), n_l, left.shape[2], right.shape[2]))
+    for l in range(n_l):
+        for lm in range(l * l, (l + 1) * (l + 1)):
+            products[:, l] += np.einsum("iq,ip->iqp", left[:, lm], right[:, lm])
+        products[:, l] /= np.sqrt(2 * l + 1)
+    return products
+
+
+def slow_square(values):
+    """Products q1 <= q2, times sqrt(2) off the diagonal."""
+    products = slow_products(values, values)
+    first, second = np.triu_indices(values.shape[2])
+    kept = products[:, :, first, second] * np.where(first == second, 1, np.sqrt(2))
+    return kept.reshape(len(values), -1)
+
+
+def square(values):
+    n_atoms, n_lm, n_q = values.shape
+    features = np.empty((n_atoms, int(np.sqrt(n_lm)) * n_q * (n_q + 1) // 2))
+    square_expansion(values, features)
+    return features
+
+
+def multiply(left, right):
+    n_l = int(np.sqrt(left.shape[1]))
+    features = np.empty((len(left), n_l * left.shape[2] * right.shape[2]))
+    multiply_expansions(left, right, features)
+    return features
+
+
+@pytest.mark.parametrize(("n_q", "n_l"), [(1, 1), (1, 3), (4, 1), (5, 3)])
+def test_square_equals_the_equation(n_q, n_l):
+    values = coefficients(n_q, n_l=n_l)
+    np.testing.assert_allclose(square(values), slow_square(values), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("n_left", "n_right"), [(1, 1), (4, 2), (2, 5)])
+def test_product_equals_the_equation(n_left, n_right):
+    left, right = coefficients(n_left), coefficients(n_right, seed=1)
+    expected = slow_products(left, right).reshape(2, -1)
+    np.testing.assert_allclose(multiply(left, right), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_dot_products_of_packed_squares_are_those_of_the_full_arrays():
+    values = coefficients(4, n_atoms=3)
+    full = slow_products(values, values).reshape(3, -1)
+    packed = square(values)
+    np.testing.assert_allclose(packed @ packed.T, full @ full.T, rtol=1e-13)
+
+
+def test_reverse_of_square_is_its_derivative():
+    values = coefficients(3)
+    adjoint = np.random.default_rng(2).normal(size=square(values).shape)
+    gradients = np.empty_like(values)
+    reverse_square(adjoint, values, gradients)
+    numerical = central_differences(lambda c: (square(c) * adjoint).sum(), values)
+    np.testing.assert_allclose(gradients, numerical, rtol=1e-8, atol=1e-9)
+
+
+def test_reverse_of_product_is_its_derivative():
+    left, right = coefficients(3), coefficients(2, seed=1)
+    adjoint = np.random.default_rng(2).normal(size=multiply(left, right).shape)
+    gradients = np.empty_like(left), np.empty_like(right)
+    reverse_multiply(adjoint, left, right, *gradients)
+    for gradient, side in zip(gradients, range(2), strict=True):
+        numerical = central_differences(
+            lambda c, side=side: (
+                multiply(*[c if k == side else v for k, v in enumerate((left, right))])
+                * adjoint
+            ).sum(),
+            (left, right)[side],
+        )
+        np.testing.assert_allclose(gradient, numerical, rtol=1e-8, atol=1e-9)
+
+
+def test_derivative_products_equal_the_equation():
+    rng = np.random.default_rng(3)
+    partner = coefficients(4, n_atoms=3)
+    centers = np.array([2, 0, 2, 1, 1])
+    derivatives = rng.normal(size=(5, 3, N_L * N_L, 2))
+    products = np.empty((5, 3, N_L * 2 * 4))
+    multiply_derivatives(derivatives, centers, partner, products)
+    for entry, center in enumerate(centers):
+        others = np.repeat(partner[center : center + 1], 3, axis=0)
+        expected = slow_products(derivatives[entry], others).reshape(3, -1)
+        np.testing.assert_allclose(products[entry], expected, rtol=1e-12, atol=1e-14)
+
+
+class FixedExpansion:
+    """Coefficients without a descriptor."""
+
+    def __init__(self, coefficients):
+        self.coefficients = coefficients
+
+
+@pytest.mark.parametrize("side", ["square", "left", "right"])
+def test_products_and_weights_give_the_derivative_of_a_dot_product(side):
+    # d(p . point) along dc equals sum of products(dc) x weights(point).
+    rng = np.random.default_rng(4)
+    own = coefficients(4)
+    partner = own if side == "square" else coefficients(3, seed=1)
+    factor = Factor(FixedExpansion(own), partner, side)
+    moving = slice(2, 4)
+    change = np.zeros_like(own)
+    change[:, :, moving] = rng.normal(size=(2, N_L * N_L, 2))
+
+    def features(step):
+        moved = own + step * change
+        if side == "square":
+            return square(moved)
+        pair = (moved, partner) if side == "left" else (partner, moved)
+        return multiply(*pair)
+
+    points = rng.normal(size=(5, features(0.0).shape[1]))
+    numerical = central_differences(lambda s: features(s[0]) @ points.T, [0.0])[0]
+    products = factor.products(change[:, None, :, moving].copy(), np.arange(2))
+    weights = factor.weights(points, N_L, moving)
+    np.testing.assert_allclose(products[:, 0] @ weights.T, numerical, rtol=1e-8)
+
+
+STRUCTURES = {"open": cluster(5), "periodic": triclinic(4, (1, 8), 8.0)}
+SPECIES = np.array([1, 8])
+
+
+def features_of(descriptor, *frames):
+    return descriptor.evaluate(StructureBatch.from_frames(frames), SPECIES)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_features_do_not_change_under_rotation_and_translation(name, structure):
+    descriptor, atoms = DESCRIPTORS[name](), STRUCTURES[structure]
+    rotation = random_rotation(1)
+    moved = atoms.copy()
+    moved.set_cell(atoms.cell.array @ rotation)
+    moved.set_positions(atoms.positions @ rotation + np.array([0.3, -5.0, 1.7]))
+    before = features_of(descriptor, atoms).features
+    after = features_of(descriptor, moved).features
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-10 * abs(before).max())
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_features_follow_a_permutation_of_atoms(name, structure):
+    descriptor, atoms = DESCRIPTORS[name](), STRUCTURES[structure]
+    order = np.random.default_rng(5).permutation(len(atoms))
+    before = features_of(descriptor, atoms).features
+    after = features_of(descriptor, atoms[order]).features
+    np.testing.assert_allclose(
+        after, before[order], rtol=0, atol=1e-13 * abs(before).max()
+    )
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_reverse_pass_equals_finite_differences(name, structure):
+    descriptor, atoms = DESCRIPTORS[name](), STRUCTURES[structure]
+    state = features_of(descriptor, atoms)
+    adjoint = np.random.default_rng(6).normal(size=state.features.shape)
+    positions, strain = state.reverse(adjoint)
+
+    def scalar(frame):
+        return (features_of(descriptor, frame).features * adjoint).sum()
+
+    numerical = central_differences(
+        lambda r: scalar(displaced(atoms, r)), atoms.positions
+    )
+    scale = abs(numerical).max()
+    np.testing.assert_allclose(positions, numerical, rtol=0, atol=1e-7 * scale)
+    numerical = central_differences(
+        lambda e: scalar(strained(atoms, e)), np.zeros((3, 3))
+    )
+    scale = abs(numerical).max()
+    np.testing.assert_allclose(strain[0], numerical, rtol=0, atol=1e-7 * scale)
+
+
+def test_terms_of_one_model_expand_a_shared_density_once():
+    first, second = soap(), lode()
+    second.left = first.left
+    batch = StructureBatch.from_frames([STRUCTURES["open"]])
+    cache = {}
+    states = [d.evaluate(batch, SPECIES, cache) for d in (first, second)]
+    assert states[0].left is states[1].left
+    assert first.evaluate(batch, SPECIES, cache) is states[0]
+
+
+def test_expansions_with_different_angular_channels_are_refused():
+    descriptor = lode()
+    descriptor.left = soap(max_angular=3).left
+    with pytest.raises(ValueError, match="need the same max_angular, got 3 and 2"):
+        features_of(descriptor, STRUCTURES["open"])
+
+
+def test_number_of_features_counts_what_is_computed():
+    for make in DESCRIPTORS.values():
+        descriptor = make()
+        features = features_of(descriptor, STRUCTURES["open"]).features
+        assert features.shape == (5, descriptor.n_features(SPECIES))
