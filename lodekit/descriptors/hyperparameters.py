@@ -86,6 +86,7 @@ def check_gaussian(value) -> dict:
                 f"`density.scaling.type` must be 'Willatt2018', got '{scaling['type']}'"
             )
         check_positive("density.scaling.scale", scaling["scale"])
+        check_positive("density.scaling.rate", scaling["rate"])
     return density
 
 

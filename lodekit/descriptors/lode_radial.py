@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from .radial import GaussianTypeOrbitals
+from .radial import GaussianTypeOrbitals, gauss_legendre
 
 
 class PotentialProjections:
@@ -49,22 +49,17 @@ class PotentialProjections:
         self.end = 9.0 * float(spread) + 0.5 * basis.max_radial
         narrowest = np.hypot(smearing, basis.widths.min())
         k_end = 1.5 * (9.5 + 0.3 * (basis.max_radial + max_angular)) / narrowest
-        n_nodes = int(48 + 0.55 * k_end * (self.extent + self.end))
-        x, weights = np.polynomial.legendre.leggauss(n_nodes)
-        self.k = 0.5 * k_end * (x + 1.0)
-        self.k_weights = 0.5 * k_end * weights
+        n_nodes = 48 + 0.55 * k_end * (self.extent + self.end)
+        self.k, self.k_weights = gauss_legendre(n_nodes, k_end)
         # k^2 phi(k)
         self.potential = 4.0 * np.pi * np.exp(-0.5 * (self.k * smearing) ** 2)
         self.integrals = self.radial_integrals(self.k)
 
     def radial_integrals(self, k: np.ndarray) -> np.ndarray:
         """Return I_nl(k), shape (k.size, max_angular + 1, n_radial), k in 1/Å."""
-        n_nodes = int(48 + 0.55 * self.extent * max(k.max(initial=0.0), 8.0))
-        x, weights = np.polynomial.legendre.leggauss(n_nodes)
-        r = 0.5 * self.extent * (x + 1.0)
-        weighted = (
-            self.basis.evaluate(r) * (0.5 * self.extent * weights * r**2)[:, None]
-        )
+        n_nodes = 48 + 0.55 * self.extent * max(k.max(initial=0.0), 8.0)
+        r, weights = gauss_legendre(n_nodes, self.extent)
+        weighted = self.basis.evaluate(r) * (weights * r**2)[:, None]
         bessel = spherical_bessel(self.max_angular, np.outer(k, r))
         return np.moveaxis(bessel @ weighted, 0, 1)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from .lode_radial import PotentialProjections, spherical_bessel
-from .radial import RadialTable, smooth_step, tabulate
+from .radial import RadialTable, gauss_legendre, smooth_step, tabulate
 
 #: Density of neighbours, in 1/Å^3, for which errors are estimated: that of liquid
 #: water.
@@ -81,10 +81,9 @@ class NearPart:
     def __init__(self, projections: PotentialProjections, cutoff: float, k_end: float):
         self.projections = projections
         self.cutoff = cutoff
-        n_nodes = int(32 + 0.55 * cutoff * projections.k[-1])
-        x, weights = np.polynomial.legendre.leggauss(n_nodes)
-        self.r = 0.5 * cutoff * (x + 1.0)
-        self.r_weights = 0.5 * cutoff * weights * self.r**2
+        n_nodes = 32 + 0.55 * cutoff * projections.k[-1]
+        self.r, weights = gauss_legendre(n_nodes, cutoff)
+        self.r_weights = weights * self.r**2
         self.n_terms = int(2 + cutoff * k_end / np.pi)
         self.functions = self.evaluate(self.r)
         self.transforms = self.transform(projections.k, self.functions)

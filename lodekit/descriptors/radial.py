@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -150,18 +151,29 @@ def gaussian_overlaps(
     A. P. Bartók, R. Kondor, G. Csányi, Phys. Rev. B 87, 184115 (2013), Eq. 24.
     """
     panel = min(width, basis.widths.min())
-    n_nodes = int(40 + 12 * basis.extent / panel)
-    x, weights = np.polynomial.legendre.leggauss(n_nodes)
-    nodes = 0.5 * basis.extent * (x + 1.0)
-    weighted = (
-        basis.evaluate(nodes) * (0.5 * basis.extent * weights * nodes**2)[:, None]
-    )
+    nodes, weights = gauss_legendre(40 + 12 * basis.extent / panel, basis.extent)
+    weighted = basis.evaluate(nodes) * (weights * nodes**2)[:, None]
     gaussian = np.exp(-0.5 * ((r[:, None] - nodes) / width) ** 2)
     argument = np.outer(r, nodes) / width**2
     overlaps = np.empty((r.size, max_angular + 1, basis.size))
     for l in range(max_angular + 1):
         overlaps[:, l] = (gaussian * scaled_spherical_in(l, argument)) @ weighted
     return 4.0 * np.pi * (np.pi * width**2) ** -0.75 * overlaps
+
+
+def gauss_legendre(n_nodes: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of Gauss-Legendre quadrature on [0, end].
+
+    The number of nodes is rounded up, so that few sets have to be made.
+    """
+    x, weights = unit_gauss_legendre(16 * int(np.ceil(n_nodes / 16)))
+    return 0.5 * end * (x + 1.0), 0.5 * end * weights
+
+
+@lru_cache(maxsize=32)
+def unit_gauss_legendre(n_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights on [-1, 1]."""
+    return special.roots_legendre(n_nodes)
 
 
 def scaled_spherical_in(l: int, x: np.ndarray) -> np.ndarray:
@@ -261,8 +273,6 @@ def cutoff_factors(distances: np.ndarray, cutoff: dict, scaling) -> np.ndarray:
 def willatt_scaling(distances: np.ndarray, scaling: dict):
     """Return c / (c + (r / r0)^m) and its derivative, arrays of shape (n,).
 
-    With rate c = 0 it is (r0 / r)^m.
-
     References
     ----------
     M. J. Willatt, F. Musil, M. Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018), Eq.
@@ -270,8 +280,6 @@ def willatt_scaling(distances: np.ndarray, scaling: dict):
     """
     rate, exponent, scale = scaling["rate"], scaling["exponent"], scaling["scale"]
     power = (distances / scale) ** exponent
-    if rate == 0:
-        return 1.0 / power, -exponent / (distances * power)
     value = rate / (rate + power)
     slope = -rate * exponent * power / distances / (rate + power) ** 2
     return value, slope
