@@ -19,3 +19,7 @@ class SettingsError(LodekitError, ValueError):
 
 class StructureError(LodekitError, ValueError):
     """A structure in memory, or a target it carries, cannot be used as it is."""
+
+
+class ReportError(LodekitError, ValueError):
+    """A report cannot be written where it was asked for."""

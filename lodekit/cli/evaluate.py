@@ -1,0 +1,197 @@
+"""``lodekit evaluate``: errors of a model on structures with reference values."""
+
+import json
+from pathlib import Path
+
+import click
+
+from lodekit.errors import StructureError
+
+from .options import (
+    NameList,
+    SpreadCommand,
+    common_options,
+    file_options,
+    flatten,
+    overwrite_option,
+    parse_pairs,
+    report_option,
+    threads_option,
+    use_threads,
+)
+
+TARGETS = ("energy", "forces", "stress")
+
+
+@click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
+@click.argument("model_path", metavar="MODEL", type=click.Path())
+@click.argument("path", metavar="FILE.xyz", type=click.Path())
+@click.option(
+    "--targets",
+    multiple=True,
+    type=NameList(TARGETS),
+    metavar="TARGET...",
+    help="What to compare: energy, forces, stress [all that the file has].",
+)
+@click.option(
+    "--by",
+    metavar="KEY",
+    help='Show groups of frames with the same value of an info key, or "element".',
+)
+@click.option(
+    "--std", is_flag=True, help="Compare standard deviations with errors, too."
+)
+@click.option(
+    "--predictions",
+    type=click.Path(),
+    metavar="OUT.xyz",
+    help="Write the structures with the predictions.",
+)
+@file_options
+@report_option
+@threads_option
+@overwrite_option
+@common_options
+def command(model_path, path, **options):
+    """Compare the predictions of MODEL with the targets in FILE.xyz."""
+    with use_threads(options["threads"]):
+        evaluate(model_path, path, options)
+
+
+def evaluate(model_path, path, options):
+    """Do what `command` says."""
+    from lodekit.analysis.errors import compare, summarize
+    from lodekit.model_file import load_model
+
+    from .evaluation import present_targets, wanted_properties
+    from .prediction import check_species, compute_in_chunks, read_frames
+
+    check_destinations(options)
+    model = load_model(model_path)
+    frames = read_frames(
+        path,
+        parse_pairs(options["keys"], "--key"),
+        parse_pairs(options["units"], "--unit"),
+    )
+    targets = present_targets(frames, flatten(options["targets"]), path)
+    check_species(model, frames, path)
+    labels = label_frames(frames, options["by"], path)
+    properties = wanted_properties(targets, options["std"])
+    if options["report"] and "energy" in targets:
+        properties = list(dict.fromkeys([*properties, "energy_std"]))
+    results = compute_in_chunks(model, frames, properties, "evaluating")
+    comparisons = compare(frames, results, targets)
+    errors = {Path(path).name: summarize(comparisons)}
+    groups = group_errors(comparisons, labels, options["by"])
+    show(errors, groups, comparisons, options)
+    if options["report"]:
+        write_page(model_path, frames, comparisons, errors, groups, options)
+    if options["predictions"]:
+        write_predictions(frames, results, options)
+
+
+def check_destinations(options):
+    """Refuse now what would be refused after the work is done."""
+    from lodekit.analysis.report import check_report_folder
+    from lodekit.errors import StructureFileError
+    from lodekit.whole_files import check_destination
+
+    overwrite = bool(options["overwrite"])
+    if options["report"]:
+        check_report_folder(options["report"], overwrite)
+    if options["predictions"]:
+        check_destination(options["predictions"], overwrite, StructureFileError)
+
+
+def label_frames(frames, key, path):
+    """Return the group of each frame, or None when there are none."""
+    if key is None or (key == "element" and key not in frames[0].info):
+        return None
+    missing = [n for n, frame in enumerate(frames, start=1) if key not in frame.info]
+    if missing:
+        keys = sorted({k for frame in frames for k in frame.info} - {"target_keys"})
+        raise StructureError(
+            f"{path}: frame {missing[0]} has no {key!r} to group by; frames have "
+            f"{', '.join(keys) or 'no info keys'}"
+        )
+    return [str(frame.info[key]) for frame in frames]
+
+
+def group_errors(comparisons, labels, key):
+    """Return the errors of every group by target, or None when there are no groups."""
+    from lodekit.analysis.errors import summarize_by_element, summarize_by_group
+
+    if key is None:
+        return None
+    if labels is None:
+        return summarize_by_element(comparisons)
+    return summarize_by_group(comparisons, labels)
+
+
+def show(errors, groups, comparisons, options):
+    """Print the errors as one object or as tables."""
+    from lodekit.analysis.errors import coverage
+    from lodekit.analysis.tables import format_errors
+
+    within = {
+        target: {f"{level:.0f}": fraction for level, fraction in coverage(own).items()}
+        for target, own in comparisons.items()
+        if own.std is not None and options["std"]
+    }
+    if options["as_json"]:
+        (answer,) = errors.values()
+        extra = {"groups": groups, "within_std": within}
+        answer = {**answer, **{key: value for key, value in extra.items() if value}}
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    click.echo(format_errors(errors))
+    if groups:
+        click.echo(f"\nby {options['by']}\n{format_errors(groups)}")
+    for target, fractions in within.items():
+        parts = [
+            f"{100 * f:.0f} % within {level} std" for level, f in fractions.items()
+        ]
+        click.echo(f"{target} errors: {', '.join(parts)}")
+
+
+def write_page(model_path, frames, comparisons, errors, groups, options):
+    """Write the report."""
+    from lodekit.analysis.report import write_report
+    from lodekit.model_file import read_header
+
+    from .evaluation import model_facts
+    from .toml_text import format_toml
+
+    header = read_header(model_path)
+    (name,) = errors
+    write_report(
+        options["report"],
+        {name: frames},
+        {name: comparisons},
+        title=f"{Path(model_path).name} on {name}",
+        errors=errors,
+        groups=groups,
+        facts=model_facts(header["settings"]["summary"]),
+        settings=format_toml(header["record"].get("settings", {})),
+        overwrite=bool(options["overwrite"]),
+    )
+    tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
+
+
+def write_predictions(frames, results, options):
+    """Write the structures with the predictions."""
+    from lodekit.structures import write_structures
+
+    from .annotation import add_predictions
+
+    for structure, result in zip(frames, results, strict=True):
+        add_predictions(structure, result)
+    path = options["predictions"]
+    write_structures(path, frames, overwrite=bool(options["overwrite"]))
+    tell(f"wrote {len(frames)} structures with predictions to {path}", options)
+
+
+def tell(text, options):
+    """Print a line for people, unless an object was asked for."""
+    if not options["as_json"]:
+        click.echo(text)

@@ -1,0 +1,259 @@
+"""``lodekit fit``: from structures with targets to a model file."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from lodekit.errors import SettingsError
+
+from .options import (
+    NameList,
+    SpreadCommand,
+    common_options,
+    file_options,
+    flatten,
+    overwrite_option,
+    parse_pairs,
+    report_option,
+    threads_option,
+    use_threads,
+)
+from .settings import SECTIONS, complete, merge, parse_assignments, read_settings_file
+from .toml_text import format_toml
+
+TARGETS = ("energy", "forces", "stress")
+MODELS = ("potential",)
+_DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False}
+
+
+@click.command("fit", cls=SpreadCommand, short_help="Fit a model to structures.")
+@click.argument("train", metavar="TRAIN.xyz", type=click.Path())
+@click.option(
+    "--output", "-o", type=click.Path(), help="Model file to write [model.lodekit]."
+)
+@click.option("--model", type=click.Choice(MODELS), help="Kind of model [potential].")
+@click.option(
+    "--targets",
+    multiple=True,
+    type=NameList(TARGETS),
+    metavar="TARGET...",
+    help="What to fit: energy, forces, stress [all that the file has].",
+)
+@click.option("--settings", type=click.Path(), help="Settings file (TOML).")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="A.B=C",
+    help="Change one setting, such as fit.energy_noise=1e-3.",
+)
+@click.option("--validation", type=click.Path(), help="Structures to judge the fit by.")
+@click.option(
+    "--weight-key", metavar="KEY", help="Info key that holds the weight of a frame."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Read, print the complete settings, and stop."
+)
+@file_options
+@report_option
+@threads_option
+@overwrite_option
+@common_options
+def command(train, **options):
+    """Fit a model to the structures of TRAIN.xyz and write it to one file.
+
+    Settings are chosen from the data, printed, and kept in the model file. Change
+    them with a settings file, with --set, or with the options below; lodekit info
+    MODEL --settings prints them in the form of a settings file.
+    """
+    given, overrides = gather(options)
+    with use_threads(given["run"].get("threads")):
+        Fit(train, given, overrides, options["as_json"]).run(options["dry_run"])
+
+
+def gather(options):
+    """Return the settings of file and options, and the overrides of ``--set``.
+
+    Options that have a key in the settings file, and ``--set`` for the sections of the
+    command line, are merged into the first; ``--set`` for the model is the second.
+    """
+    given = read_settings_file(options["settings"]) if options["settings"] else {}
+    overrides = parse_assignments(options["assignments"])
+    for section in SECTIONS:
+        given = merge(given, {section: overrides.pop(section, {})})
+    structures = {
+        "keys": parse_pairs(options["keys"], "--key"),
+        "units": parse_pairs(options["units"], "--unit"),
+    }
+    if options["weight_key"]:
+        structures["weight_key"] = options["weight_key"]
+    run = {key: options[key] for key in SECTIONS["run"] if options[key] is not None}
+    given = merge(given, {"structures": structures, "run": run})
+    if options["targets"]:
+        overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})
+    given["run"] = merge(_DEFAULTS, given["run"])
+    if given["run"]["model"] not in MODELS:
+        raise SettingsError(f"run.model must be one of {', '.join(MODELS)}")
+    return given, overrides
+
+
+class Fit:
+    """One run of ``lodekit fit``."""
+
+    def __init__(self, train, given, overrides, as_json):
+        self.train = train
+        self.given = given
+        self.overrides = overrides
+        self.as_json = as_json
+        self.options = given["run"]
+        self.reading = given["structures"]
+
+    def run(self, dry_run):
+        """Read, choose settings, fit, judge and write."""
+        if not dry_run:
+            self.check_destinations()
+        frames = self.read(self.train)
+        settings = self.choose_settings(frames)
+        text = format_toml(self.record_settings(settings))
+        if dry_run:
+            self.show(text, self.record_settings(settings))
+            return
+        validation = self.options.get("validation")
+        sets = {"training": frames}
+        if validation:
+            sets["validation"] = self.read(validation)
+        self.show(f"settings\n\n{text}\n")
+        model, seconds = self.fit(frames, settings)
+        self.save(model, settings, sets, seconds)
+
+    def check_destinations(self):
+        """Refuse now what would be refused after hours of fitting."""
+        from lodekit.errors import ModelFileError
+        from lodekit.whole_files import check_destination
+
+        overwrite = self.options["overwrite"]
+        check_destination(self.options["output"], overwrite, ModelFileError)
+        if self.options.get("report"):
+            from lodekit.analysis.report import check_report_folder
+
+            check_report_folder(self.options["report"], overwrite)
+
+    def read(self, path):
+        """Read and check structures, and say what was read."""
+        from .prediction import read_frames
+
+        frames = read_frames(path, self.reading["keys"], self.reading["units"])
+        n_atoms = sum(map(len, frames))
+        self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {path}")
+        return frames
+
+    def choose_settings(self, frames):
+        """Return complete settings of the model."""
+        from lodekit.models.settings import check_settings, default_settings
+
+        from .targets import choose_targets, describe_sources
+
+        asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
+        targets = choose_targets(frames, asked.get("targets"))
+        self.show(f"targets: {describe_sources(frames, targets)}\n")
+        defaults = default_settings(frames, targets)
+        settings = check_settings(complete(defaults, self.given, self.overrides))
+        settings["fit"]["targets"] = targets
+        return settings
+
+    def record_settings(self, settings):
+        """Return the settings together with how the file was read."""
+        reading = {key: value for key, value in self.reading.items() if value}
+        return {**({"structures": reading} if reading else {}), **settings}
+
+    def fit(self, frames, settings):
+        """Return the fitted model and the seconds it took."""
+        from lodekit.models.settings import build_potential
+
+        from .targets import frame_weights
+
+        weights = frame_weights(frames, self.reading.get("weight_key"))
+        model = build_potential(settings, progress=True)
+        start = time.perf_counter()
+        arguments = {} if weights is None else {"sample_weight": weights}
+        model.fit(frames, **arguments)
+        return model, time.perf_counter() - start
+
+    def save(self, model, settings, sets, seconds):
+        """Judge the model, write it, and report."""
+        from lodekit.analysis.errors import summarize
+        from lodekit.model_file import save_model
+
+        from .evaluation import compare_frames, held_out_summary
+
+        targets = settings["fit"]["targets"]
+        comparisons = {
+            name: compare_frames(model, frames, targets, f"judging {name}")
+            for name, frames in sets.items()
+        }
+        errors = {name: summarize(parts) for name, parts in comparisons.items()}
+        held_out = held_out_summary(model.summary_)
+        if held_out:
+            errors = {
+                "training": errors["training"],
+                "held out": held_out,
+                **errors,
+            }
+        record = {
+            "training_file": Path(self.train).name,
+            "settings": self.record_settings(settings),
+            "errors": errors,
+            "seconds": round(seconds, 3),
+        }
+        output, overwrite = self.options["output"], self.options["overwrite"]
+        save_model(model, output, overwrite=overwrite, record=record)
+        self.tell(model, record)
+        if self.options.get("report"):
+            self.write_report(model, record, sets, comparisons)
+        self.show(
+            f"wrote the model {output} ({Path(output).stat().st_size / 1e6:.1f} MB)"
+        )
+
+    def tell(self, model, record):
+        """Print what came out of the fit."""
+        from lodekit.analysis.tables import format_errors
+        from lodekit.model_file import as_json
+
+        from .evaluation import format_facts, model_facts
+
+        self.show(
+            f"{format_facts(model_facts(model.summary_))}\n\n"
+            f"{format_errors(record['errors'])}\n"
+        )
+        if self.as_json:
+            answer = {"model": str(self.options["output"]), **record}
+            click.echo(json.dumps({**answer, "summary": as_json(model.summary_)}))
+
+    def write_report(self, model, record, sets, comparisons):
+        """Write the page about the fit."""
+        from lodekit.analysis.report import write_report
+
+        from .evaluation import model_facts
+
+        folder = self.options["report"]
+        write_report(
+            folder,
+            sets,
+            comparisons,
+            title=f"{Path(self.options['output']).name}, fitted to "
+            f"{record['training_file']}",
+            errors=record["errors"],
+            facts=model_facts(model.summary_),
+            settings=format_toml(record["settings"]),
+            overwrite=self.options["overwrite"],
+        )
+        self.show(f"wrote the report {Path(folder) / 'index.html'}")
+
+    def show(self, text, as_object=None):
+        """Print text for people, or an object when one was asked for."""
+        if not self.as_json:
+            click.echo(text)
+        elif as_object is not None:
+            click.echo(json.dumps(as_object))

@@ -1,0 +1,92 @@
+"""``lodekit info``: what a model file or a structure file holds."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import SpreadCommand, common_options, file_options, parse_pairs
+
+
+@click.command(
+    "info", cls=SpreadCommand, short_help="Describe a model or a structure file."
+)
+@click.argument("path", metavar="MODEL_OR_XYZ", type=click.Path())
+@click.option(
+    "--settings",
+    is_flag=True,
+    help="Print the settings of a model as a file for lodekit fit --settings.",
+)
+@file_options
+@common_options
+def command(path, **options):
+    """Describe a model, or the structures and targets of a file."""
+    from lodekit.model_file import is_model_file
+
+    if is_model_file(path):
+        describe_model(path, options)
+    elif options["settings"]:
+        describe_model(path, options)  # says what kind of file it is not
+    else:
+        describe_structures(path, options)
+
+
+def describe_model(path, options):
+    """Print what a model file says about itself."""
+    from lodekit.model_file import read_header
+
+    from .toml_text import format_toml
+
+    header = read_header(path)
+    record = header["record"]
+    settings = record.get("settings", {})
+    if options["settings"]:
+        click.echo(
+            json.dumps(settings) if options["as_json"] else format_toml(settings)
+        )
+        return
+    if options["as_json"]:
+        answer = {
+            key: header[key] for key in ("class", "format", "lodekit", "conventions")
+        }
+        answer["summary"] = header["settings"].get("summary", {})
+        click.echo(json.dumps({**answer, **record}, ensure_ascii=False))
+        return
+    show_model(path, header, settings)
+
+
+def show_model(path, header, settings):
+    """Print a model for people."""
+    from lodekit.analysis.tables import format_errors
+
+    from .evaluation import format_facts, model_facts
+    from .toml_text import format_toml
+
+    record = header["record"]
+    units = ", ".join(header["conventions"]["units"].values())
+    facts = {
+        "model": f"{header['class']}, {Path(path).stat().st_size / 1e6:.1f} MB",
+        "written by": f"lodekit {header['lodekit']}, format {header['format']}",
+        "units": units,
+    }
+    if "training_file" in record:
+        facts["fitted to"] = record["training_file"]
+    click.echo(format_facts(facts | model_facts(header["settings"]["summary"])))
+    if record.get("errors"):
+        click.echo(f"\n{format_errors(record['errors'])}")
+    if settings:
+        click.echo(f"\nsettings\n\n{format_toml(settings)}")
+
+
+def describe_structures(path, options):
+    """Print the audit of a structure file."""
+    from lodekit.structures import audit_structures, format_audit, read_structures
+
+    keys = parse_pairs(options["keys"], "--key")
+    units = parse_pairs(options["units"], "--unit")
+    frames = read_structures(path, keys=keys or None, units=units or None)
+    report = audit_structures(frames)
+    if options["as_json"]:
+        click.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        click.echo(format_audit(report))

@@ -1,0 +1,165 @@
+"""Options that several commands share, and options that take several values."""
+
+import os
+
+import click
+
+from lodekit.threads import request_threads
+
+
+class SpreadCommand(click.Command):
+    """A command whose repeatable options also take several values in a row.
+
+    ``--targets energy forces`` means ``--targets energy --targets forces``. Values go
+    on until the next option, and until something that looks like a file: an existing
+    path, or a word with a dot or a slash but without "=".
+    """
+
+    def parse_args(self, ctx, args):
+        """Parse arguments after spreading the values of repeatable options."""
+        spread = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and option.multiple
+            for name in option.opts
+        }
+        return super().parse_args(ctx, spread_values(args, spread))
+
+
+def spread_values(arguments, names):
+    """Repeat options before each of their values.
+
+    >>> spread_values(["--targets", "energy", "forces", "a.xyz"], {"--targets"})
+    ['--targets', 'energy', '--targets', 'forces', 'a.xyz']
+    """
+    spread, option = [], None
+    for place, argument in enumerate(arguments):
+        if argument == "--":
+            return spread + list(arguments[place:])
+        if argument.startswith("-"):
+            option = argument if argument in names else None
+        elif option and arguments[place - 1] != option:
+            if looks_like_file(argument):
+                option = None
+            else:
+                spread.append(option)
+        spread.append(argument)
+    return spread
+
+
+def looks_like_file(word):
+    """Return whether a word is rather a path than the value of an option."""
+    if "=" in word:
+        return False
+    return "." in word or os.sep in word or os.path.exists(word)
+
+
+class NameList(click.ParamType):
+    """Names out of a list of known ones, separated by commas."""
+
+    name = "name"
+
+    def __init__(self, known):
+        self.known = known
+
+    def convert(self, value, param, ctx):
+        """Return the names as a tuple."""
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        for name in names:
+            if name not in self.known:
+                self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
+        return names
+
+
+def flatten(groups):
+    """Return the names of a repeated `NameList` in order, each once.
+
+    >>> flatten([("energy", "forces"), ("energy",)])
+    ['energy', 'forces']
+    """
+    return list(dict.fromkeys(name for group in groups for name in group))
+
+
+def parse_pairs(pairs, what):
+    """Return ``name=value`` options as a dictionary.
+
+    >>> parse_pairs(["energy=Hartree", "length=Bohr"], "--unit")
+    {'energy': 'Hartree', 'length': 'Bohr'}
+    """
+    parsed = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not (name and separator and value):
+            raise click.BadParameter(
+                f"{pair!r} is not of the form name=value", param_hint=what
+            )
+        if name in parsed:
+            raise click.BadParameter(f"{name!r} is given twice", param_hint=what)
+        parsed[name] = value
+    return parsed
+
+
+def file_options(command):
+    """Add the options that say how a structure file is to be read."""
+    for option in (
+        click.option(
+            "--unit",
+            "units",
+            multiple=True,
+            metavar="NAME=UNIT",
+            help="Unit in the file, such as energy=Hartree or length=Bohr; eV and "
+            "Angstrom when left out.",
+        ),
+        click.option(
+            "--key",
+            "keys",
+            multiple=True,
+            metavar="TARGET=KEY",
+            help="Key of a target in the file, such as energy=my_energy.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def common_options(command):
+    """Add the options of every command."""
+    for option in (
+        click.option(
+            "--traceback",
+            is_flag=True,
+            expose_value=False,
+            hidden=True,
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object instead."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use at most N cores; all of them when left out.",
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, default=None, help="Replace what exists."
+)
+report_option = click.option(
+    "--report",
+    metavar="DIR",
+    type=click.Path(),
+    help="Write plots and a page that a browser opens.",
+)
+
+
+def use_threads(n_threads):
+    """Return a context in which ``n_threads`` cores work; call before heavy imports."""
+    if n_threads is not None:
+        request_threads(n_threads)
+    from lodekit.threads import limit_threads
+
+    return limit_threads(n_threads)

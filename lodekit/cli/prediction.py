@@ -1,0 +1,123 @@
+"""Structures and predictions of the commands, in chunks of bounded memory."""
+
+import sys
+from contextlib import contextmanager
+
+from lodekit.errors import StructureError
+
+#: Atoms, and frames, that go to the model at once.
+CHUNK_ATOMS = 20_000
+CHUNK_FRAMES = 500
+#: Properties that are defined for fully periodic frames only.
+PERIODIC_ONLY = ("stress",)
+
+
+def read_frames(path, keys=None, units=None):
+    """Read structures and check that every one of them makes sense."""
+    from lodekit.structures import check_structures, read_structures
+
+    frames = read_structures(path, keys=keys or None, units=units or None)
+    try:
+        check_structures(frames)
+    except StructureError as problem:
+        raise StructureError(f"{path}: {problem}") from None
+    return frames
+
+
+def check_species(model, frames, path):
+    """Check that the model has seen every species of the frames."""
+    from ase.data import chemical_symbols
+
+    known = set(model.summary_["species"])
+    for number, structure in enumerate(frames, start=1):
+        foreign = sorted(set(structure.numbers.tolist()) - known)
+        if foreign:
+            names = ", ".join(chemical_symbols[z] for z in sorted(known))
+            raise StructureError(
+                f"{path}: frame {number} has {chemical_symbols[foreign[0]]}, which the "
+                f"model has not seen; it knows {names}"
+            )
+
+
+def compute_in_chunks(model, frames, properties, description="predicting"):
+    """Return ``model.compute`` of many frames, showing how far it went.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    frames : list of ase.Atoms
+        The structures.
+    properties : list of str
+        Properties to compute; stress only where a frame is fully periodic.
+    description : str
+        Name of the work for the progress bar.
+
+    Returns
+    -------
+    results : list of dict
+        One for each frame.
+    """
+    results = []
+    with progress(len(frames), description) as advance:
+        for start, stop in chunks(frames):
+            results += _compute(model, frames[start:stop], properties)
+            advance(stop - start)
+    return results
+
+
+def _compute(model, frames, properties):
+    """Compute periodic and other frames apart, because of what is defined for them."""
+    results = [None] * len(frames)
+    for periodic in (True, False):
+        own = [i for i, atoms in enumerate(frames) if bool(atoms.pbc.all()) == periodic]
+        wanted = [p for p in properties if periodic or p not in PERIODIC_ONLY]
+        if not own:
+            continue
+        if not wanted:
+            computed = [{} for _ in own]
+        else:
+            computed = model.compute([frames[i] for i in own], properties=wanted)
+        for index, result in zip(own, computed, strict=True):
+            results[index] = result
+    return results
+
+
+def chunks(frames):
+    """Yield first and last-plus-one index of runs of frames of bounded size.
+
+    >>> list(chunks([range(15_000), range(15_000), range(2)]))
+    [(0, 1), (1, 3)]
+    """
+    start = n_atoms = 0
+    for stop, structure in enumerate(frames):
+        full = n_atoms + len(structure) > CHUNK_ATOMS or stop - start >= CHUNK_FRAMES
+        if stop > start and full:
+            yield start, stop
+            start, n_atoms = stop, 0
+        n_atoms += len(structure)
+    if frames:
+        yield start, len(frames)
+
+
+@contextmanager
+def progress(total, description):
+    """Give a function to call with how many more are done.
+
+    It moves a bar on a terminal, and prints a line for every tenth elsewhere.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=description, leave=False) as bar:
+            yield bar.update
+        return
+    done = 0
+
+    def advance(count):
+        nonlocal done
+        before, done = done, done + count
+        if done < total and 10 * done // total > 10 * before // total:
+            print(f"{description}: {done}/{total}", file=sys.stderr)
+
+    yield advance

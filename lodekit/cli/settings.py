@@ -1,0 +1,164 @@
+"""Settings of ``lodekit fit`` from a TOML file, ``--set`` and the other options.
+
+Later sources win: defaults chosen from the data, the settings file, ``--set``, the
+options with names of their own.
+"""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+
+from lodekit.errors import SettingsError
+
+#: Keys of the sections that the command line itself reads; [fit] and [terms] belong to
+#: the model.
+SECTIONS = {
+    "structures": ("keys", "units", "weight_key"),
+    "run": ("model", "output", "validation", "report", "threads", "overwrite"),
+}
+_MODEL_SECTIONS = ("fit", "terms")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")
+
+
+def read_settings_file(path):
+    """Return the settings of a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read, is no TOML, or has a section that does not exist.
+    """
+    try:
+        settings = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise SettingsError(f"{path}: cannot be read ({problem.strerror})") from None
+    except ValueError as problem:  # of the decoder and of the TOML parser
+        raise SettingsError(f"{path}: this is not TOML: {problem}") from None
+    try:
+        check_sections(settings)
+    except SettingsError as problem:
+        raise SettingsError(f"{path}: {problem}") from None
+    return settings
+
+
+def parse_assignments(assignments):
+    """Return ``--set section.key=value`` options as nested settings.
+
+    Values are TOML; a plain word is a text.
+
+    >>> parse_assignments(["fit.energy_noise=1e-3", "terms.soap.n_sparse=500"])
+    {'fit': {'energy_noise': 0.001}, 'terms': {'soap': {'n_sparse': 500}}}
+    """
+    settings = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        path = name.strip().split(".")
+        if not separator or len(path) < 2 or not all(path):
+            raise SettingsError(
+                "--set is written section.key=value, such as fit.energy_noise=1e-3, "
+                f"got {assignment!r}"
+            )
+        table = settings
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise SettingsError(f"--set {assignment}: {part!r} is set to a value")
+        table[path[-1]] = _parse_value(assignment, text.strip())
+    check_sections(settings)
+    return settings
+
+
+def _parse_value(assignment, text):
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if _WORD.fullmatch(text):
+            return text
+        raise SettingsError(
+            f"--set {assignment}: {text!r} is not a value of TOML, such as 1e-3, "
+            "'text' or [1, 2]"
+        ) from None
+
+
+def check_sections(settings):
+    """Check the sections, and the keys of those that the command line reads."""
+    known = [*SECTIONS, *_MODEL_SECTIONS]
+    for section, table in settings.items():
+        if section not in known:
+            raise SettingsError(unknown(f"section [{section}]", section, known))
+        if not isinstance(table, dict):
+            raise SettingsError(f"{section!r} is a section with keys, not a value")
+        for key in table if section in SECTIONS else ():
+            if key not in SECTIONS[section]:
+                what = f"key {key!r} in [{section}]"
+                raise SettingsError(unknown(what, key, SECTIONS[section]))
+    for name, term in settings.get("terms", {}).items():
+        if not isinstance(term, dict) and term is not False:
+            raise SettingsError(
+                f"terms.{name} is a section with keys, or false to leave it out"
+            )
+
+
+def unknown(what, name, known):
+    """Return a message about a name that does not exist, with the nearest that does."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {what}{hint}; known: {', '.join(known)}"
+
+
+def merge(base, changes):
+    """Return ``base`` with ``changes`` in it, section by section.
+
+    >>> merge({"fit": {"a": 1, "b": 2}}, {"fit": {"b": 3}})
+    {'fit': {'a': 1, 'b': 3}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def complete(defaults, from_file, overrides):
+    """Return the settings of a model: defaults, then the file, then ``--set``.
+
+    Terms that a file names take the place of the default ones; a default term of the
+    same name, and of the same type, fills in what the file leaves out. A term that is
+    set to false is left out.
+
+    Parameters
+    ----------
+    defaults : dict
+        From `lodekit.models.settings.default_settings`.
+    from_file : dict
+        From `read_settings_file`, or empty.
+    overrides : dict
+        From `parse_assignments`.
+
+    Returns
+    -------
+    settings : dict
+        Sections "fit" and "terms", to be checked by the model.
+    """
+    fit = merge(defaults["fit"], from_file.get("fit", {}))
+    terms = defaults["terms"]
+    if from_file.get("terms"):
+        terms = {
+            name: _fill(terms.get(name, {}), given)
+            for name, given in from_file["terms"].items()
+        }
+    changes = overrides.get("terms", {})
+    for name, change in changes.items():
+        if name not in terms and "type" not in (change or {}):
+            raise SettingsError(unknown(f"term {name!r}", name, list(terms)))
+    terms = merge(terms, changes)
+    terms = {name: term for name, term in terms.items() if term is not False}
+    return {"fit": merge(fit, overrides.get("fit", {})), "terms": terms}
+
+
+def _fill(default, given):
+    if given is False or given.get("type", default.get("type")) != default.get("type"):
+        return given
+    return merge(default, given)

@@ -1,0 +1,94 @@
+"""Which targets to fit, and what each frame counts."""
+
+from lodekit.errors import StructureError
+
+FITTED = ("energy", "forces", "stress")
+
+
+def choose_targets(frames, asked=None):
+    """Return the targets to fit: those asked for, or all that the frames have.
+
+    A target that only some frames have is refused unless the others cannot have it, as
+    stress without a cell.
+
+    Raises
+    ------
+    StructureError
+        If there is no target, or one is missing in some frames.
+    """
+    from lodekit.structures import check_structures
+
+    chosen = list(asked or [])
+    if not chosen:
+        present = {name: _count(frames, name) for name in FITTED}
+        chosen = [name for name, (n_there, _) in present.items() if n_there]
+        for name in chosen:
+            n_there, n_possible = present[name]
+            if n_there < n_possible:
+                others = " ".join(other for other in chosen if other != name)
+                raise StructureError(
+                    f"{name} is missing in {n_possible - n_there} of {n_possible} "
+                    "frames; leave these frames out, or name what to fit, such as "
+                    f"--targets {others or 'energy'}"
+                )
+    for name in chosen or ["energy"]:
+        check_structures(_capable(frames, name) or frames, [name])
+    return chosen
+
+
+def _capable(frames, name):
+    """Return the frames that can have a target."""
+    return [frame for frame in frames if name != "stress" or frame.pbc.all()]
+
+
+def _count(frames, name):
+    from lodekit.structures import find_target, get_target
+
+    capable = _capable(frames, name)
+    n_there = sum(
+        find_target(frame, name) is not None or get_target(frame, name) is not None
+        for frame in capable
+    )
+    return n_there, len(capable)
+
+
+def describe_sources(frames, targets):
+    """Return which targets came from which keys of the file.
+
+    >>> describe_sources([], [])
+    'none'
+    """
+    from lodekit.structures import find_target
+
+    parts = []
+    for name in targets:
+        sources = set()
+        for frame in frames:
+            found = find_target(frame, name)
+            home = found.source if found is not None else ""
+            sources.add(frame.info.get("target_keys", {}).get(name, home))
+        keys = sorted(source.partition(":")[2] for source in sources if source)
+        parts.append(f"{name} (key {', '.join(keys)})" if keys else name)
+    return ", ".join(parts) or "none"
+
+
+def frame_weights(frames, key):
+    """Return the weight of every frame from its info, or None without a key.
+
+    Raises
+    ------
+    StructureError
+        If a frame has no positive number under the key.
+    """
+    if key is None:
+        return None
+    weights = []
+    for number, frame in enumerate(frames, start=1):
+        value = frame.info.get(key)
+        if isinstance(value, (str, bool)) or value is None or not value > 0:
+            raise StructureError(
+                f"frame {number} has no positive weight under the key {key!r}, got "
+                f"{value!r}"
+            )
+        weights.append(float(value))
+    return weights
