@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,8 @@ class PolynomialCovariance(BaseEstimator):
         Power: the body order grows with it.
     normalize : {"each", "mean"}
         Divide features by their own length (an environment without features, such as an
-        atom without neighbours, then has p . P = 0 with everything), or all of them by the
-        root mean square length of the sparse points. The second keeps the size of
+        atom without neighbours, then has p . P = 0 with everything), or all of them by
+        the root mean square length of the sparse points. The second keeps the size of
         features: a potential that is twice as large stays twice as large.
     offset : float
         The constant c >= 0: with c > 0 all powers up to zeta take part.
@@ -52,9 +53,10 @@ class PolynomialCovariance(BaseEstimator):
 
     def check(self) -> None:
         """Raise ``ValueError`` for parameters out of range."""
-        if self.zeta != int(self.zeta) or self.zeta < 1:
+        is_number = isinstance(self.zeta, numbers.Real)
+        if not is_number or self.zeta % 1 or self.zeta < 1:
             raise ValueError(
-                f"zeta must be a whole number of at least 1, got {self.zeta}"
+                f"zeta must be a whole number of at least 1, got {self.zeta!r}"
             )
         if self.normalize not in ("each", "mean"):
             raise ValueError(

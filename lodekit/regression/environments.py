@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from lodekit.structures.batch import StructureBatch
 
@@ -12,7 +13,8 @@ from .sparse_kernel import SparseKernel
 
 #: Candidates per sparse point and species that are looked at, at the most.
 CANDIDATES_PER_POINT = 4
-#: Principal components in which distances between candidates are measured.
+#: Principal components in which distances between candidates are measured. Selections
+#: that end at the rank of the points get at least as many as points are asked for.
 N_COMPONENTS = 100
 
 
@@ -88,13 +90,16 @@ def select_sparse_points(
     n_sparse : int
         Points per species, at the most; a species with fewer environments gives all.
     selection : object with ``select(points, n_select)``, optional
-        `FarthestPointSelection` where None.
+        `FarthestPointSelection` where None. One with a true ``ends_at_rank`` gets as
+        many features of the points as they take to pick ``n_sparse``.
     rcond : float
         See `SparseKernel.set_points`.
-    random_state : numpy.random.RandomState
+    random_state : int or numpy.random.RandomState, optional
         Draws the candidates where there are many environments.
     """
     selection = selection or FarthestPointSelection()
+    ends = getattr(selection, "ends_at_rank", False)
+    random_state = check_random_state(random_state)
     candidates = choose_candidates(frames, kernel.species, n_sparse, random_state)
     wanted = np.sort(np.concatenate(list(candidates.values())))
     features = collect_features(frames, kernel, wanted, max_atoms)
@@ -104,6 +109,6 @@ def select_sparse_points(
             lengths = np.linalg.norm(own, axis=1)
             scaled = own * safe_inverse(lengths)[:, None]
             metric = scaled if kernel.covariance.moves_lengths else own
-            points = principal_components(metric, N_COMPONENTS)
+            points = principal_components(metric, max(N_COMPONENTS, n_sparse * ends))
             own = own[np.sort(selection.select(points, n_sparse))]
         kernel.set_points(z, own, rcond)

@@ -50,6 +50,9 @@ class CurSelection(BaseEstimator):
     G. Imbalzano et al., J. Chem. Phys. 148, 241730 (2018).
     """
 
+    #: Every pick takes a direction away; there are no more picks than directions.
+    ends_at_rank = True
+
     def __init__(self, n_vectors=1):
         self.n_vectors = n_vectors
 
@@ -96,6 +99,8 @@ class PivotedCholeskySelection(BaseEstimator):
     ----------
     H. Harbrecht, M. Peters, R. Schneider, Appl. Numer. Math. 62, 428 (2012).
     """
+
+    ends_at_rank = True
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
         """Return indices of at most ``n_select`` rows of ``points``."""

@@ -71,7 +71,8 @@ class SparseKernel:
         covariances = self.covariance.matrix(features, features)
         eigenvalues, vectors = linalg.eigh(covariances)
         kept = eigenvalues > rcond * eigenvalues[-1]
-        projection = vectors[:, kept] / np.sqrt(eigenvalues[kept])
+        # C order, as it comes back from a model file: products then agree to the bit
+        projection = np.ascontiguousarray(vectors[:, kept] / np.sqrt(eigenvalues[kept]))
         self._weights.clear()
         self.points[int(species)] = SparsePoints(features, projection)
 
@@ -119,7 +120,14 @@ class SparseKernel:
                     )
                     moving = slice(channel * size, (channel + 1) * size)
                     self.add_entries(
-                        factor, jacobian, entries, moving, evaluated, state, species, own
+                        factor,
+                        jacobian,
+                        entries,
+                        moving,
+                        evaluated,
+                        state,
+                        species,
+                        own,
                     )
             rows[:, :, self.columns[species]] = own @ points.projection
         return rows
@@ -250,7 +258,7 @@ class SparseKernel:
 
 
 def sum_structures(batch: StructureBatch, atoms: np.ndarray, values: np.ndarray):
-    """Sum rows of ``atoms`` (n, n_columns) over structures: (n_structures, n_columns)."""
+    """Sum rows of ``atoms`` (n, n_columns) over the structures they belong to."""
     ones = np.ones(atoms.size)
     place = (batch.structure_of_atom[atoms], np.arange(atoms.size))
     return sparse.csr_array((ones, place), (batch.n_structures, atoms.size)) @ values
