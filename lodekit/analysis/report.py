@@ -100,16 +100,16 @@ def write_report(
         for name, parts in comparisons.items()
         for symbol, summary in summarize_by_element(parts).items()
     }
-    sections = [
-        _section("Errors", _error_table(errors)),
-        *(_section(text, _image(name, data)) for name, text, data in images),
-        _section("Errors by group", _error_table(groups)) if groups else "",
-        _section("Errors by element", _error_table(elements)) if elements else "",
-        _section("Structures", _structure_table(frames)),
-        _section("Model", _fact_table(facts)) if facts else "",
-        _section("Settings", f"<pre>{html.escape(settings)}</pre>") if settings else "",
-    ]
     numbers = {"errors": errors, "groups": groups or {}, "elements": elements}
+    sections = {
+        "Errors": _error_table(errors),
+        **{heading: _image(name, data) for name, heading, data in images},
+        "Errors by group": _error_table(groups) if groups else "",
+        "Errors by element": _error_table(elements) if elements else "",
+        "Structures": _structure_table(frames),
+        "Model": _fact_table(facts) if facts else "",
+        "Settings": f"<pre>{html.escape(settings)}</pre>" if settings else "",
+    }
     files = {f"{name}.png": data for name, _, data in images}
     files["errors.json"] = json.dumps(numbers, indent=1, ensure_ascii=False).encode()
     if settings:
@@ -146,7 +146,11 @@ def _plain(name):
 
 def _page(title, sections):
     title = html.escape(title)
-    body = "\n".join(section for section in sections if section)
+    body = "\n".join(
+        f"<h2>{html.escape(heading)}</h2>\n{content}"
+        for heading, content in sections.items()
+        if content
+    )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_MARK}\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -155,10 +159,6 @@ def _page(title, sections):
         "energies and components for forces and stress; max is the largest absolute "
         "error.</footer>\n</body>\n</html>\n"
     )
-
-
-def _section(heading, content):
-    return f"<h2>{html.escape(heading)}</h2>\n{content}"
 
 
 def _image(name, data):

@@ -1,1 +1,5 @@
-"""Drivers of molecular dynamics."""
+"""Models as calculators of other programs."""
+
+from .ase_calculator import LodekitCalculator
+
+__all__ = ["LodekitCalculator"]

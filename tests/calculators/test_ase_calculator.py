@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.fd import (
+    calculate_numerical_forces,
+    calculate_numerical_stress,
+)
+from ase.md.verlet import VelocityVerlet
+from stub_model import StubModel, make_frames
+
+from lodekit import model_file
+from lodekit.calculators import LodekitCalculator
+
+
+@pytest.fixture
+def model():
+    return StubModel().fit(make_frames())
+
+
+@pytest.fixture
+def water():
+    atoms = make_frames(2, periodic=True, seed=4)[1]
+    atoms.calc = None
+    return atoms
+
+
+def test_calculator_returns_what_the_model_computes(model, water):
+    water.calc = LodekitCalculator(model)
+    (expected,) = model.compute([water])
+    assert water.get_potential_energy() == expected["energy"]
+    assert water.get_potential_energy(force_consistent=True) == expected["energy"]
+    np.testing.assert_array_equal(water.get_potential_energies(), expected["energies"])
+    np.testing.assert_array_equal(water.get_forces(), expected["forces"])
+    np.testing.assert_array_equal(water.get_stress(), expected["stress"])
+
+
+def test_calculator_reads_a_model_file(model, water, tmp_path, monkeypatch):
+    monkeypatch.setitem(model_file.MODEL_CLASSES, "StubModel", "stub_model")
+    path = tmp_path / "m.lodekit"
+    model_file.save_model(model, path)
+    for given in (path, str(path)):
+        water.calc = LodekitCalculator(given)
+        assert water.get_potential_energy() == model.predict([water])[0]
+
+
+def test_forces_are_minus_the_energy_gradient(model, water):
+    water.calc = LodekitCalculator(model)
+    numerical = calculate_numerical_forces(water, eps=1e-4)
+    np.testing.assert_allclose(water.get_forces(), numerical, atol=1e-6)  # eV/Å
+
+
+def test_stress_is_the_strain_gradient_over_the_volume(model, water):
+    water.calc = LodekitCalculator(model)
+    numerical = calculate_numerical_stress(water, eps=1e-5)
+    np.testing.assert_allclose(water.get_stress(), numerical, atol=1e-8)  # eV/Å^3
+
+
+class CountingModel(StubModel):
+    """Remembers which properties were asked for."""
+
+    def compute(self, frames, properties=None):
+        self.asked = [*getattr(self, "asked", []), set(properties)]
+        return super().compute(frames, properties)
+
+
+def test_nothing_is_computed_twice(water):
+    model = CountingModel().fit(make_frames())
+    water.calc = LodekitCalculator(model)
+    water.get_forces()
+    water.get_potential_energy()
+    water.get_forces()
+    assert len(model.asked) == 1
+    water.positions[0, 0] += 0.01
+    water.get_potential_energy()
+    assert len(model.asked) == 2
+
+
+def test_only_what_is_wanted_is_computed(water):
+    model = CountingModel().fit(make_frames())
+    water.calc = LodekitCalculator(model)
+    water.get_potential_energy()
+    water.get_stress()
+    assert model.asked == [
+        {"energy", "energies"},
+        {"energy", "energies", "forces", "stress"},
+    ]
+
+
+def test_standard_deviations_come_when_asked_for(model, water):
+    water.calc = LodekitCalculator(model, std=True)
+    water.get_forces()
+    assert water.calc.results["energy_std"] > 0
+    assert water.calc.results["forces_std"].shape == (len(water), 3)
+    water.calc = LodekitCalculator(model)
+    water.get_forces()
+    assert "energy_std" not in water.calc.results
+
+
+def test_foreign_species_is_named(model):
+    xenon = Atoms("OHXe", [[0, 0, 0], [1, 0, 0], [0, 2, 0]])
+    xenon.calc = LodekitCalculator(model)
+    with pytest.raises(ValueError, match="has Xe, which the model has not seen; it kn"):
+        xenon.get_potential_energy()
+
+
+@pytest.mark.parametrize("pbc", [False, (True, True, False)])
+def test_stress_without_a_cell_is_refused(model, water, pbc):
+    water.pbc = pbc
+    water.calc = LodekitCalculator(model)
+    water.get_forces()
+    with pytest.raises(PropertyNotImplementedError, match="periodic in three directi"):
+        water.get_stress()
+
+
+def test_properties_that_no_potential_has_are_refused(model, water):
+    water.calc = LodekitCalculator(model)
+    with pytest.raises(PropertyNotImplementedError, match="dipole"):
+        water.get_dipole_moment()
+
+
+def test_dynamics_conserve_the_energy(model, water):
+    water.set_masses([10.0] * len(water))
+    water.calc = LodekitCalculator(model)
+    water.set_velocities(np.random.default_rng(0).normal(scale=0.005, size=(4, 3)))
+    before = water.get_total_energy()
+    VelocityVerlet(water, 0.5 * units.fs).run(100)
+    assert water.get_total_energy() == pytest.approx(before, abs=1e-3)  # eV
