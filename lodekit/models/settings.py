@@ -73,7 +73,7 @@ LODE = {
     "accuracy": 1e-6,
     "zeta": 1,
     "offset": 0.0,
-    "n_sparse": 200,
+    "n_sparse": 500,
 }
 
 TERMS = {"soap": SOAP, "lode": LODE}
@@ -82,8 +82,9 @@ TERMS = {"soap": SOAP, "lode": LODE}
 def default_settings(frames, targets=None) -> dict:
     """Return settings for ``frames``: what a first-time user gets.
 
-    A SOAP term for the surroundings and a LODE term for what lies beyond the cutoff,
-    with as many sparse points as the data support.
+    A SOAP term for the surroundings, and two LODE terms for what lies beyond the cutoff:
+    a linear one, whose tails are those of charges and multipoles, and its square for
+    induction. The size of the data decides how many sparse points there are.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def default_settings(frames, targets=None) -> dict:
     """
     numbers = np.concatenate([atoms.numbers for atoms in frames])
     n_sparse = int(
-        np.clip(np.ceil(len(numbers) / np.unique(numbers).size / 3), 50, 2000)
+        np.clip(np.ceil(len(numbers) / np.unique(numbers).size / 3), 300, 2000)
     )
     soap = {**SOAP, "n_sparse": n_sparse}
     lode = {**LODE, "n_sparse": min(LODE["n_sparse"], n_sparse)}
