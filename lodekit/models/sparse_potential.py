@@ -31,6 +31,8 @@ from .progress import progress_bar
 HELD_OUT_BYTES = 1.5e9
 #: Bytes of design-matrix rows assembled at once.
 ROW_BYTES = 3e8
+#: Atoms whose derivatives are held at once.
+ROW_ATOMS = 400
 
 
 class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
@@ -272,7 +274,8 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         def stream(description):
             subset = [frames[i] for i in chosen]
             rank = sum(kernel.rank for kernel in self.kernels_)
-            groups = list(batches(subset, max(1, int(ROW_BYTES / (24.0 * rank)))))
+            n_atoms = min(ROW_ATOMS, int(ROW_BYTES / (24.0 * rank)))
+            groups = list(batches(subset, max(1, n_atoms)))
             for group in progress_bar(groups, description, self.progress):
                 indices = chosen[group]
                 batch = StructureBatch.from_frames([subset[i] for i in group])
