@@ -52,7 +52,7 @@ def format_table(headings, rows, n_words=3):
     Parameters
     ----------
     headings : sequence of str
-        First line; empty columns are left out.
+        First line; columns without cells are left out.
     rows : list of sequence of str
         The cells.
     n_words : int
@@ -61,9 +61,9 @@ def format_table(headings, rows, n_words=3):
     columns = list(zip(headings, *rows, strict=True))
     lines = [[] for _ in range(len(rows) + 1)]
     for place, column in enumerate(columns):
-        width = max(map(len, column))
-        if width == 0:
+        if not any(column[1:]):
             continue
+        width = max(map(len, column))
         for line, cell in zip(lines, column, strict=True):
             line.append(cell.ljust(width) if place < n_words else cell.rjust(width))
     return "\n".join("  ".join(line).rstrip() for line in lines)

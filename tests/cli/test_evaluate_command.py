@@ -1,0 +1,123 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+from stub_model import StubModel, make_frames
+
+from lodekit import load_model, read_structures
+from lodekit.structures import get_target, write_structures
+
+
+def test_json_holds_the_errors_by_target(lodekit, model, train):
+    status, out, err = lodekit("evaluate", model, train, "--json")
+    assert status == 0, err
+    answer = json.loads(out)
+    assert list(answer) == ["energy", "forces", "stress"]
+    frames = read_structures(train)
+    results = load_model(model).compute(frames)
+    errors = np.concatenate(
+        [
+            np.ravel(result["forces"] - get_target(frame, "forces"))
+            for frame, result in zip(frames, results, strict=True)
+        ]
+    )
+    forces = answer["forces"]
+    assert forces["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert forces["mae"] == pytest.approx(np.mean(np.abs(errors)))
+    assert forces["n"] == errors.size
+    units = [answer[target]["unit"] for target in answer]
+    assert units == ["eV/atom", "eV/Å", "eV/Å^3"]
+
+
+def test_table_is_for_people(lodekit, model, train):
+    status, out, _ = lodekit("evaluate", model, train)
+    assert status == 0
+    heading, energy, forces, stress = out.strip().splitlines()
+    assert heading.split() == ["target", "unit", "n", "RMSE", "MAE", "max", "R2"]
+    assert energy.split()[:4] == ["train.xyz", "energy", "meV/atom", "12"]
+    assert forces.split()[:2] == ["forces", "meV/Å"]
+
+
+def test_groups_of_an_info_key_are_shown(lodekit, model, train):
+    _, out, _ = lodekit("evaluate", model, train, "--by", "label", "--json")
+    groups = json.loads(out)["groups"]
+    assert list(groups) == ["far", "near"]
+    assert groups["far"]["energy"]["n"] == 6
+    _, out, _ = lodekit("evaluate", model, train, "--by", "label")
+    assert "by label" in out
+    assert "\nnear  energy" in out
+
+
+def test_elements_are_shown(lodekit, model, train):
+    _, out, _ = lodekit("evaluate", model, train, "--by", "element", "--json")
+    groups = json.loads(out)["groups"]
+    assert list(groups) == ["H", "O"]
+    assert groups["O"]["forces"]["unit"] == "eV/Å"
+
+
+def test_a_key_that_no_frame_has_is_refused(lodekit, model, train):
+    status, _, err = lodekit("evaluate", model, train, "--by", "lable")
+    assert status == 1
+    assert "frame 1 has no 'lable' to group by; frames have label" in err
+
+
+def test_standard_deviations_are_compared_with_errors(lodekit, model, train):
+    _, out, _ = lodekit("evaluate", model, train, "--std")
+    assert "% within 1 std" in out
+    _, out, _ = lodekit("evaluate", model, train, "--std", "--json")
+    assert set(json.loads(out)["within_std"]["forces"]) == {"1", "2"}
+
+
+def test_only_wanted_targets_are_compared(lodekit, model, train):
+    _, out, _ = lodekit("evaluate", model, train, "--json", "--targets", "energy")
+    assert list(json.loads(out)) == ["energy"]
+
+
+def test_report_and_predictions_are_written(lodekit, model, train):
+    arguments = ("--report", "page", "--predictions", "out.xyz", "--by", "label")
+    status, out, err = lodekit("evaluate", model, train, *arguments)
+    assert status == 0, err
+    assert "wrote the report page/index.html" in out
+    with open("page/index.html") as file:
+        page = file.read()
+    assert "<title>m.lodekit on train.xyz</title>" in page
+    assert "Errors by group" in page
+    assert os.path.exists("page/calibration_train_xyz.png")
+    frames = read("out.xyz", ":")
+    assert all("REF_energy" in frame.info for frame in frames)
+
+
+@pytest.mark.parametrize("option", ["--report", "--predictions"])
+def test_outputs_are_checked_before_the_work(
+    lodekit, model, train, monkeypatch, option
+):
+    monkeypatch.delattr(StubModel, "compute")
+    status, _, err = lodekit("evaluate", model, train, option, train)
+    assert status == 1
+    assert "train.xyz: " in err
+    assert "choose another" in err
+
+
+def test_file_without_targets_is_refused(lodekit, model):
+    write_structures("bare.xyz", [Atoms("OH", [[0, 0, 0], [0, 0, 1]])])
+    status, _, err = lodekit("evaluate", model, "bare.xyz")
+    assert status == 1
+    assert "bare.xyz: no frame has energy, forces or stress to compare with" in err
+
+
+def test_a_wanted_target_that_is_missing_is_named(lodekit, model):
+    write_structures("open.xyz", make_frames(2))
+    status, _, err = lodekit("evaluate", model, "open.xyz", "--targets", "stress")
+    assert status == 1
+    assert "open.xyz: no frame has stress to compare with; name the key" in err
+
+
+def test_predictions_can_be_evaluated_again(lodekit, model, train):
+    _, first, _ = lodekit(
+        "evaluate", model, train, "--json", "--predictions", "out.xyz"
+    )
+    _, second, _ = lodekit("evaluate", model, "out.xyz", "--json")
+    assert json.loads(second)["energy"] == json.loads(first)["energy"]

@@ -1,0 +1,175 @@
+import subprocess
+import sys
+import warnings
+
+import click
+import pytest
+
+from lodekit import __version__
+from lodekit.cli import main as main_module
+from lodekit.cli.main import COMMANDS, describe, main
+from lodekit.errors import LodekitError
+
+HEAVY = (
+    "numpy",
+    "scipy",
+    "numba",
+    "ase",
+    "sklearn",
+    "metatensor",
+    "matplotlib",
+    "tqdm",
+)
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Make ``lodekit info X`` raise an error."""
+
+    def fail_with(problem):
+        @click.command()
+        @click.argument("path")
+        @click.option("--traceback", is_flag=True, expose_value=False)
+        def command(path):
+            raise problem
+
+        monkeypatch.setattr("lodekit.cli.info.command", command)
+
+    return fail_with
+
+
+def test_command_line_imports_nothing_heavy():
+    code = (
+        "import sys, lodekit.cli.main\n"
+        "from importlib import import_module\n"
+        "for name in lodekit.cli.main.COMMANDS:\n"
+        "    import_module(f'lodekit.cli.{name}')\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    answer = run_python(code)
+    assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_version_is_told_quickly():
+    code = (
+        "import time, sys\n"
+        "start = time.process_time()\n"
+        "from lodekit.cli.main import main\n"
+        "main(['--version'])\n"
+        "print(time.process_time() - start)"
+    )
+    version, seconds = run_python(code).stdout.split("\n")[:2]
+    assert version == f"lodekit {__version__}"
+    assert float(seconds) < 0.2  # of processor time, so that a busy machine passes
+
+
+def test_help_lists_every_command(lodekit):
+    status, out, _ = lodekit("--help")
+    assert status == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(lodekit, name):
+    status, out, _ = lodekit(name, "--help")
+    assert status == 0
+    assert out.startswith(f"Usage: lodekit {name} [OPTIONS]")
+    assert "--json" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fot"], "No such command 'fot'"),
+        (["fit"], "Missing argument 'TRAIN.xyz'"),
+        (["fit", "a.xyz", "--cutof", "3"], "No such option '--cutof'"),
+        (
+            ["fit", "a.xyz", "--targets", "enrgy"],
+            "'enrgy' is not one of energy",
+        ),
+        (["fit", "a.xyz", "--threads", "0"], "0 is not in the range x>=1"),
+        (["fit", "a.xyz", "--key", "energy"], "'energy' is not of the form name=value"),
+        (["info", "a.xyz", "--unit", "a=b", "a=c"], "'a' is given twice"),
+        (["predict", "m.lodekit", "a.xyz"], "Missing option '--output'"),
+    ],
+)
+def test_wrong_usage_has_status_two(lodekit, arguments, message):
+    status, out, err = lodekit(*arguments)
+    assert status == 2
+    assert not out
+    assert message in err
+
+
+def test_no_command_shows_the_help(lodekit):
+    status, _, err = lodekit()
+    assert status == 2
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (LodekitError("file a\nis broken"), "file a is broken"),
+        (ValueError("`n_sparse` must be positive"), "`n_sparse` must be positive"),
+        (PermissionError(13, "Permission denied", "a.xyz"), "a.xyz: Permission denied"),
+        (MemoryError(), "the memory does not suffice (no size given)"),
+        (
+            KeyError("x"),
+            "unexpected KeyError: 'x'; --traceback shows where, please report it",
+        ),
+    ],
+)
+def test_errors_are_one_line(lodekit, failing, problem, line):
+    failing(problem)
+    status, out, err = lodekit("info", "x")
+    assert (status, out, err) == (1, "", f"lodekit: error: {line}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--traceback", "info", "x"], ["info", "x", "--traceback"]]
+)
+def test_developers_get_the_traceback(failing, arguments):
+    failing(LodekitError("here"))
+    with pytest.raises(LodekitError, match="here"):
+        main(arguments)
+
+
+def test_interrupt_is_one_line(lodekit, failing):
+    failing(KeyboardInterrupt())
+    status, out, err = lodekit("info", "x")
+    assert (status, out) == (130, "")
+    assert err.strip() == "lodekit: interrupted; no file is left half written"
+
+
+def test_warnings_are_one_line(lodekit, monkeypatch):
+    def run(arguments):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("units look\nmixed", UserWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(main_module, "run", run)
+    status, _, err = lodekit("info")
+    assert (status, err) == (0, "lodekit: warning: units look mixed\n")
+
+
+def test_reader_that_goes_away_is_no_error():
+    code = (
+        "import sys\n"
+        "from lodekit.cli import main as module\n"
+        "def run(arguments):\n"
+        "    raise BrokenPipeError\n"
+        "module.run = run\n"
+        "raise SystemExit(module.main(['info']))"
+    )
+    answer = run_python(code)
+    assert (answer.returncode, answer.stderr) == (1, "")
+
+
+def test_click_errors_are_described():
+    assert describe(click.ClickException("no colour")) == "no colour"
