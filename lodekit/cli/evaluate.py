@@ -14,7 +14,7 @@ from .options import (
     file_options,
     flatten,
     overwrite_option,
-    parse_pairs,
+    reading,
     report_option,
     threads_option,
     use_threads,
@@ -68,11 +68,7 @@ def evaluate(model_path, path, options):
 
     check_destinations(options)
     model = load_model(model_path)
-    frames = read_frames(
-        path,
-        parse_pairs(options["keys"], "--key"),
-        parse_pairs(options["units"], "--unit"),
-    )
+    frames = read_frames(path, **reading(options))
     targets = present_targets(frames, flatten(options["targets"]), path)
     check_species(model, frames, path)
     labels = label_frames(frames, options["by"], path)

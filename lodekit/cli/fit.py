@@ -16,6 +16,7 @@ from .options import (
     flatten,
     overwrite_option,
     parse_pairs,
+    reading,
     report_option,
     threads_option,
     use_threads,
@@ -51,6 +52,12 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 )
 @click.option("--validation", type=click.Path(), help="Structures to judge the fit by.")
 @click.option(
+    "--validation-where",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Judge by these frames, of TRAIN.xyz when there is no other file.",
+)
+@click.option(
     "--weight-key", metavar="KEY", help="Info key that holds the weight of a frame."
 )
 @click.option(
@@ -83,10 +90,9 @@ def gather(options):
     overrides = parse_assignments(options["assignments"])
     for section in SECTIONS:
         given = merge(given, {section: overrides.pop(section, {})})
-    structures = {
-        "keys": parse_pairs(options["keys"], "--key"),
-        "units": parse_pairs(options["units"], "--unit"),
-    }
+    structures = reading(options)
+    where = parse_pairs(options["validation_where"], "--validation-where")
+    structures["validation_where"] = where
     if options["weight_key"]:
         structures["weight_key"] = options["weight_key"]
     run = {key: options[key] for key in SECTIONS["run"] if options[key] is not None}
@@ -114,16 +120,17 @@ class Fit:
         """Read, choose settings, fit, judge and write."""
         if not dry_run:
             self.check_destinations()
-        frames = self.read(self.train)
+        frames = self.read(self.train, self.reading["where"])
         settings = self.choose_settings(frames)
         text = format_toml(self.record_settings(settings))
         if dry_run:
             self.show(text, self.record_settings(settings))
             return
-        validation = self.options.get("validation")
         sets = {"training": frames}
-        if validation:
-            sets["validation"] = self.read(validation)
+        where = self.reading["validation_where"]
+        if self.options.get("validation") or where:
+            path = self.options.get("validation", self.train)
+            sets["validation"] = self.read(path, where)
         self.show(f"settings\n\n{text}\n")
         model, seconds = self.fit(frames, settings)
         self.save(model, settings, sets, seconds)
@@ -140,11 +147,11 @@ class Fit:
 
             check_report_folder(self.options["report"], overwrite)
 
-    def read(self, path):
+    def read(self, path, where):
         """Read and check structures, and say what was read."""
         from .prediction import read_frames
 
-        frames = read_frames(path, self.reading["keys"], self.reading["units"])
+        frames = read_frames(path, self.reading["keys"], self.reading["units"], where)
         n_atoms = sum(map(len, frames))
         self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {path}")
         return frames

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import SpreadCommand, common_options, file_options, parse_pairs
+from .options import SpreadCommand, common_options, file_options, reading
 
 
 @click.command(
@@ -80,12 +80,11 @@ def show_model(path, header, settings):
 
 def describe_structures(path, options):
     """Print the audit of a structure file."""
-    from lodekit.structures import audit_structures, format_audit, read_structures
+    from lodekit.structures import audit_structures, format_audit
 
-    keys = parse_pairs(options["keys"], "--key")
-    units = parse_pairs(options["units"], "--unit")
-    frames = read_structures(path, keys=keys or None, units=units or None)
-    report = audit_structures(frames)
+    from .prediction import read_frames
+
+    report = audit_structures(read_frames(path, **reading(options), check=False))
     if options["as_json"]:
         click.echo(json.dumps(report, ensure_ascii=False))
     else:

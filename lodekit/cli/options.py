@@ -99,9 +99,25 @@ def parse_pairs(pairs, what):
     return parsed
 
 
+def reading(options):
+    """Return what `file_options` say, as arguments of `prediction.read_frames`."""
+    return {
+        "keys": parse_pairs(options["keys"], "--key"),
+        "units": parse_pairs(options["units"], "--unit"),
+        "where": parse_pairs(options["where"], "--where"),
+    }
+
+
 def file_options(command):
     """Add the options that say how a structure file is to be read."""
     for option in (
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Use only the frames whose info key has this value, such as "
+            "subset=train.",
+        ),
         click.option(
             "--unit",
             "units",

@@ -11,7 +11,7 @@ from .options import (
     file_options,
     flatten,
     overwrite_option,
-    parse_pairs,
+    reading,
     threads_option,
     use_threads,
 )
@@ -83,11 +83,7 @@ def predict(model_path, path, options):
         added = [DEVIATIONS[name] for name in properties if name in DEVIATIONS]
         properties = list(dict.fromkeys([*properties, *added]))
     model = load_model(model_path)
-    frames = read_frames(
-        path,
-        parse_pairs(options["keys"], "--key"),
-        parse_pairs(options["units"], "--unit"),
-    )
+    frames = read_frames(path, **reading(options))
     check_species(model, frames, path)
     results = compute_in_chunks(model, frames, properties)
     for structure, result in zip(frames, results, strict=True):

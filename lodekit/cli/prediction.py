@@ -12,16 +12,46 @@ CHUNK_FRAMES = 500
 PERIODIC_ONLY = ("stress",)
 
 
-def read_frames(path, keys=None, units=None):
-    """Read structures and check that every one of them makes sense."""
+def read_frames(path, keys=None, units=None, where=None, check=True):
+    """Read structures, choose some, and check that every one of them makes sense.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    keys, units : dict, optional
+        As in `lodekit.structures.read_structures`.
+    where : dict, optional
+        Info keys and the values that chosen frames have there.
+    check : bool
+        Whether structures must make sense.
+
+    Returns
+    -------
+    frames : list of ase.Atoms
+        The chosen frames.
+    """
     from lodekit.structures import check_structures, read_structures
 
     frames = read_structures(path, keys=keys or None, units=units or None)
+    for key, value in (where or {}).items():
+        frames = _choose(frames, key, str(value), path)
     try:
-        check_structures(frames)
+        if check:
+            check_structures(frames)
     except StructureError as problem:
         raise StructureError(f"{path}: {problem}") from None
     return frames
+
+
+def _choose(frames, key, value, path):
+    """Return the frames whose info has a value under a key."""
+    chosen = [frame for frame in frames if str(frame.info.get(key)) == value]
+    if not chosen:
+        values = sorted({str(f.info[key]) for f in frames if key in f.info})
+        there = f"it is {', '.join(values[:8])}" if values else "no frame has that key"
+        raise StructureError(f"{path}: no frame has {key}={value}; {there}")
+    return chosen
 
 
 def check_species(model, frames, path):

@@ -14,7 +14,7 @@ from lodekit.errors import SettingsError
 #: Keys of the sections that the command line itself reads; [fit] and [terms] belong to
 #: the model.
 SECTIONS = {
-    "structures": ("keys", "units", "weight_key"),
+    "structures": ("keys", "units", "where", "validation_where", "weight_key"),
     "run": ("model", "output", "validation", "report", "threads", "overwrite"),
 }
 _MODEL_SECTIONS = ("fit", "terms")

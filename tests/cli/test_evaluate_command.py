@@ -58,6 +58,11 @@ def test_elements_are_shown(lodekit, model, train):
     assert groups["O"]["forces"]["unit"] == "eV/Å"
 
 
+def test_chosen_frames_are_judged_alone(lodekit, model, train):
+    _, out, _ = lodekit("evaluate", model, train, "--where", "label=far", "--json")
+    assert json.loads(out)["energy"]["n"] == 6
+
+
 def test_a_key_that_no_frame_has_is_refused(lodekit, model, train):
     status, _, err = lodekit("evaluate", model, train, "--by", "lable")
     assert status == 1

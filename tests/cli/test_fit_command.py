@@ -74,6 +74,19 @@ def test_training_and_validation_errors_are_shown(lodekit, built, train):
     ]
 
 
+def test_one_file_can_hold_training_and_validation_frames(lodekit, built, train):
+    chosen = ("--where", "label=near", "--validation-where", "label=far")
+    status, out, err = lodekit("fit", train, *chosen, "--json")
+    assert status == 0, err
+    answer = json.loads(out)
+    assert answer["summary"]["n_structures"] == 6
+    assert answer["errors"]["validation"]["energy"]["n"] == 6
+    assert answer["settings"]["structures"] == {
+        "where": {"label": "near"},
+        "validation_where": {"label": "far"},
+    }
+
+
 def test_json_is_one_object(lodekit, built, train):
     status, out, _ = lodekit("fit", train, "--json", "--targets", "energy")
     assert status == 0

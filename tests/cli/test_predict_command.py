@@ -67,6 +67,23 @@ def test_a_prefix_leaves_the_file_as_it_was(lodekit, model, train):
         assert "lodekit_stress" in new.info
 
 
+def test_chosen_frames_are_predicted_alone(lodekit, model, train):
+    lodekit("predict", model, train, "--output", "out.xyz", "--where", "label=near")
+    assert [frame.info["label"] for frame in read("out.xyz", ":")] == ["near"] * 6
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("label=ner", "train.xyz: no frame has label=ner; it is far, near"),
+        ("lable=near", "train.xyz: no frame has lable=near; no frame has that key"),
+    ],
+)
+def test_choosing_nothing_gives_one_line(lodekit, model, train, where, message):
+    status, _, err = lodekit("predict", model, train, "-o", "o.xyz", "--where", where)
+    assert (status, err) == (1, f"lodekit: error: {message}\n")
+
+
 def test_chosen_properties_are_written_alone(lodekit, model, train):
     names = ("energies", "energy_std")
     lodekit("predict", model, "--properties", *names, train, "--output", "out.xyz")
