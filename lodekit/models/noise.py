@@ -13,7 +13,9 @@ from .progress import progress_bar
 DEFAULT_NOISES = {"energy": 1e-3, "forces": 3e-2, "stress": 1e-3}
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)
-LARGEST_ERROR_RANGE = 1e4
+FARTHEST_FACTOR = 1e5
+#: Factorisations that the search may cost.
+MAX_TRIALS = 40
 
 
 def choose_noises(
@@ -21,8 +23,9 @@ def choose_noises(
 ) -> dict[str, float]:
     """Return the noise of every target, searching those given as "auto".
 
-    A pattern search over factors minimises the mean logarithm of the held-out errors of
-    all targets, so that none wins by its unit. Each trial costs one factorisation.
+    A pattern search over factors of each noise and of all together minimises the
+    held-out errors, measured in units of `DEFAULT_NOISES`: 1 meV/atom weighs as much as
+    30 meV/Å. Each trial costs one factorisation.
 
     Parameters
     ----------
@@ -39,6 +42,7 @@ def choose_noises(
     free = [name for name in grams if given[name] == "auto"]
     if not kept or not free:
         return noises
+    moves = [[name] for name in free] + ([free] if len(free) > 1 else [])
     tried: dict[tuple, float] = {}
 
     def loss(trial):
@@ -49,31 +53,36 @@ def choose_noises(
             except LinAlgError:  # a noise too small for the digits of the rows
                 tried[key] = np.inf
             else:
-                tried[key] = mean_log_error(solution, kept)
+                tried[key] = held_out_loss(solution, kept)
         return tried[key]
 
     for step in progress_bar(STEPS, "noise levels", progress):
         improved = True
-        while improved and len(tried) < 40:
+        while improved and len(tried) < MAX_TRIALS:
             improved = False
-            for name in free:
-                for factor in (step, 1.0 / step):
-                    trial = {**noises, name: noises[name] * factor}
-                    if in_range(trial, name) and loss(trial) < loss(noises) - 1e-4:
+            for move in reversed(moves):
+                for factor in (1.0 / step, step):
+                    trial = scale_noises(noises, move, factor)
+                    if loss(trial) < loss(noises) * (1.0 - 1e-3):
                         noises, improved = trial, True
+                        break
     return noises
 
 
-def in_range(noises: dict, name: str) -> bool:
-    """Return whether a noise stays within sensible reach of its default."""
-    ratio = noises[name] / DEFAULT_NOISES[name]
-    return 1.0 / LARGEST_ERROR_RANGE <= ratio <= LARGEST_ERROR_RANGE
+def scale_noises(noises: dict, names: list, factor: float) -> dict:
+    """Return noises with some multiplied by ``factor``, kept in reach of the defaults."""
+    scaled = dict(noises)
+    for name in names:
+        limits = DEFAULT_NOISES[name] * np.array([1 / FARTHEST_FACTOR, FARTHEST_FACTOR])
+        scaled[name] = float(np.clip(noises[name] * factor, *limits))
+    return scaled
 
 
-def mean_log_error(solution: Solution, kept: list) -> float:
-    """Return the mean over targets of the logarithm of the held-out RMSE."""
-    errors = held_out_errors(solution, kept).values()
-    return float(np.mean(np.log([max(error, 1e-12) for error in errors])))
+def held_out_loss(solution: Solution, kept: list) -> float:
+    """Return the root sum of squares of held-out errors in units of `DEFAULT_NOISES`."""
+    errors = held_out_errors(solution, kept)
+    scaled = [error / DEFAULT_NOISES[name] for name, error in errors.items()]
+    return float(np.linalg.norm(scaled))
 
 
 def held_out_errors(solution: Solution, kept: list) -> dict[str, float]:
