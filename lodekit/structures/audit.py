@@ -5,7 +5,8 @@ import numpy as np
 from lodekit.errors import StructureError
 
 from .batch import as_frames
-from .cells import BOUNDARIES, boundary_name, cell_problem
+from .cells import BOUNDARIES, boundary_name
+from .checks import geometry_problem
 from .consistency import (
     charge_report,
     duplicate_report,
@@ -171,9 +172,7 @@ def _distance_report(frames, problems):
     """Return the shortest distance of all frames, and every frame's bond ratio."""
     shortest, where, ratios = None, None, []
     for index, structure in enumerate(frames):
-        problem = cell_problem(structure.cell[:], structure.pbc)
-        if not len(structure) or not np.isfinite(structure.positions).all():
-            problem = "the structure has no atoms or positions that are not finite"
+        problem = geometry_problem(structure)
         if problem:
             problems.append({"frame": index + 1, "problem": problem})
             continue

@@ -12,6 +12,7 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.data import atomic_numbers
 
 from .cells import cell_problem
+from .keys import as_numbers
 from .stress import as_voigt
 
 _FRAME_RESULTS = {
@@ -72,14 +73,14 @@ def _cell_and_pbc(info, place):
     lattice = info.pop("Lattice", None)
     cell = np.zeros((3, 3))
     if lattice is not None:
-        if np.shape(lattice) != (3, 3):
-            count = np.size(lattice) if np.ndim(lattice) else repr(lattice)
+        vectors = as_numbers(lattice)
+        if vectors is None or vectors.shape != (9,):
+            got = f"{lattice!r:.40}" if vectors is None else vectors.size
             raise place.error(
-                f'Lattice must be nine numbers "ax ay az bx by bz cx cy cz", '
-                f"got {count}",
+                f'Lattice must be nine numbers "ax ay az bx by bz cx cy cz", got {got}',
                 in_comment=True,
             )
-        cell = np.array(lattice.T, dtype=float)
+        cell = vectors.astype(float).reshape(3, 3)
     if "pbc" not in info:
         pbc = np.full(3, lattice is not None)
     else:
@@ -97,7 +98,11 @@ def _cell_and_pbc(info, place):
 
 
 def _periodic_flags(value, place):
-    if isinstance(value, list) and len(value) == 3:
+    if (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(type(flag) is bool for flag in value)
+    ):
         return np.array(value, dtype=bool)
     if isinstance(value, (list, np.ndarray)):
         words = list(map(str, value))
@@ -163,7 +168,7 @@ def _frame_results(info, place):
         if key not in info:
             continue
         value = info[key]
-        if np.asarray(value).dtype.kind not in "if":
+        if as_numbers(value) is None:
             raise place.error(
                 f"{key!r} must be numbers, got {value!r}", in_comment=True
             )

@@ -6,10 +6,12 @@ import numpy as np
 
 #: Number of periodic directions and its name in reports.
 BOUNDARIES = ("open", "wire", "slab", "periodic")
-# Cell vectors in Å; the thinnest crystals measure some Å.
-_SHORTEST_VECTOR = 1e-3
-# Area or volume over the product of the lengths: the sine of the angle for two vectors.
-_FLATTEST_CELL = 1e-4
+#: Coordinates and cell vectors beyond this many Å are a wrong unit or digit. Neighbour
+#: searches that grid space in cubes of the cutoff take forever there, or crash.
+FARTHEST = 1e4
+# Å; the thinnest chains of atoms repeat after some tenths of an Å under pressure.
+_SHORTEST_VECTOR = 0.3
+_SMALLEST_HEIGHT = 0.1
 
 
 def boundary_name(pbc):
@@ -41,20 +43,31 @@ def cell_problem(cell, pbc):
     vectors = np.asarray(cell, dtype=float).tolist()
     if not all(map(math.isfinite, sum(vectors, []))):
         return "the cell holds numbers that are not finite"
+    longest = max(math.hypot(*vector) for vector in vectors)
     vectors = [vector for vector, flag in zip(vectors, pbc, strict=True) if flag]
+    if not vectors:
+        return None
+    if longest > FARTHEST:
+        return f"a cell vector is {longest:.4g} Å long; correct the cell or its unit"
     lengths = [math.hypot(*vector) for vector in vectors]
-    if vectors and min(lengths) < _SHORTEST_VECTOR:
+    if min(lengths) < _SHORTEST_VECTOR:
         described = " ".join(f"{length:.4g}" for length in lengths)
         return (
             f"periodic along {_flags(pbc)}, but the cell vectors there have the "
             f"lengths {described} Å; give the cell or set pbc to F"
         )
-    if _spanned(vectors) < _FLATTEST_CELL * math.prod(lengths):
+    if _smallest_height(vectors) < _SMALLEST_HEIGHT:
         return (
             f"periodic along {_flags(pbc)}, but the cell vectors there lie in one "
             "plane or line, so the volume is zero; correct the cell"
         )
     return None
+
+
+def _smallest_height(vectors):
+    """Return the smallest distance (Å) of opposite faces of the periodic cell."""
+    faces = [_spanned(vectors[:k] + vectors[k + 1 :]) for k in range(len(vectors))]
+    return _spanned(vectors) / max(faces) if max(faces) else 0.0
 
 
 def _spanned(vectors):

@@ -7,7 +7,7 @@ import numpy as np
 from lodekit.errors import StructureError
 
 from .batch import as_frames
-from .cells import cell_problem, is_left_handed
+from .cells import FARTHEST, cell_problem, is_left_handed
 from .distances import bond_ratio, shortest_distance
 from .keys import keys_of, known_target, resolve_keys
 from .suspicions import suspicious_energies, suspicious_lengths
@@ -80,18 +80,22 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
     return {name: sum(present[name]) for name in targets}
 
 
+def geometry_problem(structure):
+    """Say why distances in a structure cannot be computed, or return None."""
+    if not len(structure):
+        return "the structure has no atoms; remove it"
+    sizes = np.abs(structure.positions).max(axis=1)
+    atom = int(np.argmin(sizes <= FARTHEST))  # NaN is not smaller than anything
+    if not sizes[atom] <= FARTHEST:
+        position = " ".join(f"{value:.4g}" for value in structure.positions[atom])
+        fault = "far from everything" if np.isfinite(sizes[atom]) else "not finite"
+        return f"atom {atom + 1} has the position {position}, which is {fault}"
+    return cell_problem(structure.cell[:], structure.pbc)
+
+
 def _check_structure(structure):
     """Return the shortest distance of a structure that has nothing wrong."""
-    if not len(structure):
-        raise StructureError("the structure has no atoms; remove it")
-    finite = np.isfinite(structure.positions).all(axis=1)
-    if not finite.all():
-        atom = int(np.argmin(finite))
-        raise StructureError(
-            f"atom {atom + 1} has the position {structure.positions[atom]}, which is "
-            "not finite"
-        )
-    problem = cell_problem(structure.cell[:], structure.pbc)
+    problem = geometry_problem(structure)
     if problem:
         raise StructureError(problem)
     if structure.pbc.all() and is_left_handed(structure.cell[:]):

@@ -24,7 +24,7 @@ _FORTRAN_REAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)[dD][+-]?\d+")
 _BOOLEANS = dict.fromkeys(("T", "true", "True", "TRUE"), True)
 _BOOLEANS |= dict.fromkeys(("F", "false", "False", "FALSE"), False)
 #: Keys whose nine numbers are a matrix, column after column.
-MATRIX_KEYS = {"Lattice", "virial", "stress"}
+MATRIX_KEYS = {"virial", "stress"}
 #: Keys whose value stays text; uid is an identifier even if it looks like a number.
 _TEXT_KEYS = {"Properties", "uid"}
 _RESERVED = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
@@ -62,7 +62,7 @@ def parse_comment_line(line):
         return {"comment": line} if line else {}
     items = {}
     for key, text in _split_items(line):
-        if key in items:
+        if key in items and not (text is None and items[key] is True):
             raise ValueError(f"key {key!r} occurs twice; keep one")
         proper = _RESERVED.get(key.lower(), key)
         if key != proper:

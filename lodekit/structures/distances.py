@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from ase.data import covalent_radii
+from ase.geometry import complete_cell
 from scipy.spatial import KDTree
 from vesin import NeighborList
 
@@ -49,7 +50,10 @@ def _shortest_periodic(structure):
     while True:
         search = NeighborList(cutoff=cutoff, full_list=False, n_threads=1)
         first, second, distances = search.compute(
-            structure.positions, structure.cell[:], structure.pbc, quantities="ijd"
+            structure.positions,
+            _cell_with_vacuum(structure, 2.0 * cutoff),
+            True,
+            quantities="ijd",
         )
         if len(distances):
             pair = int(np.argmin(distances))
@@ -57,6 +61,19 @@ def _shortest_periodic(structure):
                 float(distances[pair]), int(first[pair]), int(second[pair])
             )
         cutoff *= 2.0
+
+
+def _cell_with_vacuum(structure, vacuum):
+    """Return a fully periodic cell (Å) in which open directions hold vacuum.
+
+    The search is slow, and fails in the end, when atoms are far apart along an open
+    direction; along periodic ones it is not.
+    """
+    cell = complete_cell(structure.cell[:] * structure.pbc[:, None])
+    for direction in np.flatnonzero(~structure.pbc):
+        height = np.ptp(structure.positions @ cell[direction])
+        cell[direction] *= height + vacuum
+    return cell
 
 
 def bond_ratio(structure, shortest):

@@ -137,7 +137,7 @@ def parse_frame(text):
     """
     try:
         info = parse_comment_line(text.comment)
-        layout = parse_properties(info.pop("Properties", "species:S:1:pos:R:3"))
+        layout = parse_properties(str(info.pop("Properties", "species:S:1:pos:R:3")))
     except ValueError as problem:
         raise text.place.error(str(problem), in_comment=True) from None
     words = _split_rows(text, layout)

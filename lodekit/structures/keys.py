@@ -233,9 +233,24 @@ def find_by_keys(structure, results, target, keys):
         if target.per_atom and key in structure.info:
             value = structure.info[key]
             # A scalar is no value of atoms: charge=1 of an ion is its total charge.
-            if np.ndim(value) > 0 and np.shape(value)[0] == len(structure):
+            if _has_length(value, len(structure)):
                 return FoundTarget(target.name, key, "info", value)
     return None
+
+
+def _has_length(value, n_atoms):
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0 and len(value) == n_atoms
+    return isinstance(value, (list, tuple)) and len(value) == n_atoms
+
+
+def as_numbers(value):
+    """Return a value as an array of numbers, or None when it is something else."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return None
+    return array if array.dtype.kind in "iuf" else None
 
 
 def keys_of(structure):

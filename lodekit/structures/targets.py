@@ -12,7 +12,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from lodekit.errors import StructureError
 
-from .keys import TARGETS, calculator_results, find_by_keys, known_target, resolve_keys
+from .keys import (
+    TARGETS,
+    as_numbers,
+    calculator_results,
+    find_by_keys,
+    known_target,
+    resolve_keys,
+)
 from .stress import as_matrix, as_voigt, disagreement, stress_from_virial
 
 #: Key in ``atoms.info`` under which the sources of moved targets are remembered.
@@ -94,8 +101,8 @@ def shape_target(target, found, n_atoms):
     BadTarget
         If the value is not numbers or has another number of them.
     """
-    value = np.asarray(found.value)
-    if value.dtype.kind not in "iuf":
+    value = as_numbers(found.value)
+    if value is None:
         raise BadTarget(
             found, f"must be numbers, got {found.value!r:.60}", is_shape=True
         )

@@ -158,7 +158,7 @@ def test_broken_frames_are_listed_and_do_not_stop_the_audit():
     listed = {(entry["frame"], entry["problem"][:30]) for entry in report["problems"]}
     assert (2, "energy is not finite; correct ") in listed
     assert (3, "periodic along T T T, but the ") in listed
-    assert (4, "the structure has no atoms or ") in listed
+    assert (4, "atom 1 has the position nan 2.") in listed
     assert (5, "the calculator of this structu") in listed
     assert report["targets"]["energy"]["frames"] == 1
     assert "frame 3: periodic along" in format_audit(report)

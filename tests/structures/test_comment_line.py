@@ -5,7 +5,7 @@ from ase.io.extxyz import key_val_str_to_dict
 from lodekit.structures.comment_line import parse_comment_line
 
 AS_ASE_READS_IT = [
-    'Lattice="1 2 3 4 5 6 7 8 9" Properties=species:S:1:pos:R:3 pbc="T T F"',
+    'Properties=species:S:1:pos:R:3 pbc="T T F"',
     "energy=-1.5 step=3 name=water flag=T other=false alone",
     'dipole="1.0 2 3" counts="1 2 3" words="two words" nine="1 2 3 4 5 6 7 8 9"',
     "a={1 2 3} b=[1, 2, 3] c=1,2,3",
@@ -13,6 +13,7 @@ AS_ASE_READS_IT = [
     'stress="1 2 3 2 4 5 3 5 6" virial="1 2 3 2 4 5 3 5 6"',
     'm="_JSON [[1.0, 2.0], [3.0, 4.0]]" d="_JSON {\\"x\\": [1, 2]}"',
     "big=100000000000000000000000 tiny=1e-30 missing=nan uid=0123",
+    'overflow="100000000000000000000000 1"',
     "label='single quoted' \"quoted key\"=2",
     "url=http://host/?a=b",
 ]
@@ -49,6 +50,15 @@ def test_fortran_exponents_are_numbers_and_labels_are_not():
     assert items["n"] == "1_0"
 
 
+def test_words_without_values_may_repeat():
+    assert parse_comment_line("step=5 of 10 of 20") == {
+        "step": 5,
+        "of": True,
+        "10": True,
+        "20": True,
+    }
+
+
 def test_nested_brackets_are_a_matrix():
     items = parse_comment_line("tensor=[[1, 2], [3, 4]] ragged=[[1], [2, 3]]")
     np.testing.assert_array_equal(items["tensor"], [[1, 2], [3, 4]])
@@ -66,6 +76,7 @@ def test_json_of_any_kind_is_kept():
     ("line", "message"),
     [
         ("energy=1 energy=2", "key 'energy' occurs twice; keep one"),
+        ("energy=1 energy", "key 'energy' occurs twice; keep one"),
         ('lattice="1 0 0 0 1 0 0 0 1"', "'lattice' must be spelled 'Lattice'"),
         ("properties=species:S:1:pos:R:3", "must be spelled 'Properties'"),
         ('PBC="T T T"', "must be spelled 'pbc'"),

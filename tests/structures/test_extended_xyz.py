@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from lodekit.errors import StructureFileError
@@ -94,6 +95,10 @@ REFUSED = {
         "frame 1, line 2: Lattice must be nine numbers .*, got 8",
     ),
     "a Lattice of words": (replaced("9 0 0 0 9", "a b c"), "nine numbers .*got 'a b c"),
+    "a Lattice of lists": (
+        replaced('"9 0 0 0 9 0 0 0 9"', '"_JSON [[9, 0], [9]]"'),
+        r"nine numbers .*got \[\[9, 0\], \[9\]\]",
+    ),
     "a Lattice that is not finite": (
         replaced('"9 0', '"nan 0'),
         "line 2: the cell holds numbers that are not finite",
@@ -123,6 +128,10 @@ REFUSED = {
         replaced("forces:R:3", "forces:R"),
         "line 2: Properties must be name:type:columns triples",
     ),
+    "Properties without a value": (
+        replaced("Properties=", "Properties "),
+        "line 2: Properties must be name:type:columns triples .*got 'True'",
+    ),
     "Properties with an unknown type": (
         replaced("forces:R:3", "forces:D:3"),
         "gives 'forces' the type 'D'; it must be R, I, S or L",
@@ -148,6 +157,10 @@ REFUSED = {
     "an energy that is a word": (
         replaced("energy=-1.5", "energy=unknown"),
         "line 2: 'energy' must be numbers, got 'unknown'",
+    ),
+    "an energy of lists": (
+        replaced("energy=-1.5", 'energy="_JSON [[1, 2], [3]]"'),
+        r"line 2: 'energy' must be numbers, got \[\[1, 2\], \[3\]\]",
     ),
     "a constraint of two columns": (
         "1\nProperties=species:S:1:pos:R:3:move_mask:L:2\nO 0 0 0 T T\n",
@@ -215,3 +228,23 @@ def test_windows_line_ends_and_byte_order_marks_do_not_matter(tmp_path):
     path = tmp_path / "frames.xyz"
     path.write_bytes(b"\xef\xbb\xbf" + (WATER + ION).replace("\n", "\r\n").encode())
     assert [len(structure) for structure in read_structures(path)] == [3, 1]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_damage_gives_structures_or_one_line(tmp_path):
+    rng = np.random.default_rng(11)
+    pieces = ['"', "=", "[", "]", "\\", " ", "\n", "nan", "1e999", "-", "_JSON ", "*"]
+    pieces += ["0", "T", "é", ":", "forces", "Lattice=", "pbc=", "stress=", "energies"]
+    n_read = 0
+    for _ in range(300):
+        text = WATER + ION
+        for _ in range(rng.integers(1, 4)):
+            start = rng.integers(len(text))
+            stop = start + rng.choice([0, 1, 2, 5, 20])
+            text = text[:start] + rng.choice(pieces) + text[stop:]
+        try:
+            read_text(tmp_path, text)
+            n_read += 1
+        except StructureFileError as problem:
+            assert "\n" not in str(problem)  # noqa: PT017
+    assert 0 < n_read < 300

@@ -123,6 +123,8 @@ def test_an_index_beyond_the_file_is_refused(tmp_path):
         SettingsError, match="index must be a number, a slice or a text"
     ):
         read_structures(three_frames(tmp_path), index="first")
+    with pytest.raises(SettingsError, match="index must be .*got '1:x'"):
+        read_structures(three_frames(tmp_path), index="1:x")
 
 
 def test_compressed_files_are_read(tmp_path):
@@ -176,6 +178,18 @@ def test_other_formats_are_read_by_ase(tmp_path):
     assert frames[1].get_distance(0, 1) == pytest.approx(0.74 * 0.529177, abs=1e-6)
     assert frames[1].get_potential_energy() == get_target(frames[1], "energy")
     assert len(read_structures(path, index="1:")) == 1
+
+
+def test_a_bad_target_of_another_format_names_the_atom(tmp_path):
+    structure = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.74]])
+    forces = [[0, 0, 0], [0, 0, np.nan]]
+    structure.calc = SinglePointCalculator(structure, forces=forces)
+    path = tmp_path / "frames.traj"
+    ase.io.write(path, structure)
+    with pytest.raises(
+        StructureFileError, match="frame 1, atom 2: forces is not finit"
+    ):
+        read_structures(path)
 
 
 def test_a_format_that_nobody_can_read_is_refused(tmp_path):

@@ -41,9 +41,25 @@ def test_a_structure_without_atoms_is_refused():
 def test_positions_that_are_not_finite_are_refused():
     structure = water()
     structure.positions[1, 2] = np.nan
-    message = r"frame 1 \(index 0\): atom 2 has the position .*, which is not finite"
+    message = (
+        r"frame 1 \(index 0\): atom 2 has the position 0 0.8 nan, which is not fin"
+    )
     with pytest.raises(StructureError, match=message):
         check_structures([structure])
+    structure.positions[1, 2] = 1e11
+    message = "atom 2 has the position 0 0.8 1e.11, which is far from everything"
+    with pytest.raises(StructureError, match=message):
+        check_structures([structure])
+
+
+def test_far_atoms_along_an_open_direction_take_no_time():
+    """The neighbour search alone needs minutes for this slab."""
+    slab = Atoms(
+        "H3", [[0, 0, 0], [0, 0, 1], [1, 1, 9e3]], cell=[9, 9, 0], pbc=[1, 1, 0]
+    )
+    assert shortest_distance(slab).distance == 1.0
+    slab.cell[2] = [3, 0, 5]
+    assert shortest_distance(slab).distance == 1.0
 
 
 @pytest.mark.parametrize(
@@ -53,6 +69,10 @@ def test_positions_that_are_not_finite_are_refused():
         (np.diag([4.0, 4.0, 0.0]), True, "lengths 4 4 0 Å"),
         ([[4, 0, 0], [4, 0, 0], [0, 0, 4]], True, "so the volume is zero; correct the"),
         ([[4, 0, 0], [0, 4, 0], [4, 4, 0]], True, "lie in one plane or line"),
+        (np.diag([4.0, 0.01, 4.0]), True, "lengths 4 0.01 4 Å; give the cell"),
+        (np.diag([4.0, 1e6, 4.0]), [1, 0, 1], "a cell vector is 1e.06 Å long; correct"),
+        ([[4, 0, 0], [3.999, 0.01, 0], [0, 0, 4]], True, "lie in one plane or line"),
+        ([[4, 0, 0], [8, 0, 0], [2, 0, 0]], True, "lie in one plane or line"),
         ([[4, 0, 0], [8, 0, 0], [0, 0, 9]], [True, True, False], "along T T F, but"),
         (np.diag([4.0, 4.0, np.inf]), True, "cell holds numbers that are not finite"),
         (np.diag([4.0, 4.0, -4.0]), True, "left-handed .negative volume.; swap two"),
