@@ -86,7 +86,7 @@ LONGEST_TRAINING_DISTANCE = 7.0  # Å
 FAR_DISTANCES = (8.0, 9.0, 10.5, 12.0, 14.0)  # Å
 N_DISTORTED_MONOMERS = 4
 
-WATER_FRAMES = {1: 20, 2: 45, 3: 40, 4: 20, 5: 5}  # molecules: frames
+WATER_FRAMES = {1: 20, 2: 30, 3: 20, 4: 10}  # molecules: frames
 WATER_TEMPERATURE = 300.0 * units.kB  # eV, of the walk of rigid molecules
 WATER_STEPS = 1000
 SHORTEST_CONTACTS = {"OO": 2.4, "HO": 1.45, "HH": 1.5}  # Å, between molecules
