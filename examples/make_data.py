@@ -3,11 +3,11 @@
 Three extended-XYZ files come out, all at one level of theory:
 
 - ``dimers.xyz``: molecular dimers from contact to 14 Å, and their monomers,
-- ``water_clusters.xyz``: distorted clusters of one to five water molecules,
+- ``water_clusters.xyz``: distorted clusters of one to four water molecules,
 - ``isolated_atoms.xyz``: the free atoms.
 
 Units are eV, Å and e throughout; ``examples/data/README.md`` lists the keys.
-Run on one core, everything takes about one and a half hours::
+On one core, everything takes about an hour::
 
     OMP_NUM_THREADS=1 python examples/make_data.py --output examples/data
     python examples/make_data.py --output examples/data --check
