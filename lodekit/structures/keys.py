@@ -175,6 +175,8 @@ def resolve_keys(keys=None):
         chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
         if not chosen or not all(isinstance(key, str) and key for key in chosen):
             raise SettingsError(f"the key of target {name!r} must be a word")
+        if TARGETS[name].per_atom and "charge" in chosen:
+            chosen += ("charges",)  # ASE's name of a column called charge
         key_map[name] = chosen
     return key_map
 

@@ -133,6 +133,16 @@ def test_born_charges_keep_their_order_through_a_file(tmp_path):
         assert "target_keys" not in again.info
 
 
+def test_a_column_called_charge_can_be_chosen(tmp_path):
+    structure = read_line(
+        tmp_path,
+        "Properties=species:S:1:pos:R:3:charge:R:1",
+        "H 0 0 0 0.5",
+        keys={"charges": "charge"},
+    )
+    assert get_target(structure, "charges").tolist() == [0.5]
+
+
 def test_only_named_targets_are_looked_for(tmp_path):
     structure = read_line(tmp_path, "REF_energy=1.0 REF_dipole=2.0", targets=["energy"])
     assert structure.info["REF_dipole"] == 2.0
