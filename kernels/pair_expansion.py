@@ -4,8 +4,8 @@ Every descriptor that is a sum over pairs runs through this one loop,
 
     c[i, lm, a n] = sum over neighbours j of species a:  g_nl(r_ij) Y_lm(r_ij / |r_ij|)
 
-with radial functions ``g_nl`` given as a table of values, first and second derivatives on
-an even grid (quintic Hermite splines), so that SOAP densities, other densities and the
+with radial functions ``g_nl`` given as a table of values, first and second derivatives
+on an even grid (quintic Hermite splines), so that SOAP densities, other densities and the
 near part of LODE differ in their tables only. ``factors`` multiplies g_nl pair by pair:
 a cutoff function has kinks that a spline must not smooth.
 
@@ -153,8 +153,8 @@ def fill_harmonic_gradients(
 def add_products(harmonics, radial, target):
     """Add Y_lm g_nl to ``target`` (n_lm, n_padded), four radial functions at a time.
 
-    Four named values are what the compiler turns into one vector instruction; a loop over
-    n would be checked for overlapping arrays anew for every lm.
+    Four named values are what the compiler turns into one vector instruction; a loop
+    over n would be checked for overlapping arrays anew for every lm.
     """
     n_padded = target.shape[1]
     for l in range(radial.size // n_padded):
@@ -177,7 +177,7 @@ def add_products(harmonics, radial, target):
 
 @njit(cache=True, error_model="numpy")
 def contract_adjoint(source, harmonics, values):
-    """Fill ``values`` (n_l * n_padded): sums over m of source Y_lm, with ``source`` padded.
+    """Fill ``values`` (n_l * n_padded): sums over m of source Y_lm, source padded.
 
     Four radial functions at a time, as in `add_products`.
     """

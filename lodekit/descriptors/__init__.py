@@ -1,4 +1,4 @@
-"""Surroundings of atoms to features: SOAP densities, LODE potentials, their products."""
+"""Surroundings of atoms to features: SOAP densities, LODE potentials, products."""
 
 from .lode import LodeSphericalExpansion
 from .power_spectrum import PowerSpectrum

@@ -75,8 +75,8 @@ class PowerSpectrum(BaseEstimator):
         species : ndarray of shape (n_species,)
             Sorted atomic numbers of all neighbours that may occur.
         cache : dict, optional
-            Features and expansions of this batch by descriptor, so that the terms of one
-            model compute each of them once.
+            Features and expansions of this batch by descriptor, so that the terms of
+            one model compute each of them once.
         """
         cache = {} if cache is None else cache
         if id(self) in cache:

@@ -70,7 +70,7 @@ def choose_noises(
 
 
 def scale_noises(noises: dict, names: list, factor: float) -> dict:
-    """Return noises with some multiplied by ``factor``, kept in reach of the defaults."""
+    """Return noises, some times ``factor``, kept in reach of the defaults."""
     scaled = dict(noises)
     for name in names:
         limits = DEFAULT_NOISES[name] * np.array([1 / FARTHEST_FACTOR, FARTHEST_FACTOR])
@@ -79,7 +79,7 @@ def scale_noises(noises: dict, names: list, factor: float) -> dict:
 
 
 def held_out_loss(solution: Solution, kept: list) -> float:
-    """Return the root sum of squares of held-out errors in units of `DEFAULT_NOISES`."""
+    """Return the length of the held-out errors in units of `DEFAULT_NOISES`."""
     errors = held_out_errors(solution, kept)
     scaled = [error / DEFAULT_NOISES[name] for name, error in errors.items()]
     return float(np.linalg.norm(scaled))

@@ -1,7 +1,7 @@
 """Neighbour pairs within a cutoff, in 0 to 3 periodic dimensions.
 
-The search is vesin's: cell lists in linear time, any cell shape, cutoffs longer than the
-cell, and one small wheel without dependencies; ASE's list is 20 to 100 times slower.
+The search is vesin's: cell lists in linear time, any cell shape, cutoffs longer than
+the cell, and one small wheel without dependencies; ASE's list is 20 to 100 times slower.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class NeighborPairs:
     Attributes
     ----------
     centers, neighbors : ndarray of shape (n_pairs,)
-        Atom indices in the batch; pairs are sorted by centre. A pair of an atom with its
-        own periodic image is included, an atom with itself is not.
+        Atom indices in the batch; pairs are sorted by centre. A pair of an atom
+        with its own periodic image is included, an atom with itself is not.
     vectors : ndarray of shape (n_pairs, 3)
         From centre to neighbour in Å, cell shift included.
     first_pair : ndarray of shape (n_atoms + 1,)
