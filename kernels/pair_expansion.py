@@ -5,8 +5,8 @@ Every descriptor that is a sum over pairs runs through this one loop,
     c[i, lm, a n] = sum over neighbours j of species a:  g_nl(r_ij) Y_lm(r_ij / |r_ij|)
 
 with radial functions ``g_nl`` given as a table of values, first and second derivatives
-on an even grid (quintic Hermite splines), so that SOAP densities, other densities and the
-near part of LODE differ in their tables only. ``factors`` multiplies g_nl pair by pair:
+on an even grid (quintic Hermite splines), so that SOAP densities, other densities and
+the near part of LODE differ in their tables only. ``factors`` multiplies g_nl by pair:
 a cutoff function has kinks that a spline must not smooth.
 
 Shapes used below

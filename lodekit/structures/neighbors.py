@@ -1,7 +1,8 @@
 """Neighbour pairs within a cutoff, in 0 to 3 periodic dimensions.
 
 The search is vesin's: cell lists in linear time, any cell shape, cutoffs longer than
-the cell, and one small wheel without dependencies; ASE's list is 20 to 100 times slower.
+the cell, and one small wheel without dependencies; ASE's list is 20 to 100 times
+slower.
 """
 
 from __future__ import annotations
