@@ -4,8 +4,8 @@
 
 The data are not in the repository (their licences differ); they are looked for in
 ``../shared/data`` or the folder given by ``--data``. Every run prints one line per
-group of frames: RMSE of the energy in meV/atom and of the forces in meV/Å, wall time and
-peak memory of this process.
+group of frames: RMSE of the energy in meV/atom and of the forces in meV/Å, wall time
+and peak memory of this process.
 """
 
 import argparse

@@ -83,8 +83,8 @@ def default_settings(frames, targets=None) -> dict:
     """Return settings for ``frames``: what a first-time user gets.
 
     A SOAP term for the surroundings, and two LODE terms for what lies beyond the
-    cutoff: a linear one, whose tails are those of charges and multipoles, and its square
-    for induction. The size of the data decides how many sparse points there are.
+    cutoff: a linear one, whose tails are those of charges and multipoles, and its
+    square for induction. The size of the data decides how many sparse points there are.
 
     Parameters
     ----------
