@@ -14,6 +14,9 @@ from vesin import NeighborList
 
 from .batch import StructureBatch
 
+#: Widest open structure in Å.
+LARGEST_EXTENT = 1e4
+
 
 @dataclass(frozen=True)
 class NeighborPairs:
@@ -58,6 +61,13 @@ def find_pairs(batch: StructureBatch, cutoff: float) -> NeighborPairs:
         if stop == start:
             continue
         pbc = batch.pbc[structure]
+        extent = np.ptp(batch.positions[start:stop], axis=0).max()
+        if not pbc.any() and extent > LARGEST_EXTENT:
+            # far below the size at which the search divides by zero
+            raise ValueError(
+                f"structure {structure} is open and {extent:.3g} Å wide, more than "
+                f"{LARGEST_EXTENT:g} Å; check the unit of its positions"
+            )
         # a cell along an open direction has no meaning here and may be zero
         cell = np.where(pbc[:, None], batch.cells[structure], 0.0)
         i, j, vector = search.compute(
