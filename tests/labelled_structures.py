@@ -85,6 +85,16 @@ def open_frames(n_frames=10, n_atoms=4, numbers=(1, 8), seed=0):
     return labelled(frames)
 
 
+def rattled_frames(n_frames=10, amplitude=0.05, seed=0):
+    """Labelled copies of one open structure with displaced atoms: easy to learn."""
+    frames = []
+    for i in range(n_frames):
+        atoms = cluster(4)
+        atoms.rattle(amplitude, seed=1000 * seed + i)
+        frames.append(atoms)
+    return labelled(frames)
+
+
 def periodic_frames(n_frames=6, n_atoms=4, numbers=(1, 8), seed=0):
     """Labelled periodic structures in skewed cells, no two alike."""
     volumes = np.linspace(7.0, 10.0, n_frames)

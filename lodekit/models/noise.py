@@ -117,6 +117,9 @@ def calibrate(solution: Solution, kept: list) -> float:
     ratios = []
     for name, rows, _ in kept:
         if name == target:
+            deviations = solution.standard_deviations(rows.matrix)
+            known = deviations > 0.0  # not of environments without features
             residuals = rows.values - rows.matrix @ solution.weights
-            ratios.append(residuals / solution.standard_deviations(rows.matrix))
-    return float(np.sqrt(np.mean(np.concatenate(ratios) ** 2)))
+            ratios.append(residuals[known] / deviations[known])
+    ratios = np.concatenate(ratios)
+    return float(np.sqrt(np.mean(ratios**2))) if ratios.size else 1.0
