@@ -3,7 +3,9 @@ import tomllib
 
 import pytest
 from ase import Atoms
+from stub_model import StubModel, make_frames
 
+from lodekit.model_file import save_model
 from lodekit.structures import write_structures
 
 
@@ -32,6 +34,16 @@ def test_settings_are_a_settings_file(lodekit, model):
     assert tomllib.loads(out) == {"fit": {"targets": ["energy"]}}
     _, out, _ = lodekit("info", model, "--settings", "--json")
     assert json.loads(out) == {"fit": {"targets": ["energy"]}}
+
+
+def test_models_fitted_in_python_have_no_settings_file(lodekit):
+    save_model(StubModel().fit(make_frames()), "p.lodekit")
+    status, _, err = lodekit("info", "p.lodekit", "--settings")
+    assert status == 1
+    assert "p.lodekit: the model was fitted in Python, not by lodekit fit" in err
+    status, out, _ = lodekit("info", "p.lodekit")
+    assert status == 0
+    assert "settings" not in out
 
 
 def test_structures_are_audited(lodekit, train):
