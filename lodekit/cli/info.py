@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from lodekit.errors import SettingsError
+
 from .options import SpreadCommand, common_options, file_options, reading
 
 
@@ -23,10 +25,9 @@ def command(path, **options):
     """Describe a model, or the structures and targets of a file."""
     from lodekit.model_file import is_model_file
 
-    if is_model_file(path):
+    # A file that is no model has no settings, and reading it as one says so.
+    if is_model_file(path) or options["settings"]:
         describe_model(path, options)
-    elif options["settings"]:
-        describe_model(path, options)  # says what kind of file it is not
     else:
         describe_structures(path, options)
 
@@ -41,6 +42,11 @@ def describe_model(path, options):
     record = header["record"]
     settings = record.get("settings", {})
     if options["settings"]:
+        if not settings:
+            raise SettingsError(
+                f"{path}: the model was fitted in Python, not by lodekit fit, and has "
+                "no settings to print"
+            )
         click.echo(
             json.dumps(settings) if options["as_json"] else format_toml(settings)
         )
