@@ -6,6 +6,7 @@ import numbers
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors.serialization import (
     descriptor_from_settings,
@@ -70,6 +71,7 @@ class PotentialState:
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        check_is_fitted(self, "weights_")
         arrays = {
             "species": self.species_,
             "baseline": self.baseline_,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import numbers
 
 import numpy as np
 
@@ -120,22 +121,26 @@ def check_settings(settings: dict) -> dict:
     ------
     SettingsError
         For an unknown section or key (with the nearest known one), a term without type,
-        or no term at all.
+        no term at all, or text where a number belongs.
     """
     check_names("settings", settings, ["fit", "terms"])
     fit = settings.get("fit", {})
     check_names("[fit]", fit, FIT)
+    check_numbers("[fit]", fit, FIT)
     terms = settings.get("terms", {})
+    check_table("[terms]", terms)
     if not terms:
         raise SettingsError("settings need at least one term, such as [terms.soap]")
     checked = {}
     for name, term in terms.items():
+        check_table(f"[terms.{name}]", term)
         kind = term.get("type")
         if kind not in TERMS:
             raise SettingsError(
                 f"[terms.{name}] needs type = one of {', '.join(TERMS)}, got {kind!r}"
             )
         check_names(f"[terms.{name}]", term, TERMS[kind])
+        check_numbers(f"[terms.{name}]", term, TERMS[kind])
         checked[name] = {**TERMS[kind], **term}
     fit = {**FIT, **copy.deepcopy(fit)}
     if fit["selection"] not in SELECTIONS:
@@ -146,8 +151,24 @@ def check_settings(settings: dict) -> dict:
     return {"fit": fit, "terms": checked}
 
 
+def check_table(where: str, given) -> None:
+    """Raise ``SettingsError`` unless ``given`` is a dictionary."""
+    if not isinstance(given, dict):
+        raise SettingsError(f"{where} must be a table of settings, got {given!r}")
+
+
+def check_numbers(where: str, given: dict, defaults: dict) -> None:
+    """Raise ``SettingsError`` for something else where the default is a number."""
+    for key, value in given.items():
+        wanted = isinstance(defaults[key], numbers.Real)
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if wanted and not is_number:
+            raise SettingsError(f"{where} {key} must be a number, got {value!r}")
+
+
 def check_names(where: str, given: dict, known) -> None:
     """Raise ``SettingsError`` for a key that is not among ``known``."""
+    check_table(where, given)
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, list(known), 1)

@@ -128,6 +128,13 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         self.random_state = random_state
         self.progress = progress
 
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that structures are no arrays and carry their targets."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        return tags
+
     def fit(self, frames, y=None, sample_weight=None):
         """Fit to the targets of ``frames``.
 
