@@ -52,9 +52,8 @@ class FarSum:
         self.k = KVectors.within(cell, split.k_cutoff)
         self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(cell))
         self.is_channel = (channels == np.arange(channels.max() + 1)[:, None]) * 1.0
-        inverses = 1.0 / np.maximum(np.arange(len(prefactors) + 1), 1)
         far = split.far
-        self.radial_arguments = (far.values, far.spacing, prefactors, inverses)
+        self.radial_arguments = (far.values, far.spacing, prefactors)
         sizes = [len(mode) for mode in split.far_radial]
         l_of_lm = np.repeat(np.arange(len(sizes)), 2 * np.arange(len(sizes)) + 1)
         used = np.arange(far.n_radial) < np.array(sizes)[l_of_lm][:, None]

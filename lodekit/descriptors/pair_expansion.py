@@ -69,8 +69,7 @@ class PairExpansion:
     @property
     def radial_arguments(self) -> tuple:
         """What the loops need to evaluate g_nl Y_lm."""
-        inverses = 1.0 / np.maximum(np.arange(self.prefactors.shape[0] + 1), 1)
-        return self.table.values, self.table.spacing, self.prefactors, inverses
+        return self.table.values, self.table.spacing, self.prefactors
 
     def add_neighbors(self) -> None:
         """Add all neighbours to the coefficients."""

@@ -77,7 +77,7 @@ class RadialTable:
     ----------
     values : ndarray of shape (n_knots, 3, n_l * n_padded)
         g, g' and g'' at ``r = knot * spacing``, angular index first. The radial index
-        is padded with zeros to a multiple of four: the loops take four at a time.
+        is padded with zeros to an even number: the loops take two at a time.
     spacing : float
         Distance between two knots in Å.
     n_radial : int
@@ -92,7 +92,7 @@ class RadialTable:
     def from_derivatives(cls, derivatives: np.ndarray, spacing: float) -> RadialTable:
         """Pack an array of shape (n_knots, 3, n_l, n_radial)."""
         n_radial = derivatives.shape[3]
-        padding = [(0, 0)] * 3 + [(0, -n_radial % 4)]
+        padding = [(0, 0)] * 3 + [(0, -n_radial % 2)]
         padded = np.pad(derivatives, padding)
         values = padded.reshape(*padded.shape[:2], -1)
         return cls(np.ascontiguousarray(values), float(spacing), n_radial)
@@ -113,7 +113,7 @@ class RadialTable:
 
     def scaled(self, factors: np.ndarray) -> RadialTable:
         """Return the functions times ``factors`` of shape (n_l, n_radial)."""
-        padded = np.pad(factors, [(0, 0), (0, -self.n_radial % 4)])
+        padded = np.pad(factors, [(0, 0), (0, -self.n_radial % 2)])
         return replace(self, values=self.values * padded.ravel())
 
 
