@@ -90,6 +90,7 @@ def test_ensembles_spread_like_the_posterior(frames):
     np.testing.assert_allclose(spread, exact, rtol=5 / np.sqrt(2 * n_ensemble))
 
 
+@pytest.mark.slow
 def test_standard_deviations_cover_what_they_should(frames):
     shares, wide = [], []
     train = frames[:40]
@@ -103,6 +104,7 @@ def test_standard_deviations_cover_what_they_should(frames):
     assert 0.90 < np.mean(wide) < 0.98  # 0.954
 
 
+@pytest.mark.slow
 def test_calibration_recovers_the_scale_of_the_targets(frames):
     # The prior knows nothing of a factor in the labels; held-out frames tell.
     train = frames[:60]
