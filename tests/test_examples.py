@@ -1,0 +1,89 @@
+"""The numbered examples run from anywhere, and what they print is true."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+
+pytestmark = pytest.mark.slow
+
+
+def run_example(name, folder):
+    """Run an example as a user does, in another folder, and return what it prints."""
+    finished = subprocess.run(
+        [sys.executable, "-X", "utf8", str(EXAMPLES / name)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=1200,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def find_numbers(pattern, text):
+    """Return the numbers that the groups of ``pattern`` match in ``text``."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found, f"no {pattern!r} in\n{text}"
+    return [float(group) for group in found.groups()]
+
+
+def test_fit_and_evaluate_predicts_unseen_clusters(tmp_path):
+    printed = run_example("01_fit_and_evaluate.py", tmp_path)
+    energy, r2 = find_numbers(
+        r"^test +energy +meV/atom +16 +(\S+).* (\S+)\n +forces", printed
+    )
+    # The energies spread by 29 meV/atom around a fit to the composition.
+    assert energy < 2.0
+    assert r2 > 0.99
+    within_one, within_two = find_numbers(
+        r"^energy errors .* (\d+) % within one .* (\d+) % within two", printed
+    )
+    assert 30 <= within_one <= within_two
+    assert within_two >= 75
+    assert "the loaded model predicts the same" in printed
+    assert (EXAMPLES / "output" / "01_forces.png").stat().st_size > 10_000
+
+
+def test_lode_continues_binding_curves_that_soap_cannot(tmp_path):
+    printed = run_example("02_beyond_the_cutoff.py", tmp_path)
+    row = find_numbers(r"^all +75" + 6 * r" +(\S+)", printed)
+    nothing, soap, lode, nothing_total, soap_total, lode_total = row
+    assert lode < 0.2 * min(nothing, soap)
+    assert lode < 6.0  # meV/Å
+    # Molecules out of each other's cutoff exert no force on each other without LODE.
+    assert soap_total == pytest.approx(nothing_total, rel=0.02)
+    assert lode_total < 0.05 * nothing_total
+    (share,) = find_numbers(r"^all: (\S+) % of the binding energy", printed)
+    assert share < 1.0
+
+
+def test_molecular_dynamics_conserves_energy(tmp_path):
+    printed = run_example("03_molecular_dynamics.py", tmp_path)
+    (drift,) = find_numbers(r"^drift +(\S+) meV/atom/ps", printed)
+    (fluctuation,) = find_numbers(r"^fluctuation of energy +(\S+) meV/atom", printed)
+    (temperature,) = find_numbers(r"^mean temperature +(\S+) K", printed)
+    (farthest,) = find_numbers(r"^farthest neighbour +(\S+) Å", printed)
+    assert abs(drift) < 0.1
+    assert fluctuation < 0.5
+    assert 80 < temperature < 300  # half of 300 K stays kinetic in a harmonic cluster
+    assert farthest < 4.5  # no molecule has left
+
+
+def test_grid_search_prefers_more_sparse_points_and_a_larger_cutoff(tmp_path):
+    printed = run_example("04_grid_search.py", tmp_path)
+    rows = re.findall(
+        r"^ +(\d) +(\d+) +(\d\.\d) +(\d+\.\d+) +(\d+\.\d+) +\d+\.\d$", printed, re.M
+    )
+    assert len(rows) == 12
+    forces = [float(row[4]) for row in rows]
+    assert forces == sorted(forces)
+    assert rows[0][1] == "150"
+    assert float(rows[0][2]) > 3.0
+    (r2,) = find_numbers(r"^pipeline: R² of the test energies (\S+)", printed)
+    assert r2 > 0.97
