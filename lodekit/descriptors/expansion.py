@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from scipy import special
+from sklearn.base import BaseEstimator
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ class Expansion(Protocol):
 
     def strain_jacobian(self) -> np.ndarray:
         """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
+
+
+class ExpansionEstimator(BaseEstimator):
+    """Base of the expansions: what is derived from arguments is made on first use.
+
+    Setting an argument, as ``set_params`` does, forgets what came from the old one.
+    """
+
+    def __setattr__(self, name: str, value):
+        for key in list(vars(self)):
+            if isinstance(getattr(type(self), key, None), cached_property):
+                del self.__dict__[key]
+        super().__setattr__(name, value)
 
 
 def harmonic_prefactors(max_angular: int) -> np.ndarray:

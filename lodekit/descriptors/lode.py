@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .expansion import CoefficientJacobian, channel_of_species, harmonic_prefactors
+from .expansion import (
+    CoefficientJacobian,
+    ExpansionEstimator,
+    channel_of_species,
+    harmonic_prefactors,
+)
 from .hyperparameters import check_accuracy, check_basis, check_power_law
 from .lode_open import OpenExpansion, OpenTable
 from .lode_periodic import PeriodicExpansion
@@ -19,7 +23,7 @@ from .radial import GaussianTypeOrbitals
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
-class LodeSphericalExpansion(BaseEstimator):
+class LodeSphericalExpansion(ExpansionEstimator):
     """Coefficients of the electrostatic potential of every species around every atom.
 
     All atoms of a species carry a unit charge smeared to a Gaussian; c^a_nlm(i)

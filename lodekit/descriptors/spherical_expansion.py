@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.structures.neighbors import find_pairs
 
-from .expansion import channel_of_species, harmonic_prefactors
+from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
 from .hyperparameters import check_basis, check_cutoff, check_gaussian
 from .pair_expansion import PairExpansion
 from .radial import (
@@ -23,7 +22,7 @@ from .radial import (
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
-class SphericalExpansion(BaseEstimator):
+class SphericalExpansion(ExpansionEstimator):
     """Coefficients of the density of Gaussians around every atom, species by species.
 
     c^a_nlm(i) = sum over neighbours j of species a of f(r_ij) g_nl(r_ij) Y_lm(r_ij),

@@ -449,3 +449,14 @@ def test_open_atoms_on_top_of_each_other_are_refused():
     atoms = Atoms("HHO", positions=[[0, 0, 0], [1, 0, 0], [1, 0, 0]])
     with pytest.raises(ValueError, match="atoms 1 and 2 of structure 0 are on top"):
         expand(atoms)
+
+
+def test_set_params_after_use_takes_effect():
+    atoms = triclinic(3, (1, 8))
+    changed = make()
+    coefficients(atoms, changed)
+    changed.set_params(density={**changed.density, "smearing": 1.4})
+    fresh = make(density=changed.density)
+    np.testing.assert_array_equal(
+        coefficients(atoms, changed), coefficients(atoms, fresh)
+    )

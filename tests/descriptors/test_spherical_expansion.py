@@ -298,3 +298,14 @@ def test_unknown_species_are_refused():
 def test_unknown_gradients_are_refused():
     with pytest.raises(ValueError, match="gradients must be among .* got 'cell'"):
         make().compute(triclinic(2), ["cell"])
+
+
+def test_set_params_after_use_takes_effect():
+    changed = make()
+    expand([triclinic(2)], changed)
+    changed.set_params(density={"type": "Gaussian", "width": 0.8})
+    fresh = make(density={"type": "Gaussian", "width": 0.8})
+    np.testing.assert_array_equal(
+        expand([triclinic(2)], changed).coefficients,
+        expand([triclinic(2)], fresh).coefficients,
+    )
