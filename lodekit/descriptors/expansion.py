@@ -74,6 +74,7 @@ class ExpansionEstimator(BaseEstimator):
     """
 
     def __setattr__(self, name: str, value):
+        """Set an argument and forget what was derived."""
         for key in list(vars(self)):
             if isinstance(getattr(type(self), key, None), cached_property):
                 del self.__dict__[key]
