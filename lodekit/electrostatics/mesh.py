@@ -1,0 +1,218 @@
+"""Sums over k-vectors of periodic structures at linear cost: B-splines and an FFT."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numba import get_num_threads
+from scipy import fft
+
+from lodekit.kernels.mesh import first_points, interpolate, spread
+
+
+class Mesh:
+    """Sums over k-vectors for the atoms of one periodic structure.
+
+    Phases exp(ik.R) are interpolated between the points of an even grid by cardinal
+    B-splines (smooth particle mesh). `transform` and `evaluate` are exact transposes
+    of each other, and derivatives are derivatives of the splines: gradients are exact
+    for the computed values.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_atoms, 3)
+        Positions in Å.
+    cell : ndarray of shape (3, 3)
+        Cell vectors in Å, one per row.
+    k_cutoff : float
+        Largest k in 1/Å.
+    spacing : float
+        Largest distance of grid points along a cell vector in Å, below pi / k_cutoff;
+        see `mesh_parameters`.
+    order : int
+        Number of grid points under a spline, per axis; at least the degree of
+        derivatives plus 2.
+
+    Attributes
+    ----------
+    k_vectors : ndarray of shape (n_k, 3)
+        One of k and -k for every k-vector shorter than the cutoff, without k = 0.
+    shape : tuple of int
+        Number of grid points along the cell vectors.
+
+    References
+    ----------
+    U. Essmann et al., J. Chem. Phys. 103, 8577 (1995).
+    """
+
+    def __init__(self, positions, cell, k_cutoff: float, spacing: float, order: int):
+        if not spacing * k_cutoff < np.pi:
+            raise ValueError(
+                f"the grid spacing must be below pi / k_cutoff = "
+                f"{np.pi / k_cutoff:.4g} Å, got {spacing:.4g} Å"
+            )
+        self.cell = np.asarray(cell, dtype=float)
+        self.order = order
+        self.volume = abs(np.linalg.det(self.cell))
+        self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(self.cell))
+        lengths = np.linalg.norm(self.cell, axis=1)
+        self.largest = (k_cutoff * lengths / (2.0 * np.pi)).astype(int)
+        self.shape = tuple(
+            fft.next_fast_len(max(int(np.ceil(length / spacing)), 2 * most + 2), real)
+            for length, most, real in zip(
+                lengths, self.largest, (False, False, True), strict=True
+            )
+        )
+        self.indices = half_indices(self.largest)
+        vectors = self.indices @ (2.0 * np.pi * np.linalg.inv(self.cell).T)
+        inside = np.einsum("kd,kd->k", vectors, vectors) < k_cutoff**2
+        self.indices, self.k_vectors = self.indices[inside], vectors[inside]
+
+    @cached_property
+    def spline_factors(self) -> np.ndarray:
+        """Fourier transform of the spline at the k-vectors, shape (n_k,)."""
+        factors = np.sinc(self.indices / self.shape) ** self.order
+        return np.prod(factors, axis=1)
+
+    @cached_property
+    def tiles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tiles of the grid: numbers along x and y, atoms by tile, first of each."""
+        starts = np.empty(self.fractional.shape, dtype=np.intp)
+        first_points(self.fractional, self.shape, self.order, starts)
+        shape = np.array(self.shape[:2])
+        tiles = np.maximum(shape // self.order // 2 * 2, 1)
+        x, y = (starts[:, :2] * tiles // shape).T
+        tile = x * tiles[1] + y
+        # neighbours in memory one after the other
+        atoms = np.lexsort((starts[:, 2], tile))
+        first = np.searchsorted(tile[atoms], np.arange(tiles.prod() + 1))
+        return tiles, atoms, first
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Return sum_i v_i exp(-ik.R_i), of shape (n_k, n_channels).
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_atoms, n_monomials, n_channels)
+            Values, then what multiplies derivatives of the exponential with respect to
+            R_i: the monomials of `monomials` up to some degree.
+        """
+        degree = degree_of(values.shape[1])
+        values = np.ascontiguousarray(self.derivatives(degree).T @ values)
+        tiles, atoms, first = self.tiles
+        grids = np.zeros((*self.shape, values.shape[2]))
+        splines = self.order, monomials(degree)
+        spread(values, self.fractional, atoms, first, tiles, *splines, grids)
+        h, k, l = self.largest
+        options = {"overwrite_x": True, "workers": get_num_threads()}
+        half = fft.rfft(grids, axis=2, **options)[:, :, : l + 1]
+        half = fft.fft(half, axis=1, **options)
+        half = np.concatenate([half[:, : k + 1], half[:, self.shape[1] - k :]], axis=1)
+        half = fft.fft(half, axis=0, **options)
+        return half[self.places] / self.spline_factors[:, None]
+
+    def evaluate(self, spectra: np.ndarray, degree: int = 0) -> np.ndarray:
+        """Return sum_k Re(A(k) exp(ik.R_i)) and derivatives with respect to R_i.
+
+        Parameters
+        ----------
+        spectra : ndarray of shape (n_k, n_channels)
+            Amplitudes A at ``k_vectors``.
+        degree : int
+            Largest degree of derivatives.
+
+        Returns
+        -------
+        values : ndarray of shape (n_atoms, n_monomials, n_channels)
+            Derivatives in the order of `monomials`, the value first.
+        """
+        n_channels = spectra.shape[1]
+        n_x, n_y, n_z = self.shape
+        h, k, l = self.largest
+        options = {"norm": "forward", "overwrite_x": True, "workers": get_num_threads()}
+        narrow = np.zeros((n_x, 2 * k + 1, l + 1, n_channels), dtype=complex)
+        # of index 0 along z the transform takes the real part, the others come twice
+        once = np.where(self.indices[:, 2] == 0, 1.0, 0.5) / self.spline_factors
+        narrow[self.places] = spectra * once[:, None]
+        narrow = fft.ifft(narrow, axis=0, **options)
+        half = np.zeros((n_x, n_y, l + 1, n_channels), dtype=complex)
+        half[:, : k + 1] = narrow[:, : k + 1]
+        half[:, n_y - k :] = narrow[:, k + 1 :]
+        half = fft.ifft(half, axis=1, **options)
+        grids = fft.irfft(half, n_z, axis=2, **options)
+        exponents = monomials(degree)
+        values = np.empty((len(self.fractional), len(exponents), n_channels))
+        atoms = self.tiles[1]
+        interpolate(grids, self.fractional, atoms, self.order, exponents, values)
+        return self.derivatives(degree) @ values if degree else values
+
+    @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the k-vectors are on the grid, without empty columns along y."""
+        return (
+            self.indices[:, 0] % self.shape[0],
+            self.indices[:, 1] % (2 * self.largest[1] + 1),
+            self.indices[:, 2],
+        )
+
+    def derivatives(self, degree: int) -> np.ndarray:
+        """Return the matrix from derivatives along the grid to Cartesian ones."""
+        axes = np.linalg.inv(self.cell) * self.shape
+        return change_of_axes(axes, degree)
+
+
+def half_indices(largest: np.ndarray) -> np.ndarray:
+    """Return one of two opposite triples of integers up to ``largest``, without 0."""
+    h, k, l = (np.arange(-most, most + 1) for most in largest)
+    grid = np.meshgrid(h, k, l[l >= 0], indexing="ij")
+    indices = np.stack(grid, axis=-1).reshape(-1, 3)
+    flat = (indices[:, 0] > 0) | ((indices[:, 0] == 0) & (indices[:, 1] > 0))
+    return indices[(indices[:, 2] > 0) | flat]
+
+
+@lru_cache(maxsize=16)
+def monomials(degree: int) -> np.ndarray:
+    """Return exponents (a, b, c) up to a total degree, (n_monomials, 3).
+
+    They come by degree, then with falling a, then b: 1, x, y, z, xx, xy, xz, yy, ...
+    """
+    return np.array(
+        [
+            (a, b, total - a - b)
+            for total in range(degree + 1)
+            for a in range(total, -1, -1)
+            for b in range(total - a, -1, -1)
+        ]
+    )
+
+
+def degree_of(n_monomials: int) -> int:
+    """Return the degree up to which there are ``n_monomials`` monomials."""
+    sizes = [(d + 1) * (d + 2) * (d + 3) // 6 for d in range(32)]
+    if n_monomials not in sizes:
+        raise ValueError(
+            f"values must come with all monomials up to a degree, {sizes[:4]}... of "
+            f"them, got {n_monomials}"
+        )
+    return sizes.index(n_monomials)
+
+
+def change_of_axes(axes: np.ndarray, degree: int) -> np.ndarray:
+    """Return the matrix of monomials in x = ``axes`` @ u over monomials in u."""
+    exponents = monomials(degree)
+    place = {tuple(e): i for i, e in enumerate(exponents.tolist())}
+    matrix = np.zeros((len(exponents), len(exponents)))
+    matrix[0, 0] = 1.0
+    units = np.eye(3, dtype=int)
+    # shift[j, i]: u_j times monomial i is which monomial
+    lower = len(monomials(degree - 1)) if degree else 0
+    shift = np.array(
+        [[place[tuple(e + u)] for e in exponents[:lower]] for u in units]
+    ).reshape(3, lower)
+    for row in range(1, len(exponents)):
+        axis = int(np.argmax(exponents[row] > 0))
+        below = place[tuple(exponents[row] - units[axis])]
+        for u in range(3):
+            matrix[row, shift[u]] += axes[axis, u] * matrix[below, :lower]
+    return matrix
