@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lodekit.errors import SettingsError
 
+from .lode_power_law import EXPONENTS
+
 
 def as_dictionary(value):
     """Return nested plain dictionaries from featomic's objects or dictionaries."""
@@ -102,10 +104,10 @@ def check_power_law(value) -> dict:
         raise SettingsError(
             f"`density.type` must be 'SmearedPowerLaw', got '{density['type']}'"
         )
-    if density["exponent"] != 1:
+    if density["exponent"] not in EXPONENTS:
         raise SettingsError(
-            f"`density.exponent` must be 1, got {density['exponent']}; other exponents "
-            'run with backend="featomic"'
+            "`density.exponent` must be a whole number from 0 to 9, got "
+            f"{density['exponent']}"
         )
     if density["scaling"] is not None:
         raise SettingsError("`density.scaling` must be None for LODE")

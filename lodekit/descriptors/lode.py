@@ -90,8 +90,10 @@ class LodeSphericalExpansion(ExpansionEstimator):
         """Radial integrals, made on first use."""
         radial = self.hypers["basis"]["radial"]
         basis = GaussianTypeOrbitals(int(radial["max_radial"]), radial["radius"])
-        smearing = self.hypers["density"]["smearing"]
-        return PotentialProjections(basis, self.max_angular, smearing)
+        density = self.hypers["density"]
+        return PotentialProjections(
+            basis, self.max_angular, density["smearing"], int(density["exponent"])
+        )
 
     @cached_property
     def splits(self) -> SplitChoice:

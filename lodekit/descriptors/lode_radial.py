@@ -1,4 +1,4 @@
-"""Projections of the smeared Coulomb potential on a radial basis."""
+"""Projections of a smeared power law on a radial basis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from .radial import GaussianTypeOrbitals, gauss_legendre
+from .lode_power_law import far_factors, scaled_transform, transform_at_zero
+from .radial import GaussianTypeOrbitals, Monomials, gauss_legendre
 
 
 class PotentialProjections:
@@ -17,20 +18,21 @@ class PotentialProjections:
     g_nl(r) Y_lm to the coefficients of this atom, with
 
         g_nl(r) = (2 / pi) int k^2 phi(k) I_nl(k) j_l(k r) dk,
-        I_nl(k) = int r^2 R_n(r) j_l(k r) dr.
+        I_nl(k) = int r^2 R_nl(r) j_l(k r) dr.
 
-    The potential of a Gaussian of width s is phi(k) = (4 pi / k^2) exp(-k^2 s^2 / 2);
-    the integrand is smooth and decays as a Gaussian, so that Gauss-Legendre nodes
-    serve.
+    The integrand decays as a Gaussian and is smooth (k^2 log k at worst, for p = 3), so
+    that Gauss-Legendre nodes serve.
 
     Parameters
     ----------
-    basis : GaussianTypeOrbitals
-        Radial functions R_n.
+    basis : GaussianTypeOrbitals or Monomials
+        Radial functions R_nl.
     max_angular : int
         Largest l, inclusive.
     smearing : float
-        Width s of the Gaussian charges in Å.
+        Width s of the Gaussians in Å.
+    exponent : int
+        p of the potential, 1 / r^p far away; 0 for a Gaussian.
 
     References
     ----------
@@ -38,30 +40,48 @@ class PotentialProjections:
     P. Loche, N. Haoran, M. Ceriotti, J. Phys. Chem. Lett. 14, 9612 (2023).
     """
 
-    def __init__(self, basis: GaussianTypeOrbitals, max_angular: int, smearing: float):
+    def __init__(
+        self,
+        basis: GaussianTypeOrbitals | Monomials,
+        max_angular: int,
+        smearing: float,
+        exponent: int = 1,
+    ):
         self.basis = basis
         self.max_angular = max_angular
         self.smearing = smearing
+        self.exponent = exponent
         self.extent = basis.extent
-        # beyond this distance the basis sees the charge as a point charge, to double
-        # precision
-        spread = np.hypot(smearing, basis.widths.max())
-        self.end = 9.0 * float(spread) + 0.5 * basis.max_radial
-        narrowest = np.hypot(smearing, basis.widths.min())
+        # beyond this distance the basis sees the source as a point, to double precision
+        spread = np.hypot(smearing, basis.tail_width)
+        self.end = 9.0 * float(spread) + basis.tail_start
+        narrowest = np.hypot(smearing, basis.narrowest)
         k_end = 1.5 * (9.5 + 0.3 * (basis.max_radial + max_angular)) / narrowest
         n_nodes = 48 + 0.55 * k_end * (self.extent + self.end)
         self.k, self.k_weights = gauss_legendre(n_nodes, k_end)
-        # k^2 phi(k)
-        self.potential = 4.0 * np.pi * np.exp(-0.5 * (self.k * smearing) ** 2)
+        self.potential = self.transform(self.k)
         self.integrals = self.radial_integrals(self.k)
+
+    def transform(self, k: np.ndarray) -> np.ndarray:
+        """Return k^2 phi(k), k in 1/Å and positive."""
+        return scaled_transform(k, self.exponent, self.smearing)
+
+    @cached_property
+    def at_zero_k(self) -> np.ndarray:
+        """The k = 0 value of c_n00 at a density of 1 / Å^3, shape (n_radial,).
+
+        Zero for p = 1, 2 and 3, where a background takes its place.
+        """
+        phi = transform_at_zero(self.exponent, self.smearing)
+        return np.sqrt(4.0 * np.pi) * phi * self.basis.moments(0, 2)
 
     def radial_integrals(self, k: np.ndarray) -> np.ndarray:
         """Return I_nl(k), shape (k.size, max_angular + 1, n_radial), k in 1/Å."""
         n_nodes = 48 + 0.55 * self.extent * max(k.max(initial=0.0), 8.0)
         r, weights = gauss_legendre(n_nodes, self.extent)
-        weighted = self.basis.evaluate(r) * (weights * r**2)[:, None]
+        functions = self.basis.by_angular(r, self.max_angular)
         bessel = spherical_bessel(self.max_angular, np.outer(k, r))
-        return np.moveaxis(bessel @ weighted, 0, 1)
+        return np.moveaxis(bessel @ (functions * (weights * r**2)[:, None]), 0, 1)
 
     def project(self, r: np.ndarray) -> np.ndarray:
         """Return g_nl(r), shape (r.size, max_angular + 1, n_radial), r in Å."""
@@ -91,25 +111,30 @@ class PotentialProjections:
         return phi[:, None, None] * self.integrals / self.scale
 
     @cached_property
-    def moments(self) -> np.ndarray:
-        """Multipole moments int r^(l+2) R_n(r) dr, (max_angular + 1, n_radial)."""
-        power = 3.0 + np.arange(self.basis.size)
-        l = np.arange(self.max_angular + 1)[:, None]
-        rate = 0.5 / self.basis.widths**2
-        half = 0.5 * (power + l)
-        return 0.5 * special.gamma(half) * rate**-half @ self.basis.mixing.T
+    def far_terms(self) -> np.ndarray:
+        """Factors of r^-(p + l + 2j) in g_nl(r), (n_terms, n_l, n_radial)."""
+        factors = far_factors(self.exponent, self.max_angular)
+        terms = np.empty((factors.shape[1], len(factors), self.basis.size))
+        for l, row in enumerate(factors):
+            for j, factor in enumerate(4.0 * np.pi / (2.0 * l + 1.0) * row):
+                terms[j, l] = factor * self.basis.moments(l, l + 2 * j + 2)
+        return terms
 
     def far_field(self, r: np.ndarray) -> np.ndarray:
-        """Return g_nl(r) far away, 4 pi / (2l + 1) r^-(l+1) times the moments.
+        """Return g_nl(r) far away: inverse powers of r times moments of the basis.
 
-        Returns g, g' and g'' as an array of shape (r.size, 3, max_angular + 1,
-        n_radial).
+        For p = 1 that is 4 pi / (2l + 1) r^-(l+1) int r'^(l+2) R_n(r') dr', exact once
+        Gaussians have died off, else a truncated asymptotic series. Returns g, g' and
+        g'' as an array of shape (r.size, 3, max_angular + 1, n_radial).
         """
-        l = np.arange(self.max_angular + 1.0)
-        value = 4.0 * np.pi / (2.0 * l + 1.0) * r[:, None] ** -(l + 1.0)
-        slope = -(l + 1.0) / r[:, None] * value
-        bend = -(l + 2.0) / r[:, None] * slope
-        return np.stack([value, slope, bend], axis=1)[..., None] * self.moments
+        n_terms, n_l = self.far_terms.shape[:2]
+        l, j = np.arange(n_l), np.arange(n_terms)
+        power = -(self.exponent + l + 2.0 * j[:, None])
+        value = r[:, None, None] ** power
+        slope = power / r[:, None, None] * value
+        bend = (power - 1.0) / r[:, None, None] * slope
+        derivatives = np.stack([value, slope, bend], axis=1)
+        return np.einsum("rdjl,jln->rdln", derivatives, self.far_terms)
 
 
 def spherical_bessel(max_angular: int, x: np.ndarray) -> np.ndarray:

@@ -17,6 +17,9 @@ NOMINAL_DENSITY = 0.1
 SAFETY = 0.5
 #: Share of the k-range over which the far part is switched off smoothly.
 TAPER = 0.05
+#: Where tables of transforms with log k begin to be accurate, in 1/Å: cells up to
+#: 200 Å.
+SMALLEST_K = 0.03
 #: Ranges of the near part to choose from, in Å.
 PAIR_CUTOFFS = 3.0 * 1.1 ** np.arange(36)
 #: What the work costs on one core of a 2023 server, in ns: they decide speed alone.
@@ -35,7 +38,8 @@ class Split:
     near : RadialTable or None
         Near part of g_nl(r), zero with two derivatives at ``pair_cutoff``.
     background : ndarray of shape (n_radial,)
-        Near part of c_n00 in a uniform density of one atom per Å^3.
+        What a uniform density of one atom per Å^3 has too much of in c_n00: the near
+        part, less the k = 0 term of p = 0 and p > 3.
     k_cutoff : float
         Largest k in 1/Å.
     far : RadialTable
@@ -227,12 +231,12 @@ class SplitChoice:
     def tabulate(self, near: NearPart | None, x, k_cutoff: float) -> Split:
         """Return the tables of both parts."""
         p = self.projections
-        table, background = None, np.zeros(p.basis.size)
+        table, background = None, -p.at_zero_k
         rest = p.relative_integrals
         if near is not None:
             rest = near.rest(x)
             at_zero = near.transform(np.zeros(1), near.functions)[0, 0] @ x[0]
-            background = np.sqrt(4.0 * np.pi) * at_zero * p.scale[0]
+            background = np.sqrt(4.0 * np.pi) * at_zero * p.scale[0] - p.at_zero_k
             table = tabulate(
                 lambda r: np.moveaxis(near.evaluate(r) @ x, 0, 1),
                 near.cutoff,
@@ -270,8 +274,7 @@ class SplitChoice:
         n_far = max(len(mode) for mode in modes)
 
         def far_functions(k):
-            gaussian = 4.0 * np.pi * np.exp(-0.5 * (k * p.smearing) ** 2)
-            rest = gaussian[:, None, None] * p.radial_integrals(k) / p.scale
+            rest = p.transform(k)[:, None, None] * p.radial_integrals(k) / p.scale
             if near is not None:
                 transforms = near.transform(k, near.functions) @ x
                 rest -= (k**2)[:, None, None] * np.moveaxis(transforms, 0, 1)
@@ -280,7 +283,9 @@ class SplitChoice:
                 values[:, l, : len(mode)] = (-1.0) ** (l // 2) * rest[:, l] @ mode.T
             return values
 
-        return tabulate(far_functions, k_cutoff, 0.03 * self.tolerance)
+        has_logarithm = p.exponent >= 3 and p.exponent % 2
+        smallest = SMALLEST_K if has_logarithm else 0.0
+        return tabulate(far_functions, k_cutoff, 0.03 * self.tolerance, smallest)
 
 
 def accuracy_of_cutoff(projections: PotentialProjections, k_cutoff: float) -> float:

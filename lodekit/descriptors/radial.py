@@ -46,27 +46,122 @@ class GaussianTypeOrbitals:
         return 10.0 * float(self.widths.max()) + self.max_radial * 0.5
 
     @property
+    def tail_width(self) -> float:
+        """Width in Å of the Gaussian tail of the functions."""
+        return float(self.widths.max())
+
+    @property
+    def tail_start(self) -> float:
+        """Distance in Å that the powers of r add to the Gaussian tail."""
+        return 0.5 * self.max_radial
+
+    @property
+    def narrowest(self) -> float:
+        """Width in Å of the narrowest function."""
+        return float(self.widths.min())
+
+    @property
     def mixing(self) -> np.ndarray:
         """Matrix from primitive to orthonormal functions, shape (size, size)."""
         n = np.arange(self.size)
         power = 3.0 + n[:, None] + n[None, :]
         inverse = 0.5 / self.widths**2
         rate = inverse[:, None] + inverse[None, :]
-        gram = 0.5 * special.gamma(power / 2) * rate ** (-power / 2)
-        norms = 1.0 / np.sqrt(np.diag(gram))
-        eigenvalues, vectors = np.linalg.eigh(gram * np.outer(norms, norms))
-        if eigenvalues[0] < 1e-12:
-            raise ValueError(
-                f"the radial basis with max_radial = {self.max_radial} is linearly "
-                "dependent; use fewer radial functions"
-            )
-        return (vectors / np.sqrt(eigenvalues)) @ vectors.T * norms
+        return orthonormalization(0.5 * special.gamma(power / 2) * rate ** (-power / 2))
 
     def evaluate(self, r: np.ndarray) -> np.ndarray:
         """Return the orthonormal functions at ``r`` (Å), shape (r.size, size)."""
         n = np.arange(self.size)
         gaussians = np.exp(-0.5 * (r[:, None] / self.widths) ** 2)
         return (r[:, None] ** n * gaussians) @ self.mixing.T
+
+    def by_angular(self, r: np.ndarray, max_angular: int) -> np.ndarray:
+        """Return the functions for every l, shape (max_angular + 1, r.size, size)."""
+        values = self.evaluate(r)
+        return np.broadcast_to(values, (max_angular + 1, *values.shape))
+
+    def moments(self, l: int, power: int) -> np.ndarray:
+        """Return int r^power R_n(r) dr, the same for every l, shape (size,)."""
+        half = 0.5 * (power + 1.0 + np.arange(self.size))
+        return self.mixing @ (
+            0.5 * special.gamma(half) * (2.0 * self.widths**2) ** half
+        )
+
+
+@dataclass(frozen=True)
+class Monomials:
+    """Orthonormal radial basis R_nl(r) made of r^(l + 2n) inside a sphere.
+
+    Orthonormalised symmetrically (Löwdin), as featomic's ``Monomials``.
+
+    Attributes
+    ----------
+    max_radial : int
+        Largest n, inclusive: there are ``max_radial + 1`` functions for every l.
+    radius : float
+        Radius of the sphere in Å; the functions vanish outside.
+    """
+
+    max_radial: int
+    radius: float
+    tail_width = narrowest = 0.0
+
+    @property
+    def size(self) -> int:
+        """Number of radial functions of one l."""
+        return self.max_radial + 1
+
+    @property
+    def extent(self) -> float:
+        """Distance in Å beyond which the functions vanish."""
+        return self.radius
+
+    @property
+    def tail_start(self) -> float:
+        """Distance in Å beyond which only smearing reaches."""
+        return self.radius
+
+    def mixing(self, l: int) -> np.ndarray:
+        """Matrix from (r / radius)^(l + 2n) to orthonormal functions, (size, size)."""
+        power = l + 2.0 * np.arange(self.size)
+        return orthonormalization(
+            self.radius**3 / (power[:, None] + power[None, :] + 3.0)
+        )
+
+    def by_angular(self, r: np.ndarray, max_angular: int) -> np.ndarray:
+        """Return the functions at ``r`` (Å), at most the radius, for every l.
+
+        Their shape is (max_angular + 1, r.size, size).
+        """
+        n = np.arange(self.size)
+        x = (r / self.radius)[:, None]
+        return np.stack(
+            [x ** (l + 2 * n) @ self.mixing(l).T for l in range(max_angular + 1)]
+        )
+
+    def moments(self, l: int, power: int) -> np.ndarray:
+        """Return int r^power R_nl(r) dr, shape (size,)."""
+        n = np.arange(self.size)
+        primitive = self.radius ** (power + 1.0) / (power + l + 2.0 * n + 1.0)
+        return self.mixing(l) @ primitive
+
+
+def orthonormalization(gram: np.ndarray) -> np.ndarray:
+    """Return the Löwdin matrix to orthonormal functions from their overlaps.
+
+    Raises
+    ------
+    ValueError
+        If the functions are linearly dependent.
+    """
+    norms = 1.0 / np.sqrt(np.diag(gram))
+    eigenvalues, vectors = np.linalg.eigh(gram * np.outer(norms, norms))
+    if eigenvalues[0] < 1e-12:
+        raise ValueError(
+            f"the radial basis with max_radial = {len(gram) - 1} is linearly "
+            "dependent; use fewer radial functions"
+        )
+    return (vectors / np.sqrt(eigenvalues)) @ vectors.T * norms
 
 
 @dataclass(frozen=True)
@@ -185,7 +280,10 @@ def scaled_spherical_in(l: int, x: np.ndarray) -> np.ndarray:
 
 
 def tabulate(
-    function: Callable[[np.ndarray], np.ndarray], end: float, accuracy: float
+    function: Callable[[np.ndarray], np.ndarray],
+    end: float,
+    accuracy: float,
+    smallest: float = 0.0,
 ) -> RadialTable:
     """Tabulate smooth radial functions on [0, end] for quintic Hermite interpolation.
 
@@ -199,17 +297,33 @@ def tabulate(
         Largest distance in Å.
     accuracy : float
         Largest error, relative to the largest value.
+    smallest : float
+        Where the table begins to be accurate; not 0 for functions with a logarithm
+        there.
     """
-    derivatives = chebyshev_derivatives(function, end)
+    edges = [0.0, end]
+    while 4.0 * smallest < edges[1] and smallest > 0.0:
+        edges.insert(1, edges[1] / 4.0)
+    pieces = [
+        chebyshev_derivatives(function, *interval)
+        for interval in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+    def derivative(order, r):
+        piece = np.searchsorted(edges[1:-1], r, side="right")
+        parts = [pieces[p][order](r[piece == p]) for p in range(len(pieces))]
+        return np.concatenate(parts)
+
     n_intervals = 32
     while True:
         knots = np.linspace(0.0, end, n_intervals + 1)
         halfway = 0.5 * (knots[:-1] + knots[1:])
-        table = np.stack([derivative(knots) for derivative in derivatives], axis=1)
-        exact = derivatives[0](halfway)
-        error = np.abs(interpolate_halfway(table, knots[1]) - exact).max()
+        table = np.stack([derivative(order, knots) for order in range(3)], axis=1)
+        exact = derivative(0, halfway)
+        error = np.abs(interpolate_halfway(table, knots[1]) - exact)
+        error = error[halfway > smallest].max()
         if error <= accuracy * np.abs(exact).max() or n_intervals >= 8192:
-            shape = function(knots[:1]).shape[1:]
+            shape = function(knots[1:2]).shape[1:]
             table = table.reshape(n_intervals + 1, 3, *shape)
             return RadialTable.from_derivatives(table, knots[1])
         n_intervals *= 2
@@ -223,16 +337,18 @@ def interpolate_halfway(table: np.ndarray, spacing: float) -> np.ndarray:
     return left + np.einsum("d,kdf->kf", weights * signs, table[1:])
 
 
-def chebyshev_derivatives(function, end: float) -> list[Callable]:
+def chebyshev_derivatives(function, start: float, end: float) -> list[Callable]:
     """Return smooth functions for the values and two derivatives of ``function``.
 
-    A Chebyshev series of growing degree is differentiated term by term.
+    A Chebyshev series of growing degree on [start, end] is differentiated term by term.
     """
+    half = 0.5 * (end - start)
     degree = 64
     while True:
-        nodes = 0.5 * end * (1.0 - np.cos(np.pi * (np.arange(degree) + 0.5) / degree))
+        angles = np.pi * (np.arange(degree) + 0.5) / degree
+        nodes = start + half * (1.0 - np.cos(angles))
         values = function(nodes).reshape(degree, -1)
-        x = 2.0 * nodes / end - 1.0
+        x = (nodes - start) / half - 1.0
         series = 2.0 / degree * (chebyshev.chebvander(x, degree - 1).T @ values)
         series[0] *= 0.5
         tail = np.abs(series[-8:]).max() / max(np.abs(series).max(), 1e-300)
@@ -242,7 +358,7 @@ def chebyshev_derivatives(function, end: float) -> list[Callable]:
     return [
         lambda r, d=d: (
             chebyshev.chebval(
-                2.0 * r / end - 1.0, chebyshev.chebder(series, d, scl=2.0 / end)
+                (r - start) / half - 1.0, chebyshev.chebder(series, d, scl=1.0 / half)
             ).T
         )
         for d in range(3)
