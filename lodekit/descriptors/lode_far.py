@@ -45,6 +45,9 @@ class FarSum:
         Norms of the spherical harmonics.
     """
 
+    #: d(log volume)/d(strain)
+    volume_strain = np.eye(3)
+
     def __init__(self, positions, cell, channels, split: Split, prefactors):
         self.channels = channels
         self.split = split

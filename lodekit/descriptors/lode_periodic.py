@@ -45,12 +45,17 @@ class PeriodicExpansion:
             atoms = slice(*batch.first_atom[structure : structure + 2])
             # of the channels, only those of species in this structure have a far part
             present, own = np.unique(channels[atoms], return_inverse=True)
-            cell = batch.cells[structure]
-            far = FarSum(batch.positions[atoms], cell, own, split, prefactors)
+            far = self.far_sum(structure, own, split, prefactors)
             values[atoms, :, present] += far.coefficients()
             background = np.bincount(own)[:, None] / far.volume * split.background
             values[atoms, 0, present] -= background
             self.far.append((atoms, present, far, background))
+
+    def far_sum(self, structure: int, channels, split: Split, prefactors) -> FarSum:
+        """Return the far part of a structure, channels counted without gaps."""
+        atoms = slice(*self.batch.first_atom[structure : structure + 2])
+        positions, cell = self.batch.positions[atoms], self.batch.cells[structure]
+        return FarSum(positions, cell, channels, split, prefactors)
 
     def expand_near(self, split: Split, prefactors) -> PairExpansion:
         """Add the near part of all pairs, and of the atoms themselves."""
@@ -82,7 +87,7 @@ class PeriodicExpansion:
             far_positions, far_strain = far.reverse(own)
             positions[atoms] += far_positions
             strain[structure] += far_strain
-            strain[structure] += np.sum(own[:, 0] * background) * np.eye(3)
+            strain[structure] += np.sum(own[:, 0] * background) * far.volume_strain
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:
@@ -130,8 +135,8 @@ class PeriodicExpansion:
         by_channel = jacobian.reshape(n_atoms, 9, n_lm, n_channels, n_radial)
         for atoms, present, far, background in self.far:
             by_channel[atoms, :, :, present] += far.strain_jacobian()
-            for diagonal in (0, 4, 8):
-                by_channel[atoms, diagonal, 0, present] += background
+            change = far.volume_strain.reshape(9, 1, 1) * background
+            by_channel[atoms, :, 0, present] += change
         return jacobian
 
 

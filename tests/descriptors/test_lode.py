@@ -287,7 +287,7 @@ def test_far_field_of_an_open_structure_is_a_multipole_field():
     )
     factor = 4.0 * np.pi / (2.0 * l_of_lm + 1.0) / distances[1] ** (l_of_lm + 1.0)
     expected = (factor * angular)[:, None] * moments
-    np.testing.assert_allclose(values[1], expected, rtol=1e-9)
+    np.testing.assert_allclose(values[1], expected, rtol=1e-8)
 
 
 def test_an_open_atom_alone_sees_itself_as_often_as_the_weight_says():
