@@ -1,0 +1,116 @@
+"""The near part: a sum over pairs within the cutoff."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special
+from vesin import NeighborList
+
+from lodekit.kernels.ewald_near import (
+    add_near_gradients,
+    add_near_matrix,
+    add_near_potential,
+)
+
+from .boundary import Boundary
+from .split import Split
+
+#: Least distance in Å of two atoms.
+LEAST_DISTANCE = 1e-6
+
+
+class NearSum:
+    """Near part of the interaction of n atoms with each other, self-terms included.
+
+    Parameters
+    ----------
+    boundary : Boundary
+        With 2 or 3 periodic directions.
+    split : Split
+    positions : ndarray of shape (n_atoms, 3)
+        Positions in Å.
+    widths : ndarray of shape (n_atoms,)
+        Widths of Gaussian charges in Å; 0 for points.
+    tolerance : float
+        Where erfc of a Gaussian's tail is left out.
+    """
+
+    def __init__(
+        self,
+        boundary: Boundary,
+        split: Split,
+        positions: np.ndarray,
+        widths: np.ndarray,
+        tolerance: float,
+    ):
+        self.variances = widths**2
+        reach = gaussian_reach(tolerance)
+        cutoff = max(split.cutoff, reach * math.sqrt(2.0) * widths.max(initial=0.0))
+        self.first, self.second, self.vectors = find_half_pairs(
+            boundary, positions, cutoff
+        )
+        self.arguments = (
+            self.first,
+            self.second,
+            self.vectors,
+            self.variances,
+            split.exponent,
+            split.cutoff,
+            np.ascontiguousarray(split.table[0]),
+            reach,
+        )
+        self.self_terms = np.full(len(positions), -split.at_zero[0])
+        is_wide = widths > 0
+        self.self_terms[is_wide] += 1.0 / (math.sqrt(math.pi) * widths[is_wide])
+
+    def add_matrix(self, matrix: np.ndarray) -> None:
+        """Add the interactions to a symmetric (n_atoms, n_atoms)."""
+        add_near_matrix(*self.arguments, matrix)
+        matrix[np.diag_indices_from(matrix)] += self.self_terms
+
+    def potential(self, charges: np.ndarray) -> np.ndarray:
+        """Return the potential at the atoms; (n_atoms, n_columns) both."""
+        potential = self.self_terms[:, None] * charges
+        add_near_potential(*self.arguments, charges, potential)
+        return potential
+
+    def gradients(
+        self, left: np.ndarray, right: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the potential of ``right`` and the gradients of left.V right."""
+        potential = self.self_terms * right
+        gradients = np.zeros((len(left), 3))
+        strain = np.zeros((3, 3))
+        add_near_gradients(*self.arguments, left, right, potential, gradients, strain)
+        return potential, gradients, strain
+
+
+def gaussian_reach(tolerance: float) -> float:
+    """Return the distance, in widths, where erfc(r / (sqrt(2) s)) is ``tolerance``."""
+    return math.sqrt(2.0) * float(special.erfcinv(tolerance))
+
+
+def find_half_pairs(boundary: Boundary, positions: np.ndarray, cutoff: float):
+    """Return first and second atom, and vectors, of pairs listed once each.
+
+    Raises
+    ------
+    ValueError
+        If two atoms sit on the same point.
+    """
+    cell = np.where(boundary.pbc[:, None], boundary.cell, 0.0)
+    search = NeighborList(cutoff=cutoff, full_list=False, sorted=False, n_threads=1)
+    pairs, vectors = search.compute(positions, cell, boundary.pbc, quantities="PD")
+    pairs = pairs.astype(np.intp)
+    first, second = (np.ascontiguousarray(pairs[:, column]) for column in (0, 1))
+    vectors = np.ascontiguousarray(vectors, dtype=float)
+    squares = np.einsum("pd,pd->p", vectors, vectors)
+    if squares.size and squares.min() < LEAST_DISTANCE**2:
+        pair = int(squares.argmin())
+        raise ValueError(
+            f"atoms {first[pair]} and {second[pair]} are on top of each other; every "
+            "pair must be apart"
+        )
+    return first, second, vectors

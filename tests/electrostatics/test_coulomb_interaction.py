@@ -1,0 +1,375 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.spacegroup import crystal
+from crystals import cluster, random_rotation, rock_salt, triclinic
+from finite_differences import central_differences
+from lattice_sums import periodic_matrix, slab_matrix
+from scipy import special
+from scipy.sparse.linalg import aslinearoperator
+
+from lodekit.electrostatics import CoulombInteraction
+from lodekit.units import COULOMB_CONSTANT
+
+FINE = 1e-12
+SLAB = (True, True, False)
+
+
+def interaction_of(atoms, widths=0.0, accuracy=FINE, **options):
+    return CoulombInteraction(
+        atoms.positions, atoms.cell[:], atoms.pbc, widths, accuracy=accuracy, **options
+    )
+
+
+def fluorite():
+    return crystal(
+        ["Ca", "F"], [(0, 0, 0), (0.25, 0.25, 0.25)], spacegroup=225, cellpar=[5.0] * 3
+    )
+
+
+#: Structure, charges by species, and the Madelung constant for the nearest distance:
+#: Y. Sakamoto, J. Chem. Phys. 28, 164 (1958); fluorite for the charges themselves.
+CRYSTALS = {
+    "NaCl": (bulk("NaCl", "rocksalt", a=5.0), {11: 1, 17: -1}, 1.747564594633),
+    "CsCl": (bulk("CsCl", "cesiumchloride", a=3.0), {55: 1, 17: -1}, 1.762674773071),
+    "ZnS": (bulk("ZnS", "zincblende", a=5.0), {30: 1, 16: -1}, 1.638055053389),
+    "CaF2": (fluorite(), {20: 2, 9: -1}, 5.038784880),
+}
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_madelung_constants(name):
+    atoms, charges_of, madelung = CRYSTALS[name]
+    charges = np.array([charges_of[number] for number in atoms.numbers], dtype=float)
+    energy = interaction_of(atoms).energy(charges) / COULOMB_CONSTANT
+    distances = atoms.get_all_distances(mic=True)
+    nearest = distances[distances > 0.1].min()
+    n_formulas = (charges > 0).sum()
+    assert -energy * nearest / n_formulas == pytest.approx(madelung, abs=2e-9)
+
+
+def test_one_charge_in_a_cube_with_its_background():
+    # M. Leslie and M. J. Gillan, J. Phys. C 18, 973 (1985): 2.837297
+    interaction = CoulombInteraction(
+        [[1.0, 2, 3]], 7.0 * np.eye(3), True, accuracy=FINE
+    )
+    energy = interaction.energy([1.0])
+    assert energy == pytest.approx(-2.8372974795 * COULOMB_CONSTANT / 14.0, rel=1e-10)
+
+
+def slab_of(n_atoms=6):
+    atoms = triclinic(n_atoms)
+    cell = atoms.cell.array.copy()
+    cell[0, 2] = cell[1, 2] = 0.0
+    atoms.set_cell(cell)
+    atoms.set_pbc(SLAB)
+    return atoms
+
+
+def mixed_widths(n_atoms):
+    return np.resize([0.0, 0.3, 0.9], n_atoms)
+
+
+CASES = {
+    "periodic": triclinic(6),
+    "tiny cell": triclinic(1),
+    "slab": slab_of(6),
+    "slab of one atom": slab_of(1),
+    "open": cluster(6),
+}
+
+
+@pytest.mark.parametrize("cutoff", [2.5, 7.0, None])
+@pytest.mark.parametrize("name", ["periodic", "tiny cell"])
+def test_periodic_matrix_is_an_ewald_sum(name, cutoff):
+    atoms = CASES[name]
+    widths = mixed_widths(len(atoms))
+    expected = periodic_matrix(atoms.positions, atoms.cell.array, widths)
+    matrix = interaction_of(atoms, widths, cutoff=cutoff).dense()
+    np.testing.assert_allclose(matrix / COULOMB_CONSTANT, expected, atol=2e-11)
+
+
+@pytest.mark.parametrize("cutoff", [2.5, 7.0, None])
+@pytest.mark.parametrize("name", ["slab", "slab of one atom"])
+def test_slab_matrix_is_the_two_dimensional_ewald_sum(name, cutoff):
+    atoms = CASES[name]
+    widths = mixed_widths(len(atoms))
+    expected = slab_matrix(atoms.positions, atoms.cell.array, widths)
+    matrix = interaction_of(atoms, widths, cutoff=cutoff).dense()
+    np.testing.assert_allclose(matrix / COULOMB_CONSTANT, expected, atol=2e-11)
+
+
+def test_open_matrix_is_the_plain_sum():
+    atoms = cluster(6)
+    widths = mixed_widths(6)
+    matrix = interaction_of(atoms, widths).dense() / COULOMB_CONSTANT
+    distances = atoms.get_all_distances()
+    for i, j in np.argwhere(~np.eye(6, dtype=bool)):
+        spread = np.hypot(widths[i], widths[j])
+        shielding = special.erf(distances[i, j] / np.sqrt(2) / spread) if spread else 1
+        assert matrix[i, j] == pytest.approx(shielding / distances[i, j], rel=1e-14)
+    own = [0.0 if width == 0 else 1.0 / np.sqrt(np.pi) / width for width in widths]
+    np.testing.assert_allclose(np.diag(matrix), own, rtol=1e-14)
+
+
+def test_coincident_gaussians_of_open_systems_touch_smoothly():
+    positions = np.array([[0.0, 0, 0], [0, 0, 0.0]])
+    for distance in (0.0, 1e-4, 0.03, 0.05):
+        positions[1, 2] = distance
+        matrix = CoulombInteraction(positions, None, False, 0.5).dense()
+        spread = np.sqrt(0.5)
+        x = distance / spread
+        series = np.sqrt(2 / np.pi) / spread * (1 - x**2 / 6 + x**4 / 40 - x**6 / 336)
+        assert matrix[0, 1] / COULOMB_CONSTANT == pytest.approx(series, rel=1e-12)
+
+
+def test_slab_is_the_limit_of_thick_vacuum():
+    # I.-C. Yeh and M. L. Berkowitz, J. Chem. Phys. 111, 3155 (1999)
+    atoms = slab_of(6)
+    charges = np.random.default_rng(3).normal(size=6)
+    charges -= charges.mean()
+    energy = interaction_of(atoms).energy(charges)
+    cell = atoms.cell.array.copy()
+    cell[2] = [0.0, 0.0, 60.0]
+    periodic = CoulombInteraction(atoms.positions, cell, True, accuracy=FINE)
+    dipole = charges @ atoms.positions[:, 2]
+    correction = 2.0 * np.pi * COULOMB_CONSTANT * dipole**2 / abs(np.linalg.det(cell))
+    assert energy == pytest.approx(periodic.energy(charges) + correction, abs=1e-9)
+
+
+def test_potential_drops_by_4_pi_sigma_d_between_two_charged_sheets():
+    # nine charges a sheet of 1 Å^2 meshes: atomic detail is gone 8 Å away
+    grid = np.stack(np.meshgrid(np.arange(3.0), np.arange(3.0)), axis=-1).reshape(-1, 2)
+    heights = (0.0, 5.0)
+    sheets = [np.column_stack([grid, np.full(9, height)]) for height in heights]
+    probes = np.array([[0.2, 0.1, -8.0], [0.2, 0.1, 13.0]])
+    positions = np.concatenate([*sheets, probes])
+    charges = np.repeat([0.1, -0.1, 0.0], [9, 9, 2])
+    interaction = CoulombInteraction(positions, 3.0 * np.eye(3), SLAB, accuracy=FINE)
+    potential = interaction @ charges
+    drop = 4.0 * np.pi * COULOMB_CONSTANT * 0.1 * 5.0
+    assert potential[-2] - potential[-1] == pytest.approx(drop, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_products_are_those_of_the_matrix(name):
+    atoms = CASES[name]
+    rng = np.random.default_rng(4)
+    interaction = interaction_of(atoms, mixed_widths(len(atoms)))
+    matrix = interaction.dense()
+    np.testing.assert_array_equal(matrix, matrix.T)
+    vectors = rng.normal(size=(len(atoms), 3))
+    np.testing.assert_allclose(interaction @ vectors, matrix @ vectors, atol=1e-12)
+    one = vectors[:, 0]
+    np.testing.assert_allclose(interaction @ one, matrix @ one, atol=1e-12)
+    operator = aslinearoperator(interaction)
+    np.testing.assert_allclose(operator @ one, matrix @ one, atol=1e-12)
+
+
+def gradients_by_differences(atoms, widths, left, right):
+    def product(positions, cell):
+        interaction = CoulombInteraction(
+            positions, cell, atoms.pbc, widths, accuracy=FINE, cutoff=5.0
+        )
+        return left @ (interaction @ right)
+
+    cell = atoms.cell.array
+    positions = central_differences(lambda r: product(r, cell), atoms.positions, 1e-3)
+
+    def strained(strain):
+        deformation = np.eye(3) + strain
+        return product(atoms.positions @ deformation, cell @ deformation)
+
+    return positions, central_differences(strained, np.zeros((3, 3)), 1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_derivatives(name):
+    atoms = CASES[name]
+    widths = mixed_widths(len(atoms))
+    left, right = np.random.default_rng(5).normal(size=(2, len(atoms)))
+    expected = gradients_by_differences(atoms, widths, left, right)
+    found = interaction_of(atoms, widths).gradients(left, right)
+    for one, other in zip(found, expected, strict=True):
+        scale = abs(other).max() + 1e-3
+        np.testing.assert_allclose(one, other, atol=1e-8 * scale)
+
+
+def test_gradients_of_a_slab_that_is_not_in_the_xy_plane():
+    atoms = triclinic(4)
+    atoms.set_pbc([False, True, True])
+    left, right = np.random.default_rng(5).normal(size=(2, 4))
+    expected = gradients_by_differences(atoms, 0.0, left, right)
+    found = interaction_of(atoms).gradients(left, right)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8 * abs(other).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_call_gives_energy_potential_forces_and_strain(name):
+    atoms = CASES[name]
+    charges = np.random.default_rng(6).normal(size=len(atoms))
+    charges -= charges.mean()
+    interaction = interaction_of(atoms, 0.4)
+    result = interaction.compute(charges)
+    positions, strain = interaction.gradients(charges, charges)
+    assert result.energy == pytest.approx(interaction.energy(charges), abs=1e-12)
+    np.testing.assert_allclose(result.potential, interaction @ charges, atol=1e-12)
+    np.testing.assert_allclose(result.forces, -0.5 * positions, atol=1e-12)
+    np.testing.assert_allclose(result.strain_gradient, 0.5 * strain, atol=1e-12)
+    np.testing.assert_allclose(result.forces.sum(axis=0), 0.0, atol=1e-11)
+
+
+@pytest.mark.parametrize("accuracy", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("widths", [0.0, 0.6])
+def test_error_of_forces_is_the_accuracy(accuracy, widths):
+    atoms = rock_salt(2, rattle=0.2)
+    charges = np.where(atoms.numbers == 11, 1.0, -1.0)
+    expected = interaction_of(atoms, widths, cutoff=6.0).compute(charges).forces
+    scale = np.sqrt(np.mean(expected**2))
+    for cutoff in (4.0, 7.0, None):
+        found = interaction_of(atoms, widths, accuracy, cutoff=cutoff).compute(charges)
+        error = np.sqrt(np.mean((found.forces - expected) ** 2)) / scale
+        assert error < accuracy
+
+
+@pytest.mark.parametrize("cutoff", [3.0, 9.0])
+def test_a_net_charge_does_not_feel_the_split(cutoff):
+    atoms = triclinic(4)
+    charges = np.array([1.0, 0.5, -0.2, 1.3])
+    expected = interaction_of(atoms, 0.3, cutoff=5.0).energy(charges)
+    found = interaction_of(atoms, 0.3, cutoff=cutoff).energy(charges)
+    assert found == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["periodic", "slab"])
+def test_energies_are_extensive(name):
+    atoms = CASES[name]
+    repeat = (2, 1, 2) if name == "periodic" else (2, 2, 1)
+    charges = np.linspace(-1.0, 1.0, len(atoms))
+    copies = atoms.repeat(repeat)
+    large = interaction_of(copies, 0.3).compute(np.tile(charges, 4))
+    small = interaction_of(atoms, 0.3).compute(charges)
+    assert large.energy == pytest.approx(4.0 * small.energy, rel=1e-10)
+    np.testing.assert_allclose(large.forces[: len(atoms)], small.forces, atol=1e-9)
+    np.testing.assert_allclose(
+        large.strain_gradient, 4.0 * small.strain_gradient, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ["periodic", "slab"])
+def test_rotations_shifts_and_images_change_nothing(name):
+    atoms = CASES[name]
+    charges = np.linspace(-1.0, 1.0, len(atoms))
+    expected = interaction_of(atoms).compute(charges)
+    rotation = random_rotation()
+    moved = atoms.copy()
+    moved.positions[1] += 3 * atoms.cell[0] - atoms.cell[1]
+    moved.positions += [0.3, -20.0, 5.0]
+    moved.set_cell(moved.cell.array @ rotation)
+    moved.positions = moved.positions @ rotation
+    found = interaction_of(moved).compute(charges)
+    assert found.energy == pytest.approx(expected.energy, rel=1e-10)
+    np.testing.assert_allclose(found.forces, expected.forces @ rotation, atol=1e-9)
+    np.testing.assert_allclose(
+        found.strain_gradient,
+        rotation.T @ expected.strain_gradient @ rotation,
+        atol=1e-9,
+    )
+
+
+def test_nothing_jumps_when_k_vectors_enter():
+    atoms = triclinic(5)
+    charges = np.linspace(-1.0, 1.0, 5)
+    accuracy, cutoff = 1e-4, 3.0
+
+    def energy_at(scale):
+        cell = atoms.cell.array * scale
+        interaction = CoulombInteraction(
+            atoms.positions * scale, cell, True, accuracy=accuracy, cutoff=cutoff
+        )
+        return interaction.parts[1].k.size, interaction.compute(charges)
+
+    scales = np.linspace(1.0, 1.04, 401)
+    counts = np.array([energy_at(scale)[0] for scale in scales])
+    entries = np.flatnonzero(np.diff(counts))
+    assert entries.size > 3
+    for entry in entries[:4]:
+        below, above = scales[entry], scales[entry + 1]
+        while above - below > 1e-13:  # where the k-vectors enter
+            middle = 0.5 * (below + above)
+            if energy_at(middle)[0] == counts[entry]:
+                below = middle
+            else:
+                above = middle
+        before, after = energy_at(below)[1], energy_at(above)[1]
+        assert after.energy == pytest.approx(before.energy, abs=1e-9)
+        np.testing.assert_allclose(
+            after.strain_gradient, before.strain_gradient, atol=1e-9
+        )
+        step = 1e-6
+        slope = energy_at(below + step)[1].energy - energy_at(below - step)[1].energy
+        analytic = np.trace(before.strain_gradient) / below
+        assert slope / (2 * step) == pytest.approx(analytic, rel=1e-6)
+
+
+def test_no_atoms():
+    empty = np.zeros((0, 3))
+    for pbc in (True, SLAB, False):
+        interaction = CoulombInteraction(empty, 3.0 * np.eye(3), pbc)
+        assert interaction.dense().shape == (0, 0)
+        assert interaction.energy(np.zeros(0)) == 0.0
+        result = interaction.compute(np.zeros(0))
+        assert result.forces.shape == (0, 3)
+        np.testing.assert_array_equal(result.strain_gradient, np.zeros((3, 3)))
+
+
+def test_one_point_charge_alone_has_no_energy():
+    result = CoulombInteraction([[1.0, 2.0, 3.0]], None, False).compute([2.0])
+    assert result.energy == 0.0
+    np.testing.assert_array_equal(result.forces, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pbc": [True, False, False]}, "0, 2 or 3 periodic directions, got 1"),
+        ({"cell": np.diag([4.0, 4.0, 0.0])}, "give the cell or set pbc to F"),
+        ({"cell": [[4, 0, 0], [0, 4, 0], [4, 4, 0]]}, "the volume is zero"),
+        ({"positions": np.zeros((2, 2))}, r"shape \(n_atoms, 3\), got \(2, 2\)"),
+        ({"positions": [[0, 0, np.nan], [1, 1, 1]]}, "positions hold numbers that"),
+        ({"positions": np.zeros((2, 3))}, "atoms 0 and 1 are on top of each other"),
+        ({"widths": [1.0, 2.0, 3.0]}, r"have shape \(2,\), got \(3,\)"),
+        ({"widths": -1.0}, "must be finite and not negative"),
+        ({"accuracy": 1e-20}, "accuracy must be between 1e-12 and 0.1, got 1e-20"),
+    ],
+)
+def test_what_is_undefined_is_refused(changes, message):
+    arguments = {
+        "positions": [[0.0, 0, 0], [1, 1, 1]],
+        "cell": 4.0 * np.eye(3),
+        "pbc": True,
+    }
+    with pytest.raises(ValueError, match=message):
+        CoulombInteraction(**{**arguments, **changes})
+
+
+def test_point_charges_on_top_of_each_other_are_refused_in_open_systems():
+    with pytest.raises(ValueError, match="atoms 0 and 1 are on top of each other"):
+        CoulombInteraction(np.zeros((2, 3)), None, False).dense()
+
+
+def test_energy_of_a_charged_slab_is_refused():
+    interaction = interaction_of(slab_of(2))
+    with pytest.raises(ValueError, match="net charge 3 e has no finite energy"):
+        interaction.energy([1.0, 2.0])
+    with pytest.raises(ValueError, match="net charge 3 e has no finite energy"):
+        interaction.compute([1.0, 2.0])
+    assert np.isfinite(interaction @ [1.0, 2.0]).all()
+
+
+def test_charges_of_a_wrong_shape_are_refused():
+    interaction = CoulombInteraction(Atoms("H2O").positions + np.eye(3), None, False)
+    with pytest.raises(ValueError, match=r"shape \(3,\), one per atom, got \(2,\)"):
+        interaction.energy([1.0, 2.0])
