@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 #: Variables that the libraries read once, when they are imported.
@@ -55,6 +56,25 @@ def limit_threads(n_threads):
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def map_threads(function, items) -> None:
+    """Call ``function`` with every item, on as many threads as Numba may use.
+
+    BLAS runs on one thread in each call, so that results do not depend on the number of
+    threads. The function must not start parallel loops of Numba.
+    """
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    n_threads = min(numba.get_num_threads(), len(items))
+    with threadpool_limits(1):
+        if n_threads < 2:
+            for item in items:
+                function(item)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(function, items))
 
 
 def request_threads(n_threads):

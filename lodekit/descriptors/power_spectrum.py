@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from lodekit.kernels.power_spectrum import (
-    multiply_derivatives,
     multiply_expansions,
     reverse_multiply,
     reverse_square,
@@ -161,40 +160,30 @@ class Factor:
     partner: np.ndarray
     side: str
 
-    def products(self, derivatives: np.ndarray, centers: np.ndarray) -> np.ndarray:
-        """Return d(factor) x partner, (n_entries, n_axes, n_l * n_radial * n_partner).
-
-        ``derivatives`` has shape (n_entries, n_axes, n_lm, n_radial).
-        """
-        n_entries, n_axes, n_lm, n_radial = derivatives.shape
-        n_l = int(np.sqrt(n_lm) + 0.5)
-        out = np.empty((n_entries, n_axes, n_l * n_radial * self.partner.shape[2]))
-        multiply_derivatives(derivatives, centers, self.partner, out)
-        return out
-
-    def weights(self, points: np.ndarray, n_l: int, channels: slice) -> np.ndarray:
-        """Rearrange feature vectors to match `products`.
+    def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
+        """Return what d(features . point) is linear in.
 
         Parameters
         ----------
         points : ndarray of shape (n_points, n_features)
             Feature vectors, for instance of the sparse points.
-        channels : slice
-            The part of this factor's channel index that moves.
+        n_l : int
 
         Returns
         -------
-        weights : ndarray of shape (n_points, n_l * n_moving * n_partner)
+        weights : ndarray of shape (n_points, n_l, n_own, n_partner)
+            d(features . point) is the sum over l, m, q1, q2 of weights[l, q1, q2]
+            d(factor)[lm, q1] partner[lm, q2].
         """
         n_own = self.expansion.coefficients.shape[2]
         n_partner = self.partner.shape[2]
         if self.side == "square":
             full = unpack_square(points, n_l, n_own)
         elif self.side == "left":
-            full = points.reshape(-1, n_l, n_own, n_partner)
+            full = points.reshape(len(points), n_l, n_own, n_partner)
         else:
-            full = points.reshape(-1, n_l, n_partner, n_own).swapaxes(2, 3)
-        return np.ascontiguousarray(full[:, :, channels]).reshape(len(points), -1)
+            full = points.reshape(len(points), n_l, n_partner, n_own).swapaxes(2, 3)
+        return full / np.sqrt(2.0 * np.arange(n_l) + 1.0)[:, None, None]
 
 
 def unpack_square(points: np.ndarray, n_l: int, n_q: int) -> np.ndarray:
@@ -203,7 +192,7 @@ def unpack_square(points: np.ndarray, n_l: int, n_q: int) -> np.ndarray:
     A diagonal feature counts twice, a kept off-diagonal one carries sqrt(2).
     """
     upper = np.triu_indices(n_q)
-    packed = points.reshape(-1, n_l, upper[0].size)
+    packed = points.reshape(len(points), n_l, upper[0].size)
     full = np.empty((len(points), n_l, n_q, n_q))
     scaled = packed * np.where(upper[0] == upper[1], 2.0, np.sqrt(2.0))
     full[:, :, upper[0], upper[1]] = scaled

@@ -70,6 +70,11 @@ class PolynomialCovariance(BaseEstimator):
         """Whether derivatives need ``shifts``: features divided by their own length."""
         return self.normalize == "each"
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the covariance is linear in the features of an environment."""
+        return self.zeta == 1 and not self.moves_lengths
+
     def evaluate(self, features: np.ndarray, points: np.ndarray) -> CovarianceValues:
         """Return the covariances of ``features`` with ``points`` and their derivatives.
 

@@ -13,13 +13,17 @@ import numpy as np
 from scipy import linalg, sparse
 
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
-from lodekit.kernels.force_rows import add_force_rows, add_strain_rows
 from lodekit.structures.batch import StructureBatch
 
+from .covariance_gradients import (
+    MovingFactor,
+    PointTransfers,
+    add_linear_gradients,
+    add_position_gradients,
+    add_strain_gradients,
+    own_transfers,
+)
 from .covariances import PolynomialCovariance
-
-#: Bytes that the largest temporary array of a block of force rows may take.
-BLOCK_BYTES = 64e6
 
 
 @dataclass
@@ -60,7 +64,7 @@ class SparseKernel:
     covariance: PolynomialCovariance
     species: np.ndarray
     points: dict[int, SparsePoints] = field(default_factory=dict)
-    _weights: dict = field(default_factory=dict, init=False, repr=False)
+    _transfers: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
@@ -73,7 +77,7 @@ class SparseKernel:
         kept = eigenvalues > rcond * eigenvalues[-1]
         # C order, as it comes back from a model file: products then agree to the bit
         projection = np.ascontiguousarray(vectors[:, kept] / np.sqrt(eigenvalues[kept]))
-        self._weights.clear()
+        self._transfers.clear()
         self.points[int(species)] = SparsePoints(features, projection)
 
     @property
@@ -106,31 +110,44 @@ class SparseKernel:
         """Return the rows of the forces, minus d Phi / d R, (n_atoms, 3, rank)."""
         rows = np.empty((batch.n_atoms, 3, self.rank))
         factors = [
-            (factor, factor.expansion.jacobian(), self.moving_size(factor))
+            MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
             for factor in state.factors()
         ]
         for species, points in self.points.items():
             own = np.zeros((batch.n_atoms, 3, len(points.features)))
-            evaluated = self.evaluate_species(batch, state.features, species)
-            for factor, jacobian, size in factors:
-                centers_match = batch.species[jacobian.centers] == species
-                for channel in range(self.species.size):
-                    entries = np.flatnonzero(
-                        centers_match & (jacobian.channels == channel)
-                    )
-                    moving = slice(channel * size, (channel + 1) * size)
-                    self.add_entries(
-                        factor,
-                        jacobian,
-                        entries,
-                        moving,
-                        evaluated,
-                        state,
-                        species,
-                        own,
-                    )
+            for moving in factors:
+                if self.covariance.is_linear:
+                    self.add_linear(batch, moving, species, own)
+                else:
+                    self.add_nonlinear(batch, moving, state, species, own)
             rows[:, :, self.columns[species]] = own @ points.projection
         return rows
+
+    def add_linear(self, batch, moving: MovingFactor, species: int, rows) -> None:
+        """Add what one factor contributes to rows (n_atoms, 3, n_points) of forces."""
+        points = self.points[species].features
+        slopes = self.covariance.evaluate(points[:1], points).slopes[0]
+        weights = moving.factor.weights(points, self.descriptor.n_angular)
+        channels = np.searchsorted(self.species, batch.species)
+        add_linear_gradients(
+            moving,
+            slopes[:, None, None, None] * weights,
+            batch.species == species,
+            channels,
+            rows,
+        )
+
+    def add_nonlinear(self, batch, moving, state, species: int, rows) -> None:
+        """Do what `add_linear` does for a covariance that is not linear."""
+        atoms = np.flatnonzero(batch.species == species)
+        add_position_gradients(
+            moving,
+            self.transfers(moving.factor, species),
+            atoms,
+            self.own_transfers(moving.factor, state, atoms),
+            *self.evaluate_species(batch, state.features, species),
+            rows,
+        )
 
     def strain_rows(
         self, batch: StructureBatch, state: PowerSpectrumFeatures
@@ -141,65 +158,52 @@ class SparseKernel:
         they are the rows of the stress.
         """
         rows = np.zeros((batch.n_structures, 6, self.rank))
-        structures = batch.structure_of_atom
-        for factor in state.factors():
-            jacobian = voigt_jacobian(factor.expansion.strain_jacobian())
-            for species, points in self.points.items():
-                atoms = np.flatnonzero(batch.species == species)
-                own = np.zeros((batch.n_structures, 6, len(points.features)))
-                weights = self.point_weights(factor, species, slice(None))
-                slopes, shifts = self.evaluate_species(batch, state.features, species)
-                step = max(1, int(BLOCK_BYTES / (48.0 * sum(weights.shape))))
-                for start in range(0, atoms.size, step):
-                    block = atoms[start : start + step]
-                    projections, along = self.project_entries(
-                        factor, jacobian[block], block, slice(None), state, weights
-                    )
-                    add_strain_rows(
-                        projections,
-                        along,
-                        slopes[block],
-                        shifts[block],
-                        structures[block],
-                        own,
-                    )
-                rows[:, :, self.columns[species]] += own @ points.projection
+        factors = [
+            (factor, voigt_jacobian(factor.expansion.strain_jacobian()))
+            for factor in state.factors()
+        ]
+        for species, points in self.points.items():
+            atoms = np.flatnonzero(batch.species == species)
+            slopes, shifts = self.evaluate_species(batch, state.features, species)
+            own = np.zeros((batch.n_structures, 6, len(points.features)))
+            for factor, jacobian in factors:
+                add_strain_gradients(
+                    factor,
+                    jacobian,
+                    self.transfers(factor, species),
+                    atoms,
+                    self.own_transfers(factor, state, atoms),
+                    slopes,
+                    shifts,
+                    batch.structure_of_atom,
+                    own,
+                )
+            rows[:, :, self.columns[species]] = own @ points.projection
         return rows
 
-    def project_entries(self, factor, derivatives, centers, moving, state, weights):
-        """Project feature derivatives on the sparse points and on the environments.
-
-        Returns
-        -------
-        projections : ndarray of shape (n_entries, n_axes, n_points)
-        own : ndarray of shape (n_entries, n_axes)
-            Zero where features are not normalised: it is not needed then.
-        """
-        products = factor.products(derivatives, centers)
-        shape = (*products.shape[:2], len(weights))
-        projections = products.reshape(-1, weights.shape[1]) @ weights.T
-        own = np.zeros(products.shape[:2])
-        if self.covariance.moves_lengths:
-            atoms, place = np.unique(centers, return_inverse=True)
-            mine = factor.weights(
-                state.features[atoms], self.descriptor.n_angular, moving
+    def transfers(self, factor, species: int) -> PointTransfers:
+        """Return what depends on the sparse points only, made once."""
+        key = (species, factor.side)
+        if key not in self._transfers:
+            self._transfers[key] = PointTransfers(
+                factor,
+                self.points[species].features,
+                self.descriptor.n_angular,
+                self.species.size,
             )
-            own = np.einsum("exf,ef->ex", products, mine[place])
-        return projections.reshape(shape), own
+        return self._transfers[key]
 
-    def point_weights(self, factor, species: int, moving: slice) -> np.ndarray:
-        """Return the sparse points as `Factor.products` needs them, made once."""
-        key = (species, factor.side, moving.start)
-        if key not in self._weights:
-            features = self.points[species].features
-            self._weights[key] = factor.weights(
-                features, self.descriptor.n_angular, moving
-            )
-        return self._weights[key]
-
-    def moving_size(self, factor) -> int:
-        """Return the number of radial functions of one species of a factor."""
-        return factor.expansion.coefficients.shape[2] // self.species.size
+    def own_transfers(self, factor, state: PowerSpectrumFeatures, atoms):
+        """Return t_i of ``atoms``, None where features keep their lengths."""
+        if not self.covariance.moves_lengths:
+            return None
+        return own_transfers(
+            factor,
+            state.features,
+            atoms,
+            self.descriptor.n_angular,
+            self.species.size,
+        )
 
     def evaluate_species(self, batch, features, species):
         """Return slopes and shifts for all atoms, zero rows for other species."""
@@ -210,24 +214,6 @@ class SparseKernel:
         shifts = np.zeros_like(slopes)
         slopes[atoms], shifts[atoms] = values.slopes, values.shifts
         return slopes, shifts
-
-    def add_entries(
-        self, factor, jacobian, entries, moving, evaluated, state, species, rows
-    ):
-        """Add the force rows of Jacobian ``entries``, in blocks of bounded size."""
-        if entries.size == 0:
-            return
-        weights = self.point_weights(factor, species, moving)
-        step = max(1, int(BLOCK_BYTES / (24.0 * sum(weights.shape))))
-        for start in range(0, entries.size, step):
-            block = entries[start : start + step]
-            centers = jacobian.centers[block]
-            projections, along = self.project_entries(
-                factor, jacobian.derivatives[block], centers, moving, state, weights
-            )
-            add_force_rows(
-                projections, along, *evaluated, centers, jacobian.movers[block], rows
-            )
 
     def contract(
         self, batch: StructureBatch, features: np.ndarray, coefficients: dict

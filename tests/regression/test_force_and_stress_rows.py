@@ -15,7 +15,7 @@ from labelled_structures import (
 )
 
 from lodekit.regression import PolynomialCovariance
-from lodekit.regression import sparse_kernel as module
+from lodekit.regression import covariance_gradients as module
 from lodekit.regression.environments import select_sparse_points
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.structures.batch import StructureBatch
@@ -157,7 +157,9 @@ def test_rows_do_not_depend_on_the_size_of_blocks(make, monkeypatch):
     kernel = make_kernel(make(), EACH)
     evaluated = evaluate(kernel, [atoms])
     forces, strain = kernel.force_rows(*evaluated), kernel.strain_rows(*evaluated)
-    monkeypatch.setattr(module, "BLOCK_BYTES", 1.0)  # one entry at a time
+    monkeypatch.setattr(module, "CENTER_BLOCK", 1)
+    monkeypatch.setattr(module, "POINT_BLOCK", 2)
+    kernel._transfers.clear()
     for blocked, whole in (
         (kernel.force_rows(*evaluated), forces),
         (kernel.strain_rows(*evaluated), strain),
