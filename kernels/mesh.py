@@ -7,8 +7,10 @@ the points along z with all their channels, which lie side by side, as inner loo
 
 Shapes: grids (n_x, n_y, n_z, n_channels); fractional (n_atoms, 3), positions in units
 of the cell vectors; monomials (n_monomials, 3), how often to derive along every axis,
-in units of the grid spacing; values (n_atoms, n_monomials, n_channels); atoms
-(n_atoms,) the order in which to take them; splines (3, degree + 1, order).
+in units of the grid spacing; combinations (n_rows, n_monomials), which sums of these
+derivatives are wanted; values (n_rows, n_atoms, n_channels); atoms (n_some,) those to
+take, in this order, and columns (n_some,) their places in the values; splines (3,
+degree + 1, order).
 """
 
 import numpy as np
@@ -55,8 +57,10 @@ def fill_splines(fractional, size, order, degree, work, splines):
 
 
 @njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
-def interpolate(grids, fractional, atoms, order, monomials, values):
-    """Fill the derivatives of all channels at all atoms."""
+def interpolate(
+    grids, fractional, atoms, columns, order, monomials, combinations, values
+):
+    """Fill the combinations of derivatives of all channels at some atoms."""
     n_x, n_y, n_z, n_channels = grids.shape
     rows = grids.reshape(n_x, n_y, n_z * n_channels)
     degree = monomials.max()
@@ -66,6 +70,7 @@ def interpolate(grids, fractional, atoms, order, monomials, values):
         starts = np.empty((1, 3), dtype=np.intp)
         along_x = np.empty((degree + 1, order * n_channels))
         along_xy = np.empty((degree + 1, degree + 1, order * n_channels))
+        totals = np.empty((monomials.shape[0], n_channels))
         for entry in range(chunk * CHUNK, min(atoms.size, (chunk + 1) * CHUNK)):
             atom = atoms[entry]
             first_points(fractional[atom : atom + 1], grids.shape, order, starts)
@@ -101,17 +106,26 @@ def interpolate(grids, fractional, atoms, order, monomials, values):
                         weight = splines[1, b, j]
                         for s in range(order * n_channels):
                             along_xy[a, b, s] += weight * along_x[a, s]
+            totals[:] = 0.0
             for m in range(monomials.shape[0]):
                 source = along_xy[monomials[m, 0], monomials[m, 1]]
-                values[atom, m] = 0.0
                 for k in range(order):
                     weight = splines[2, monomials[m, 2], k]
                     for c in range(n_channels):
-                        values[atom, m, c] += weight * source[k * n_channels + c]
+                        totals[m, c] += weight * source[k * n_channels + c]
+            for row in range(combinations.shape[0]):
+                values[row, columns[entry]] = 0.0
+                for m in range(monomials.shape[0]):
+                    weight = combinations[row, m]
+                    if weight != 0.0:
+                        for c in range(n_channels):
+                            values[row, columns[entry], c] += weight * totals[m, c]
 
 
 @njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
-def spread(values, fractional, atoms, first_atom, tiles, order, monomials, grids):
+def spread(
+    values, fractional, atoms, first_atom, tiles, order, monomials, combinations, grids
+):
     """Add the transpose of `interpolate` to ``grids``.
 
     ``tiles`` are the numbers of tiles along x and y, one or even, each at least
@@ -133,6 +147,7 @@ def spread(values, fractional, atoms, first_atom, tiles, order, monomials, grids
                 starts = np.empty((1, 3), dtype=np.intp)
                 along_x = np.empty((degree + 1, order * n_channels))
                 along_xy = np.empty((degree + 1, degree + 1, order * n_channels))
+                totals = np.empty((monomials.shape[0], n_channels))
                 for entry in range(first_atom[tile], first_atom[tile + 1]):
                     atom = atoms[entry]
                     first_points(
@@ -147,15 +162,20 @@ def spread(values, fractional, atoms, first_atom, tiles, order, monomials, grids
                             work,
                             splines[axis],
                         )
+                    totals[:] = 0.0
+                    for row in range(combinations.shape[0]):
+                        for m in range(monomials.shape[0]):
+                            weight = combinations[row, m]
+                            if weight != 0.0:
+                                for c in range(n_channels):
+                                    totals[m, c] += weight * values[row, atom, c]
                     along_xy[:] = 0.0
                     for m in range(monomials.shape[0]):
                         target = along_xy[monomials[m, 0], monomials[m, 1]]
                         for k in range(order):
                             weight = splines[2, monomials[m, 2], k]
                             for c in range(n_channels):
-                                target[k * n_channels + c] += (
-                                    weight * values[atom, m, c]
-                                )
+                                target[k * n_channels + c] += weight * totals[m, c]
                     for j in range(order):
                         y = (starts[0, 1] + j) % n_y
                         along_x[:] = 0.0

@@ -76,35 +76,49 @@ class Mesh:
         return np.prod(factors, axis=1)
 
     @cached_property
-    def tiles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tiles of the grid: numbers along x and y, atoms by tile, first of each."""
+    def starts(self) -> np.ndarray:
+        """First grid point of every atom along every axis, (n_atoms, 3)."""
         starts = np.empty(self.fractional.shape, dtype=np.intp)
         first_points(self.fractional, self.shape, self.order, starts)
+        return starts
+
+    @cached_property
+    def tiling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of tiles along x and y, and the tile of every atom."""
         shape = np.array(self.shape[:2])
         tiles = np.maximum(shape // self.order // 2 * 2, 1)
-        x, y = (starts[:, :2] * tiles // shape).T
-        tile = x * tiles[1] + y
-        # neighbours in memory one after the other
-        atoms = np.lexsort((starts[:, 2], tile))
-        first = np.searchsorted(tile[atoms], np.arange(tiles.prod() + 1))
-        return tiles, atoms, first
+        x, y = (self.starts[:, :2] * tiles // shape).T
+        return tiles, x * tiles[1] + y
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    @cached_property
+    def sorted_atoms(self) -> np.ndarray:
+        """Atoms in an order in which neighbours follow each other, tile by tile."""
+        return np.lexsort((self.starts[:, 2], self.tiling[1]))
+
+    def transform(self, values: np.ndarray, degree: int = 0, rows=None) -> np.ndarray:
         """Return sum_i v_i exp(-ik.R_i), of shape (n_k, n_channels).
 
         Parameters
         ----------
-        values : ndarray of shape (n_atoms, n_monomials, n_channels)
-            Values, then what multiplies derivatives of the exponential with respect to
-            R_i: the monomials of `monomials` up to some degree.
+        values : ndarray of shape (n_rows, n_atoms, n_channels)
+            What multiplies the exponential and its derivatives with respect to R_i.
+        degree, rows
+            These derivatives, as in `evaluate`.
         """
-        degree = degree_of(values.shape[1])
-        values = np.ascontiguousarray(self.derivatives(degree).T @ values)
-        tiles, atoms, first = self.tiles
+        values = np.ascontiguousarray(values, dtype=float)
+        combinations = self.combinations(degree, rows)
+        if values.shape[:2] != (len(combinations), len(self.fractional)):
+            raise ValueError(
+                f"values must have shape ({len(combinations)}, {len(self.fractional)}, "
+                f"n_channels), derivatives first, got {values.shape}"
+            )
+        tiles, tile_of_atom = self.tiling
+        first = np.zeros(tiles.prod() + 1, dtype=np.intp)
+        np.cumsum(np.bincount(tile_of_atom, minlength=tiles.prod()), out=first[1:])
         grids = np.zeros((*self.shape, values.shape[2]))
-        splines = self.order, monomials(degree)
-        spread(values, self.fractional, atoms, first, tiles, *splines, grids)
-        h, k, l = self.largest
+        what = self.order, monomials(degree), combinations
+        spread(values, self.fractional, self.sorted_atoms, first, tiles, *what, grids)
+        _, k, l = self.largest
         options = {"overwrite_x": True, "workers": get_num_threads()}
         half = fft.rfft(grids, axis=2, **options)[:, :, : l + 1]
         half = fft.fft(half, axis=1, **options)
@@ -112,7 +126,7 @@ class Mesh:
         half = fft.fft(half, axis=0, **options)
         return half[self.places] / self.spline_factors[:, None]
 
-    def evaluate(self, spectra: np.ndarray, degree: int = 0) -> np.ndarray:
+    def evaluate(self, spectra: np.ndarray, degree: int = 0, rows=None) -> np.ndarray:
         """Return sum_k Re(A(k) exp(ik.R_i)) and derivatives with respect to R_i.
 
         Parameters
@@ -121,15 +135,21 @@ class Mesh:
             Amplitudes A at ``k_vectors``.
         degree : int
             Largest degree of derivatives.
+        rows : ndarray of shape (n_rows, n_monomials), optional
+            Wanted combinations of the derivatives listed by `monomials`; by default
+            each of them, the value first.
 
         Returns
         -------
-        values : ndarray of shape (n_atoms, n_monomials, n_channels)
-            Derivatives in the order of `monomials`, the value first.
+        values : ndarray of shape (n_rows, n_atoms, n_channels)
         """
+        return self.interpolate(self.fields(spectra), None, degree, rows)
+
+    def fields(self, spectra: np.ndarray) -> np.ndarray:
+        """Return what `interpolate` takes: grids of shape (*shape, n_channels)."""
         n_channels = spectra.shape[1]
         n_x, n_y, n_z = self.shape
-        h, k, l = self.largest
+        _, k, l = self.largest
         options = {"norm": "forward", "overwrite_x": True, "workers": get_num_threads()}
         narrow = np.zeros((n_x, 2 * k + 1, l + 1, n_channels), dtype=complex)
         # of index 0 along z the transform takes the real part, the others come twice
@@ -140,12 +160,28 @@ class Mesh:
         half[:, : k + 1] = narrow[:, : k + 1]
         half[:, n_y - k :] = narrow[:, k + 1 :]
         half = fft.ifft(half, axis=1, **options)
-        grids = fft.irfft(half, n_z, axis=2, **options)
-        exponents = monomials(degree)
-        values = np.empty((len(self.fractional), len(exponents), n_channels))
-        atoms = self.tiles[1]
-        interpolate(grids, self.fractional, atoms, self.order, exponents, values)
-        return self.derivatives(degree) @ values if degree else values
+        return fft.irfft(half, n_z, axis=2, **options)
+
+    def interpolate(
+        self, grids: np.ndarray, atoms=None, degree: int = 0, rows=None
+    ) -> np.ndarray:
+        """Return `evaluate` at some atoms, by default at all, from `fields`.
+
+        Atoms that are neighbours in ``sorted_atoms`` are the fastest to do together.
+        """
+        columns = self.sorted_atoms if atoms is None else np.arange(atoms.size)
+        atoms = self.sorted_atoms if atoms is None else atoms
+        combinations = self.combinations(degree, rows)
+        values = np.empty((len(combinations), atoms.size, grids.shape[3]))
+        what = self.order, monomials(degree), combinations
+        interpolate(grids, self.fractional, atoms, columns, *what, values)
+        return values
+
+    def combinations(self, degree: int, rows) -> np.ndarray:
+        """Return the wanted combinations of derivatives along the grid."""
+        axes = np.linalg.inv(self.cell) * self.shape
+        derivatives = change_of_axes(axes, degree)
+        return derivatives if rows is None else np.ascontiguousarray(rows @ derivatives)
 
     @cached_property
     def places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,11 +191,6 @@ class Mesh:
             self.indices[:, 1] % (2 * self.largest[1] + 1),
             self.indices[:, 2],
         )
-
-    def derivatives(self, degree: int) -> np.ndarray:
-        """Return the matrix from derivatives along the grid to Cartesian ones."""
-        axes = np.linalg.inv(self.cell) * self.shape
-        return change_of_axes(axes, degree)
 
 
 def half_indices(largest: np.ndarray) -> np.ndarray:
@@ -185,17 +216,6 @@ def monomials(degree: int) -> np.ndarray:
             for b in range(total - a, -1, -1)
         ]
     )
-
-
-def degree_of(n_monomials: int) -> int:
-    """Return the degree up to which there are ``n_monomials`` monomials."""
-    sizes = [(d + 1) * (d + 2) * (d + 3) // 6 for d in range(32)]
-    if n_monomials not in sizes:
-        raise ValueError(
-            f"values must come with all monomials up to a degree, {sizes[:4]}... of "
-            f"them, got {n_monomials}"
-        )
-    return sizes.index(n_monomials)
 
 
 def change_of_axes(axes: np.ndarray, degree: int) -> np.ndarray:
