@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,7 +16,7 @@ from lodekit.kernels.power_spectrum import (
 )
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .expansion import Expansion
+from .expansion import CoefficientJacobian, Expansion
 
 
 class PowerSpectrum(BaseEstimator):
@@ -132,8 +133,9 @@ class PowerSpectrumFeatures:
         more_positions, more_strain = self.right.reverse(right_gradients)
         return positions + more_positions, strain + more_strain
 
+    @cached_property
     def factors(self) -> list[Factor]:
-        """Return the expansions that carry derivatives, each with its partner."""
+        """The expansions that carry derivatives, each with its partner."""
         if self.right is None:
             return [Factor(self.left, self.left.coefficients, "square")]
         return [
@@ -159,6 +161,18 @@ class Factor:
     expansion: Expansion
     partner: np.ndarray
     side: str
+
+    @cached_property
+    def jacobian(self) -> CoefficientJacobian:
+        """Derivatives of the factor, sorted by centre, then by channel."""
+        jacobian = self.expansion.jacobian()
+        order = np.lexsort((jacobian.channels, jacobian.centers))
+        return CoefficientJacobian(
+            jacobian.centers[order],
+            jacobian.movers[order],
+            jacobian.channels[order],
+            jacobian.derivatives[order],
+        )
 
     def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
         """Return what d(features . point) is linear in.

@@ -28,7 +28,7 @@ POINT_BLOCK = 128
 
 @dataclass
 class MovingFactor:
-    """A factor of the features with its derivatives, sorted by centre and channel.
+    """A factor of the features with its derivatives as one matrix.
 
     Attributes
     ----------
@@ -47,17 +47,15 @@ class MovingFactor:
 
     @classmethod
     def from_factor(cls, factor: Factor, n_atoms: int, n_channels: int):
-        """Sort the Jacobian of a factor."""
-        jacobian = factor.expansion.jacobian()
-        order = np.lexsort((jacobian.channels, jacobian.centers))
-        keys = (jacobian.centers * n_channels + jacobian.channels)[order]
+        """Find the entries of every atom and channel."""
+        jacobian = factor.jacobian
+        keys = jacobian.centers * n_channels + jacobian.channels
         wanted = np.arange(n_atoms)[:, None] * n_channels + np.arange(n_channels + 1)
         n_entries, n_axes, n_lm, n_radial = jacobian.derivatives.shape
-        derivatives = jacobian.derivatives[order]
         return cls(
             factor,
-            jacobian.movers[order],
-            derivatives.reshape(n_entries * n_axes, n_lm * n_radial),
+            jacobian.movers,
+            jacobian.derivatives.reshape(n_entries * n_axes, n_lm * n_radial),
             np.searchsorted(keys, wanted),
         )
 
@@ -112,7 +110,7 @@ class PointTransfers:
 
 
 def partner_first(weights: np.ndarray) -> np.ndarray:
-    """Return (n_points, n_l, n_own, n_partner) as (n_l, n_partner, n_own * n_points)."""
+    """Turn axes of (n_points, n_l, n_own, n_partner) to (n_l, n_partner, last)."""
     n_points, n_l, n_own, n_partner = weights.shape
     turned = weights.transpose(1, 3, 2, 0)
     return np.ascontiguousarray(turned).reshape(n_l, n_partner, n_own * n_points)

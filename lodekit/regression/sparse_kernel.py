@@ -111,7 +111,7 @@ class SparseKernel:
         rows = np.empty((batch.n_atoms, 3, self.rank))
         factors = [
             MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
-            for factor in state.factors()
+            for factor in state.factors
         ]
         for species, points in self.points.items():
             own = np.zeros((batch.n_atoms, 3, len(points.features)))
@@ -160,7 +160,7 @@ class SparseKernel:
         rows = np.zeros((batch.n_structures, 6, self.rank))
         factors = [
             (factor, voigt_jacobian(factor.expansion.strain_jacobian()))
-            for factor in state.factors()
+            for factor in state.factors
         ]
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
