@@ -36,7 +36,7 @@ def near_value(square, variance, exponent, cutoff_square, table, reach):
         change = c[1] + x * (
             2.0 * c[2] + x * (3.0 * c[3] + x * (4.0 * c[4] + x * 5.0 * c[5]))
         )
-        bare = r * inverse_square if exponent == 1 else r**-exponent
+        bare = r * inverse_square if exponent == 1 else (r * inverse_square) ** exponent
         value = bare - far
         slope = exponent * bare * inverse_square
         slope += 2.0 * change * n_intervals / cutoff_square

@@ -20,7 +20,9 @@ def pair_value(square, variance, exponent):
             return value, slope
         value = math.erf(a * r) / r
         return value, (value - peak * math.exp(-x)) / square
-    value = 1.0 / r if exponent == 1 else r**-exponent
+    if square == 0.0:
+        return math.inf, math.inf
+    value = 1.0 / r if exponent == 1 else (1.0 / r) ** exponent
     return value, exponent * value / square
 
 

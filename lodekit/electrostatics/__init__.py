@@ -1,5 +1,7 @@
 """Coulomb sums in 0, 2 and 3 periodic dimensions, in eV, Å and e."""
 
-from .interaction import CoulombInteraction, ElectrostaticResult
+from .coulomb import CoulombInteraction
+from .interaction_matrix import ElectrostaticResult
+from .power_law import PowerLawInteraction
 
-__all__ = ["CoulombInteraction", "ElectrostaticResult"]
+__all__ = ["CoulombInteraction", "ElectrostaticResult", "PowerLawInteraction"]

@@ -1,19 +1,18 @@
-"""Coulomb interaction of Gaussian and point charges as a matrix."""
+"""Matrices of interactions 1/r^p between atoms, as a sum of a near and a far part."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from lodekit.units import COULOMB_CONSTANT
-
 from .boundary import Boundary, FarKernel
 from .far_sum import FarSum
 from .near_sum import NearSum
 from .open_sum import OpenSum
-from .split import CoulombSplit
+from .split import Split
 
 #: Net charge, relative to the sum of all magnitudes, that counts as none.
 NEUTRAL = 1e-9
@@ -46,48 +45,43 @@ class ElectrostaticResult:
     strain_gradient: np.ndarray
 
 
-class CoulombInteraction:
-    """Coulomb interaction matrix of Gaussian and point charges, times vectors.
-
-    The element of atoms i and j is the energy (in eV, for charges in e) of unit charges
-    with Gaussian widths s_i and s_j,
-
-        A_ij = k_e sum over images of erf(r / sqrt(2 (s_i^2 + s_j^2))) / r,
-
-    without the interaction of a point charge with itself, but with that of a Gaussian,
-    k_e / (sqrt(pi) s_i). With it, the potential is V = A q, and the energy q.A q / 2.
-
-    * Periodic cells: every charge comes with a uniform background that neutralises it,
-      and the mean potential of the cell is zero (metallic surroundings).
-    * Slabs: two periodic directions, nothing else. A net charge has no finite energy;
-      the matrix alone counts the potential of a charged plane, -2 pi k_e |z| per charge
-      and area, from the plane.
-    * Open systems: the plain sum.
+class InteractionMatrix:
+    """Interaction matrix of the atoms of one structure, times vectors.
 
     Parameters
     ----------
     positions : array_like of shape (n_atoms, 3)
         Positions in Å.
     cell : array_like of shape (3, 3) or None
-        Cell vectors in Å as rows; ignored along directions that are not periodic.
+        Cell vectors in Å as rows.
     pbc : bool or array_like of shape (3,)
         Periodic directions: none, two or all.
     widths : float or array_like of shape (n_atoms,)
-        Standard deviations in Å of Gaussian charges; 0 for point charges.
+        Standard deviations in Å of Gaussian charges; 0 for points.
     accuracy : float
         Error of the forces, relative to their root mean square.
-    cutoff : float, optional
-        Range in Å of the part that is summed over pairs, chosen for speed if None. It
-        decides time alone.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, numbers are not finite, the cell has no volume, one
-        direction is periodic, or two atoms are on the same point.
+    cutoff : float or None
+        Range in Å of the near part; None chooses.
+    exponent : int
+        Exponent p.
+    make_split : callable
+        Split for a range and an accuracy.
     """
 
-    def __init__(self, positions, cell, pbc, widths=0.0, *, accuracy=1e-8, cutoff=None):
+    #: What products are multiplied with.
+    factor = 1.0
+
+    def __init__(
+        self,
+        positions,
+        cell,
+        pbc,
+        widths,
+        accuracy: float,
+        cutoff: float | None,
+        exponent: int,
+        make_split: Callable[[float, float], Split],
+    ):
         self.positions = check_positions(positions)
         n_atoms = len(self.positions)
         self.widths = check_widths(widths, n_atoms)
@@ -99,14 +93,15 @@ class CoulombInteraction:
             )
         self.accuracy = accuracy
         if self.boundary.n_periodic == 0 or n_atoms == 0:
-            self.parts = [OpenSum(self.positions, self.widths)]
+            self.parts = [OpenSum(self.positions, self.widths, exponent)]
             return
         thickness = 0.0
         if self.boundary.n_periodic == 2:
             thickness = float(np.ptp(self.boundary.heights(self.positions)))
         if cutoff is None:
-            cutoff = choose_cutoff(self.boundary, n_atoms, thickness, accuracy)
-        split = CoulombSplit.make(cutoff, accuracy)
+            bandwidth = make_split(1.0, accuracy).k_cutoff
+            cutoff = choose_cutoff(self.boundary, n_atoms, thickness, bandwidth)
+        split = make_split(cutoff, accuracy)
         kernel = FarKernel(self.boundary, split, thickness)
         near = NearSum(
             self.boundary, split, self.positions, self.widths, 0.01 * accuracy
@@ -124,7 +119,7 @@ class CoulombInteraction:
         return np.dtype(float)
 
     def dense(self) -> np.ndarray:
-        """Return the matrix in eV/e^2, (n_atoms, n_atoms)."""
+        """Return the matrix, (n_atoms, n_atoms)."""
         matrix = np.zeros(self.shape)
         for part in self.parts:
             part.add_matrix(matrix)
@@ -132,7 +127,7 @@ class CoulombInteraction:
         matrix[above] = matrix.T[above]
         spread = self.spread
         matrix += spread[:, None] + spread
-        matrix *= COULOMB_CONSTANT
+        matrix *= self.factor
         return matrix
 
     @cached_property
@@ -157,7 +152,7 @@ class CoulombInteraction:
         potential = sum(part.potential(columns) for part in self.parts)
         potential += self.spread[:, None] * columns.sum(axis=0)
         potential += self.spread @ columns
-        return COULOMB_CONSTANT * potential.reshape(charges.shape)
+        return self.factor * potential.reshape(charges.shape)
 
     __matmul__ = matvec
 
@@ -188,7 +183,7 @@ class CoulombInteraction:
             spread = self.spread * right.sum() + self.spread @ right
             potential += spread
             strain -= left @ spread * np.eye(3)
-        return tuple(COULOMB_CONSTANT * part for part in (potential, positions, strain))
+        return tuple(self.factor * part for part in (potential, positions, strain))
 
     def energy(self, charges) -> float:
         """Return q.A q / 2 in eV.
@@ -261,7 +256,7 @@ def check_widths(widths, n_atoms: int) -> np.ndarray:
 
 
 def choose_cutoff(
-    boundary: Boundary, n_atoms: int, thickness: float, accuracy: float
+    boundary: Boundary, n_atoms: int, thickness: float, bandwidth: float
 ) -> float:
     """Return the range in Å of the near part for which direct sums take least time.
 
@@ -275,7 +270,6 @@ def choose_cutoff(
         volume = boundary.measure * 2.0 * (thickness + cutoffs)
         density = n_atoms / (boundary.measure * (thickness + 2.0))
     volume = 2.0 ** np.round(np.log2(volume))
-    bandwidth = CoulombSplit.make(1.0, accuracy).k_cutoff
     pairs = 2.0 / 3.0 * np.pi * cutoffs**3 * density
     k_vectors = volume * (bandwidth / cutoffs) ** 3 / (12.0 * np.pi**2)
     cost = PAIR_COST * pairs + k_vectors * (PHASE_COST + PRODUCT_COST * n_atoms)
