@@ -137,13 +137,17 @@ class Predictor:
         energies = np.zeros(batch.n_atoms)
         gradients = np.zeros((batch.n_atoms, 3))
         strain = np.zeros((batch.n_structures, 3, 3))
+        adjoints: dict = {}
         for kernel, state, coefficients in zip(
             self.model.kernels_, states, self.model.coefficients_, strict=True
         ):
             latents, adjoint = kernel.contract(batch, state.features, coefficients)
             energies += latents
-            if {"forces", "stress"} & wanted:
-                positions, deformations = state.reverse(adjoint)
+            # terms with the same features share one reverse pass
+            adjoints[id(state)] = adjoints.get(id(state), 0.0) + adjoint
+        if {"forces", "stress"} & wanted:
+            for state in {id(state): state for state in states}.values():
+                positions, deformations = state.reverse(adjoints[id(state)])
                 gradients += positions
                 strain += deformations
         return energies, -gradients, strain
