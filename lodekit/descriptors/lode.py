@@ -1,4 +1,4 @@
-"""Expansion of the smeared Coulomb potential on spherical harmonics (LODE)."""
+"""Expansion of smeared potentials on spherical harmonics (LODE)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.cells import boundary_name
 
 from .expansion import (
     CoefficientJacobian,
@@ -18,24 +19,28 @@ from .hyperparameters import check_accuracy, check_basis, check_power_law
 from .lode_open import OpenExpansion, OpenTable
 from .lode_periodic import PeriodicExpansion
 from .lode_radial import PotentialProjections
+from .lode_slab import SlabExpansion, SlabKernel
 from .lode_split import SplitChoice, accuracy_of_cutoff
 from .radial import GaussianTypeOrbitals
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
 class LodeSphericalExpansion(ExpansionEstimator):
-    """Coefficients of the electrostatic potential of every species around every atom.
+    """Coefficients of the potential of every species around every atom.
 
-    All atoms of a species carry a unit charge smeared to a Gaussian; c^a_nlm(i)
-    projects the potential of species a around atom i on R_n(r) Y_lm. Periodic
-    structures have a neutralising background for every species (no k = 0 term); open
-    structures are summed exactly, without a cell.
+    All atoms of a species carry the same smeared 1 / r^p; c^a_nlm(i) projects the
+    potential of species a around atom i on R_n(r) Y_lm. Open structures are summed
+    exactly, without a cell, slabs exactly with two periodic directions. Where the sum
+    over a crystal does not converge (p = 1, 2, 3), every species has a neutralising
+    background: there is no k = 0 term. Slabs have none; for p = 1 a plane of charge
+    makes the potential -2 pi |z| per charge and area.
 
     Parameters
     ----------
     density : featomic.density.SmearedPowerLaw or dict
         ``{"type": "SmearedPowerLaw", "smearing": 1.0, "exponent": 1}`` (Å), optionally
-        with ``"center_atom_weight"``.
+        with ``"center_atom_weight"``. The exponent p is a whole number from 0, the
+        Gaussian density of SOAP, to 9; slabs cannot have 2.
     basis : featomic.basis.TensorProduct or dict
         ``{"type": "TensorProduct", "max_angular": 4, "radial": {"type": "Gto",
         "max_radial": 5, "radius": 5.0}}``. ``max_angular`` and ``max_radial`` are
@@ -108,6 +113,12 @@ class LodeSphericalExpansion(ExpansionEstimator):
         """Radial functions for open structures."""
         return OpenTable(self.projections, 0.1 * self.splits.tolerance)
 
+    @cached_property
+    def slab_kernel(self) -> SlabKernel:
+        """What slabs share."""
+        reach = self.open_table.core.knots[-1]
+        return SlabKernel(self.projections, self.splits.tolerance, reach)
+
     def expand(self, batch: StructureBatch, species: np.ndarray) -> LodeExpansion:
         """Expand the potential around every atom of ``batch``.
 
@@ -122,13 +133,16 @@ class LodeSphericalExpansion(ExpansionEstimator):
         shape = (len(prefactors) ** 2, species.size, self.n_radial)
         values = np.zeros((batch.n_atoms, *shape))
         parts = []
-        for pair_cutoff, structures in self.group(batch).items():
+        for (boundary, pair_cutoff), structures in self.group(batch).items():
             atoms = np.flatnonzero(np.isin(batch.structure_of_atom, structures))
             some = batch.select(structures)
             part_values = np.zeros((atoms.size, *shape))
             arguments = (some, channels[atoms], part_values)
-            if pair_cutoff is None:
+            if boundary == "open":
                 part = OpenExpansion(*arguments, self.open_table, prefactors)
+            elif boundary == "slab":
+                split = self.splits.split(pair_cutoff)
+                part = SlabExpansion(*arguments, split, prefactors, self.slab_kernel)
             else:
                 split = self.splits.split(pair_cutoff)
                 part = PeriodicExpansion(*arguments, split, prefactors)
@@ -138,30 +152,38 @@ class LodeSphericalExpansion(ExpansionEstimator):
         return LodeExpansion(batch, channels, values, parts)
 
     def group(self, batch: StructureBatch) -> dict:
-        """Return indices of structures by the range of their near part, None if open.
+        """Return indices of structures by boundary and range of their near part.
 
         Raises
         ------
         ValueError
-            If a structure is periodic in one or two directions only.
+            If a structure is periodic in one direction only, or a slab and the exponent
+            is 2.
         """
         groups = {}
         for index in range(batch.n_structures):
-            pbc = batch.pbc[index]
-            if pbc.any() and not pbc.all():
+            pbc, cell = batch.pbc[index], batch.cells[index]
+            boundary, pair_cutoff = boundary_name(pbc), None
+            if boundary == "wire":
                 raise ValueError(
-                    "LODE needs structures that are periodic in all directions or in "
-                    f"none, structure {index} has pbc {pbc.tolist()}"
+                    "LODE needs structures that are periodic in no, two or three "
+                    f"directions, structure {index} has pbc {pbc.tolist()}"
                 )
-            key = None
-            if pbc.any():
-                atoms = slice(*batch.first_atom[index : index + 2])
-                key = self.splits.choose(
+            atoms = slice(*batch.first_atom[index : index + 2])
+            if boundary == "slab":
+                if self.hypers["density"]["exponent"] == 2:
+                    raise ValueError(
+                        "1 / r^2 has no sum over a slab: it diverges; structure "
+                        f"{index} is one, use another exponent"
+                    )
+                cell = self.slab_kernel.cell(batch.positions[atoms], cell, pbc, 0.0)
+            if boundary != "open":
+                pair_cutoff = self.splits.choose(
                     atoms.stop - atoms.start,
-                    abs(np.linalg.det(batch.cells[index])),
+                    abs(np.linalg.det(cell)),
                     np.unique(batch.species[atoms]).size,
                 )
-            groups.setdefault(key, []).append(index)
+            groups.setdefault((boundary, pair_cutoff), []).append(index)
         return groups
 
     def weigh_centers(self, values: np.ndarray, channels: np.ndarray) -> None:

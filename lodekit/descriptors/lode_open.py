@@ -16,13 +16,15 @@ from .radial import RadialTable, tabulate
 
 #: Largest number of pairs held at a time.
 BLOCK_SIZE = 2**17
+#: Relative error to which the integrals over k are known.
+ROUNDING = 5e-13
 
 
 class OpenTable:
     """Radial functions up to any distance: a table that grows with what is asked.
 
-    Near the basis they are tabulated; beyond, where the atom acts as a point charge on
-    every orbital, they are the multipole field, tabulated with the same spacing.
+    Near the basis they are tabulated; beyond, where the atom acts as a point on every
+    radial function, they are the field far away, tabulated with the same spacing.
 
     Parameters
     ----------
@@ -40,11 +42,12 @@ class OpenTable:
         self.table = self.core
 
     def contact(self, tolerance: float) -> float:
-        """Return the distance in Å beyond which the multipole field holds."""
+        """Return the distance in Å beyond which the field far away holds."""
         p = self.projections
         r = np.linspace(0.0, p.end, 201)[1:]
         errors = np.abs(p.project(r) - p.far_field(r)[:, 0]) / p.scale
-        return float(r[(errors.max(axis=(1, 2)) > tolerance).nonzero()[0].max() + 1])
+        apart = errors.max(axis=(1, 2)) > max(tolerance, ROUNDING)
+        return float(r[apart.nonzero()[0].max() + 1])
 
     def reaching(self, distance: float) -> RadialTable:
         """Return a table that holds up to ``distance`` (Å)."""

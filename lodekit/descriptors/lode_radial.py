@@ -20,8 +20,8 @@ class PotentialProjections:
         g_nl(r) = (2 / pi) int k^2 phi(k) I_nl(k) j_l(k r) dk,
         I_nl(k) = int r^2 R_nl(r) j_l(k r) dr.
 
-    The integrand decays as a Gaussian and is smooth (k^2 log k at worst, for p = 3), so
-    that Gauss-Legendre nodes serve.
+    The integrand decays as a Gaussian and is smooth, so that Gauss-Legendre nodes
+    serve; where there is a logarithm at k = 0, they are those of sqrt(k).
 
     Parameters
     ----------
@@ -59,8 +59,16 @@ class PotentialProjections:
         k_end = 1.5 * (9.5 + 0.3 * (basis.max_radial + max_angular)) / narrowest
         n_nodes = 48 + 0.55 * k_end * (self.extent + self.end)
         self.k, self.k_weights = gauss_legendre(n_nodes, k_end)
+        if self.has_logarithm:
+            root, weights = gauss_legendre(2.0 * n_nodes, 1.0)
+            self.k, self.k_weights = k_end * root**2, 2.0 * k_end * root * weights
         self.potential = self.transform(self.k)
         self.integrals = self.radial_integrals(self.k)
+
+    @property
+    def has_logarithm(self) -> bool:
+        """Whether the transform has a logarithm of k."""
+        return self.exponent >= 3 and self.exponent % 2 == 1
 
     def transform(self, k: np.ndarray) -> np.ndarray:
         """Return k^2 phi(k), k in 1/Å and positive."""

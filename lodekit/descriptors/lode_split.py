@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .lode_mesh_table import MeshTable, make_mesh_table
 from .lode_radial import PotentialProjections, spherical_bessel
 from .radial import RadialTable, gauss_legendre, smooth_step, tabulate
 
@@ -20,6 +21,8 @@ TAPER = 0.05
 #: Where tables of transforms with log k begin to be accurate, in 1/Å: cells up to
 #: 200 Å.
 SMALLEST_K = 0.03
+#: Least k-cutoff in 1/Å; a near part that holds everything, for p = 0, needs none.
+LEAST_K_CUTOFF = 0.1
 #: Ranges of the near part to choose from, in Å.
 PAIR_CUTOFFS = 3.0 * 1.1 ** np.arange(36)
 #: What the work costs on one core of a 2023 server, in ns: they decide speed alone.
@@ -46,6 +49,10 @@ class Split:
         k^2 times the far functions f_lp(k), with the signs (-1)^(l // 2) of i^l.
     far_radial : list of ndarray of shape (n_far, n_radial)
         For every l, the matrix from far functions to the far part of all n.
+    projections : PotentialProjections
+        What was split.
+    tolerance : float
+        Largest error of the coefficients, relative to ``projections.scale``.
     """
 
     pair_cutoff: float
@@ -54,6 +61,22 @@ class Split:
     k_cutoff: float
     far: RadialTable
     far_radial: list
+    projections: PotentialProjections
+    tolerance: float
+
+    @cached_property
+    def mesh_table(self) -> MeshTable:
+        """The far part in the form that a mesh takes."""
+        p = self.projections
+        return make_mesh_table(
+            far=self.far,
+            far_radial=self.far_radial,
+            scale=p.scale,
+            k_cutoff=self.k_cutoff,
+            extent=max(self.pair_cutoff, 0.7 * p.extent),
+            exponent=p.exponent,
+            tolerance=self.tolerance,
+        )
 
 
 class NearPart:
@@ -215,7 +238,9 @@ class SplitChoice:
         step = 1.0 / 1.03 if good else 1.03
         while True:
             next_x, next_good = self.try_fit(near, k_cutoff * step)
-            if next_good != good or k_cutoff * step > self.longest_k_cutoff:
+            if next_good != good or not (
+                LEAST_K_CUTOFF < k_cutoff * step < self.longest_k_cutoff
+            ):
                 break
             x, k_cutoff = next_x, k_cutoff * step
         return self.tabulate(
@@ -250,6 +275,8 @@ class SplitChoice:
             k_cutoff=k_cutoff,
             far=self.tabulate_far(near, x, k_cutoff, modes),
             far_radial=[mode * p.scale[l] for l, mode in enumerate(modes)],
+            projections=p,
+            tolerance=self.tolerance,
         )
 
     def far_modes(self, rest: np.ndarray, k_cutoff: float) -> list:
@@ -283,8 +310,7 @@ class SplitChoice:
                 values[:, l, : len(mode)] = (-1.0) ** (l // 2) * rest[:, l] @ mode.T
             return values
 
-        has_logarithm = p.exponent >= 3 and p.exponent % 2
-        smallest = SMALLEST_K if has_logarithm else 0.0
+        smallest = SMALLEST_K if p.has_logarithm else 0.0
         return tabulate(far_functions, k_cutoff, 0.03 * self.tolerance, smallest)
 
 

@@ -439,13 +439,6 @@ def test_a_basis_without_radius_is_refused():
         _ = make(basis=basis).hypers
 
 
-def test_slabs_and_wires_are_refused():
-    slab = triclinic(3)
-    slab.set_pbc([True, True, False])
-    with pytest.raises(ValueError, match=r"structure 1 has pbc \[True, True, False\]"):
-        expand([triclinic(3), slab])
-
-
 def test_unknown_species_are_refused():
     with pytest.raises(ValueError, match=r"species \[11\] are not among the species"):
         expand(triclinic(3), species=(1, 8))
