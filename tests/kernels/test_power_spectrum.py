@@ -3,6 +3,7 @@ import pytest
 from crystals import cluster, random_rotation, triclinic
 from finite_differences import central_differences, displaced, strained
 from labelled_structures import DESCRIPTORS, lode, soap
+from two_threads import assert_same_bits
 
 from lodekit.descriptors.power_spectrum import Factor
 from lodekit.kernels.power_spectrum import (
@@ -54,13 +55,25 @@ def multiply(left, right):
     return features
 
 
-@pytest.mark.parametrize(("n_q", "n_l"), [(1, 1), (1, 3), (4, 1), (5, 3)])
-def test_square_equals_the_equation(n_q, n_l):
-    values = coefficients(n_q, n_l=n_l)
-    np.testing.assert_allclose(square(values), slow_square(values), rtol=1e-13)
+# The loops take 16 columns, 4 rows and 16 atoms at a time: fewer, as many, and more.
+@pytest.mark.parametrize("n_atoms", [1, 17])
+@pytest.mark.parametrize(("n_q", "n_l"), [(1, 1), (1, 3), (4, 1), (5, 3), (16, 2)])
+def test_square_equals_the_equation(n_q, n_l, n_atoms):
+    values = coefficients(n_q, n_atoms, n_l)
+    expected = slow_square(values)
+    np.testing.assert_allclose(square(values), expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize(("n_left", "n_right"), [(1, 1), (4, 2), (2, 5)])
+@pytest.mark.parametrize("n_q", [17, 32, 35])
+def test_square_of_many_channels_equals_the_equation(n_q):
+    values = coefficients(n_q)
+    expected = slow_square(values)
+    np.testing.assert_allclose(square(values), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("n_left", "n_right"), [(1, 1), (4, 2), (2, 5), (16, 17), (19, 3), (2, 33)]
+)
 def test_product_equals_the_equation(n_left, n_right):
     left, right = coefficients(n_left), coefficients(n_right, seed=1)
     expected = slow_products(left, right).reshape(2, -1)
@@ -74,8 +87,9 @@ def test_dot_products_of_packed_squares_are_those_of_the_full_arrays():
     np.testing.assert_allclose(packed @ packed.T, full @ full.T, rtol=1e-13)
 
 
-def test_reverse_of_square_is_its_derivative():
-    values = coefficients(3)
+@pytest.mark.parametrize("n_q", [1, 3, 8, 17])
+def test_reverse_of_square_is_its_derivative(n_q):
+    values = coefficients(n_q)
     adjoint = np.random.default_rng(2).normal(size=square(values).shape)
     gradients = np.empty_like(values)
     reverse_square(adjoint, values, gradients)
@@ -83,8 +97,9 @@ def test_reverse_of_square_is_its_derivative():
     np.testing.assert_allclose(gradients, numerical, rtol=1e-8, atol=1e-9)
 
 
-def test_reverse_of_product_is_its_derivative():
-    left, right = coefficients(3), coefficients(2, seed=1)
+@pytest.mark.parametrize(("n_left", "n_right"), [(3, 2), (4, 8), (5, 1), (17, 18)])
+def test_reverse_of_product_is_its_derivative(n_left, n_right):
+    left, right = coefficients(n_left), coefficients(n_right, seed=1)
     adjoint = np.random.default_rng(2).normal(size=multiply(left, right).shape)
     gradients = np.empty_like(left), np.empty_like(right)
     reverse_multiply(adjoint, left, right, *gradients)
@@ -110,6 +125,23 @@ def test_derivative_products_equal_the_equation():
         others = np.repeat(partner[center : center + 1], 3, axis=0)
         expected = slow_products(derivatives[entry], others).reshape(3, -1)
         np.testing.assert_allclose(products[entry], expected, rtol=1e-12, atol=1e-14)
+
+
+def run_kernels():
+    """All kernels, for the comparison of threads."""
+    left, right = coefficients(18, 40), coefficients(5, 40, seed=1)
+    derivatives = np.random.default_rng(3).normal(size=(40, 3, N_L * N_L, 2))
+    results = [square(left), multiply(left, right)]
+    gradients = [np.empty_like(values) for values in (left, left, right)]
+    reverse_square(results[0], left, gradients[0])
+    reverse_multiply(results[1], left, right, *gradients[1:])
+    products = np.empty((40, 3, N_L * 2 * 5))
+    multiply_derivatives(derivatives, np.arange(40), right, products)
+    return [*results, *gradients, products]
+
+
+def test_threads_do_not_change_a_bit():
+    assert_same_bits(__file__)
 
 
 class FixedExpansion:
