@@ -69,11 +69,7 @@ class FarSum:
     def factors(self) -> np.ndarray:
         """(8 pi / V) taper(k) / k^2 and its derivative, (n_k, 2)."""
         k = np.linalg.norm(self.k.vectors, axis=1)
-        width = TAPER * self.split.k_cutoff
-        step, slope, _ = smooth_step((k - self.split.k_cutoff) / width + 1.0)
-        value = 8.0 * np.pi / self.volume * step / k**2
-        change = 8.0 * np.pi / self.volume * slope / width / k**2 - 2.0 * value / k
-        return np.stack([value, change], axis=1)
+        return tapered_factors(k, self.volume, self.split.k_cutoff)
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -256,3 +252,12 @@ class FarSum:
                 total += phases @ right.reshape(len(right), -1)
             far = self.to_radial(total.reshape(len(between), 3, -1))
             derivatives[block] = np.swapaxes(far, 1, 2)
+
+
+def tapered_factors(k: np.ndarray, volume: float, k_cutoff: float) -> np.ndarray:
+    """Return (8 pi / V) taper(k) / k^2 and its derivative, (k.size, 2)."""
+    width = TAPER * k_cutoff
+    step, slope, _ = smooth_step((k - k_cutoff) / width + 1.0)
+    value = 8.0 * np.pi / volume * step / k**2
+    change = 8.0 * np.pi / volume * slope / width / k**2 - 2.0 * value / k
+    return np.stack([value, change], axis=1)

@@ -1,0 +1,166 @@
+"""The far part of LODE on a particle mesh: linear cost for large structures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from lodekit.electrostatics.mesh import Mesh
+
+from .lode_far import FarSum, tapered_factors
+from .lode_split import Split
+from .solid_harmonics import derivatives_of, gradient_matrices, solid_harmonics
+
+#: Largest number of atoms whose derivatives of fields are held at a time.
+BLOCK_SIZE = 2**11
+
+
+class MeshFarSum:
+    """Far part of the coefficients of one periodic structure, and its derivatives.
+
+    The same numbers as `FarSum`, to the accuracy of the split. With S_lm the solid
+    harmonics and h_q, A_l the functions of `MeshTable`,
+
+        c[i, lm, a n] = sum_q A_l[q, n] S_lm(d/dR_i) u_aq(R_i),
+        u_aq(R) = (8 pi / V) sum over half of the k-vectors of
+                  h_q(k) / k^2 Re conj(F_a(k)) exp(ik.R),
+
+    so that there is one field for every species a and every q, whatever l and m are.
+    Gradients are exact for the computed coefficients. The Jacobians, which grow with
+    the square of the number of atoms anyway, are those of `FarSum`.
+
+    Parameters
+    ----------
+    positions, cell, channels, split, prefactors
+        As in `FarSum`.
+    """
+
+    #: d(log volume)/d(strain)
+    volume_strain = np.eye(3)
+
+    def __init__(self, positions, cell, channels, split: Split, prefactors):
+        self.arguments = positions, cell, channels, split, prefactors
+        self.table = split.mesh_table
+        self.channels = channels
+        self.n_channels = channels.max() + 1
+        self.max_angular = len(prefactors) - 1
+        self.mesh = Mesh(
+            positions, cell, split.k_cutoff, self.table.spacing, self.table.order
+        )
+        self.volume = self.mesh.volume
+        k = np.linalg.norm(self.mesh.k_vectors, axis=1)
+        factors = tapered_factors(k, self.volume, split.k_cutoff)
+        functions, slopes = self.table.evaluate(k)
+        #: (8 pi / V) h_q(k) / k^2 and the derivative, (n_k, n_q)
+        self.weights = factors[:, :1] * functions
+        self.weight_slopes = factors[:, :1] * slopes + factors[:, 1:] * functions
+        is_channel = channels[:, None] == np.arange(self.n_channels)
+        #: conj(F_a(k)), shape (n_k, n_channels)
+        self.sources = self.mesh.transform(is_channel[None])
+
+    @cached_property
+    def direct(self) -> FarSum:
+        """The direct sum."""
+        return FarSum(*self.arguments)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the atoms in blocks of neighbours."""
+        atoms = self.mesh.sorted_atoms
+        for start in range(0, atoms.size, BLOCK_SIZE):
+            yield atoms[start : start + BLOCK_SIZE]
+
+    def fields(self, channel: int) -> np.ndarray:
+        """Return the fields u_aq of a species on the grid."""
+        return self.mesh.fields(self.sources[:, channel, None] * self.weights)
+
+    def coefficients(self) -> np.ndarray:
+        """Return the far part, (n_atoms, n_lm, n_channels, n_radial)."""
+        rows = solid_harmonics(self.max_angular)
+        n_radial = self.table.mixing.shape[2]
+        shape = (self.channels.size, len(rows), self.n_channels, n_radial)
+        total = np.empty(shape)
+        for channel in range(self.n_channels):
+            grids = self.fields(channel)
+            for atoms in self.blocks():
+                values = self.mesh.interpolate(grids, atoms, self.max_angular, rows)
+                for l, mixing in enumerate(self.table.mixing):
+                    lm = slice(l * l, (l + 1) ** 2)
+                    total[atoms, lm, channel] = np.swapaxes(values[lm] @ mixing, 0, 1)
+        return total
+
+    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into gradients.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (3, 3)
+        """
+        rows = solid_harmonics(self.max_angular)
+        moved = [derivatives_of(rows, self.max_angular, axis) for axis in range(3)]
+        positions = np.zeros((self.channels.size, 3))
+        products = np.zeros((len(rows), 3 * len(rows)))
+        weight_adjoint = np.zeros(self.weights.shape)
+        source_adjoint = np.empty(self.sources.shape, dtype=complex)
+        for channel in range(self.n_channels):
+            own = self.field_adjoint(adjoint[:, :, channel])
+            spectra = self.mesh.transform(own, self.max_angular, rows)
+            source_adjoint[:, channel] = np.sum(self.weights * spectra, axis=1)
+            weight_adjoint += (self.sources[:, channel, None].conj() * spectra).real
+            grids = self.fields(channel)
+            for atoms in self.blocks():
+                gradients = self.mesh.interpolate(
+                    grids, atoms, self.max_angular + 1, np.concatenate(moved)
+                )
+                some = own[:, atoms]
+                products += (
+                    some.reshape(len(rows), -1) @ gradients.reshape(3 * len(rows), -1).T
+                )
+                by_axis = gradients.reshape(3, *some.shape)
+                positions[atoms] += np.einsum("riq,xriq->ix", some, by_axis)
+        forces = self.mesh.evaluate(source_adjoint, 1)[1:]
+        positions += forces[:, np.arange(self.channels.size), self.channels].T
+        return positions, self.reverse_strain(weight_adjoint, products)
+
+    def field_adjoint(self, adjoint: np.ndarray) -> np.ndarray:
+        """Turn (n_atoms, n_lm, n_radial) into (n_lm, n_atoms, n_q)."""
+        result = np.empty((adjoint.shape[1], len(adjoint), self.weights.shape[1]))
+        for l, mixing in enumerate(self.table.mixing):
+            lm = slice(l * l, (l + 1) ** 2)
+            result[lm] = np.swapaxes(adjoint[:, lm] @ mixing.T, 0, 1)
+        return result
+
+    def reverse_strain(self, weight_adjoint, products) -> np.ndarray:
+        """Return the strain gradient: k-vectors and the volume change with the cell.
+
+        ``products`` (n_lm, 3 * n_lm) are sums over atoms of adjoints times derivatives
+        of S_lm u. A strain turns d/dR_a into d/dR_a - sum_b e_ab d/dR_b.
+        """
+        k_vectors = self.mesh.k_vectors
+        slopes = np.sum(weight_adjoint * self.weight_slopes, axis=1)
+        slopes /= np.linalg.norm(k_vectors, axis=1)
+        strain = -(k_vectors * slopes[:, None]).T @ k_vectors
+        strain -= np.sum(weight_adjoint * self.weights) * self.volume_strain
+        n_lm = len(products)
+        by_axis = products.reshape(n_lm, 3, n_lm)
+        matrices = gradient_matrices(self.max_angular)
+        return strain - np.einsum("alm,lbm->ab", matrices, by_axis)
+
+    def strain_jacobian(self) -> np.ndarray:
+        """Return the derivatives with respect to strain; see `FarSum`."""
+        return self.direct.strain_jacobian()
+
+    def fill_pair_derivatives(self, centers, movers, derivatives) -> None:
+        """Fill d(c of centre)/d(R of mover) of pairs of atoms; see `FarSum`."""
+        self.direct.fill_pair_derivatives(centers, movers, derivatives)
+
+
+def make_far_sum(positions, cell, channels, split: Split, prefactors):
+    """Return the faster of `FarSum` and `MeshFarSum`, with their parameters."""
+    n_channels = channels.max(initial=0) + 1
+    volume = abs(np.linalg.det(cell))
+    on_mesh = split.prefers_mesh(len(positions), volume, n_channels)
+    far_sum = MeshFarSum if on_mesh else FarSum
+    return far_sum(positions, cell, channels, split, prefactors)
