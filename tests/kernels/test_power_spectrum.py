@@ -89,7 +89,7 @@ def test_dot_products_of_packed_squares_are_those_of_the_full_arrays():
 
 @pytest.mark.parametrize("n_q", [1, 3, 8, 17])
 def test_reverse_of_square_is_its_derivative(n_q):
-    values = coefficients(n_q)
+    values = coefficients(n_q, n_atoms=1, n_l=2)
     adjoint = np.random.default_rng(2).normal(size=square(values).shape)
     gradients = np.empty_like(values)
     reverse_square(adjoint, values, gradients)
@@ -99,7 +99,7 @@ def test_reverse_of_square_is_its_derivative(n_q):
 
 @pytest.mark.parametrize(("n_left", "n_right"), [(3, 2), (4, 8), (5, 1), (17, 18)])
 def test_reverse_of_product_is_its_derivative(n_left, n_right):
-    left, right = coefficients(n_left), coefficients(n_right, seed=1)
+    left, right = coefficients(n_left, 1, 2), coefficients(n_right, 1, 2, seed=1)
     adjoint = np.random.default_rng(2).normal(size=multiply(left, right).shape)
     gradients = np.empty_like(left), np.empty_like(right)
     reverse_multiply(adjoint, left, right, *gradients)
