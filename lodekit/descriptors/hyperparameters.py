@@ -9,11 +9,19 @@ from .lode_power_law import EXPONENTS
 
 def as_dictionary(value):
     """Return nested plain dictionaries from featomic's objects or dictionaries."""
+    if type(value).__name__ == "Monomials":
+        # featomic has no name for them
+        return {"type": "Monomials", **vars_without_private(value)}
     if hasattr(value, "_featomic_hypers"):
         value = value._featomic_hypers()
     if isinstance(value, dict):
         return {key: as_dictionary(entry) for key, entry in value.items()}
     return value
+
+
+def vars_without_private(value) -> dict:
+    """Return the public attributes of an object."""
+    return {k: v for k, v in vars(value).items() if not k.startswith("_")}
 
 
 def fill_dictionary(name: str, value, required: tuple, optional: dict) -> dict:
@@ -43,21 +51,21 @@ def fill_dictionary(name: str, value, required: tuple, optional: dict) -> dict:
     return {**optional, **given}
 
 
-def check_cutoff(value) -> dict:
+def check_cutoff(value, name: str = "cutoff") -> dict:
     """Return the cutoff as ``{"radius": Å, "smoothing": {...}}``."""
-    cutoff = fill_dictionary("cutoff", value, ("radius", "smoothing"), {})
-    check_positive("cutoff.radius", cutoff["radius"])
+    cutoff = fill_dictionary(name, value, ("radius", "smoothing"), {})
+    check_positive(f"{name}.radius", cutoff["radius"])
     smoothing = cutoff["smoothing"]
     if smoothing.get("type") == "ShiftedCosine":
-        fill_dictionary("cutoff.smoothing", smoothing, ("type", "width"), {})
+        fill_dictionary(f"{name}.smoothing", smoothing, ("type", "width"), {})
         if not 0.0 <= smoothing["width"] <= cutoff["radius"]:
             raise SettingsError(
-                "`cutoff.smoothing.width` must lie between 0 and the radius "
+                f"`{name}.smoothing.width` must lie between 0 and the radius "
                 f"{cutoff['radius']} Å, got {smoothing['width']}"
             )
     elif smoothing.get("type") != "Step":
         raise SettingsError(
-            f"`cutoff.smoothing` must be ShiftedCosine or Step, got {smoothing}"
+            f"`{name}.smoothing` must be ShiftedCosine or Step, got {smoothing}"
         )
     return cutoff
 
@@ -127,11 +135,27 @@ def check_accuracy(accuracy, k_cutoff) -> float:
     return float(accuracy)
 
 
-def check_basis(value, default_radius: float | None) -> dict:
-    """Return a tensor-product basis of Gaussian-type orbitals as a dictionary.
+def check_exclusion(value, density: dict) -> dict | None:
+    """Return the cutoff of LODE within which there are no sources."""
+    if value is None:
+        return None
+    if density["center_atom_weight"] != 1.0:
+        raise SettingsError(
+            "`exclude_within` leaves the centre out, so `density.center_atom_weight` "
+            f"must stay 1, got {density['center_atom_weight']}"
+        )
+    return check_cutoff(value, "exclude_within")
 
-    ``default_radius`` (Å) serves where the radial basis names none.
+
+def check_basis(value, default_radius: float | None, radial_types=("Gto",)) -> dict:
+    """Return a tensor-product basis as a dictionary.
+
+    ``default_radius`` (Å) serves where the radial basis names none. An explicit basis
+    of featomic's monomials, alike for all l, is a tensor product here.
     """
+    value = as_dictionary(value)
+    if isinstance(value, dict) and value.get("type") == "Explicit":
+        value = from_explicit(value)
     basis = fill_dictionary(
         "basis", value, ("type", "max_angular", "radial"), {"spline_accuracy": 1e-8}
     )
@@ -146,10 +170,10 @@ def check_basis(value, default_radius: float | None) -> dict:
         ("type", "max_radial"),
         {"radius": default_radius},
     )
-    if radial["type"] != "Gto":
+    if radial["type"] not in radial_types:
         raise SettingsError(
-            f"`basis.radial.type` must be 'Gto', got '{radial['type']}'; other bases "
-            'run with backend="featomic"'
+            f"`basis.radial.type` must be {' or '.join(map(repr, radial_types))}, got "
+            f"'{radial['type']}'; other bases run with backend=\"featomic\""
         )
     if radial["radius"] is None:
         raise SettingsError("`basis.radial` needs the key 'radius' (Å) for LODE")
@@ -161,6 +185,29 @@ def check_basis(value, default_radius: float | None) -> dict:
         if number != int(number) or number < 0:
             raise SettingsError(f"`{name}` must be a whole number >= 0, got {number}")
     return {**basis, "radial": radial}
+
+
+def from_explicit(basis: dict) -> dict:
+    """Return an explicit basis of monomials as a tensor product."""
+    by_angular = {int(l): dict(radial) for l, radial in basis["by_angular"].items()}
+    channels = {
+        l: radial.pop("angular_channel", None) for l, radial in by_angular.items()
+    }
+    first = by_angular.get(0)
+    if channels != {l: l for l in range(len(by_angular))} or any(
+        radial != first for radial in by_angular.values()
+    ):
+        raise SettingsError(
+            "`basis.by_angular` must hold featomic's Monomials for l = 0, 1, ..., all "
+            f"with the same max_radial and radius, got {basis['by_angular']}; other "
+            'bases run with backend="featomic"'
+        )
+    return {
+        "type": "TensorProduct",
+        "max_angular": len(by_angular) - 1,
+        "radial": first,
+        "spline_accuracy": basis.get("spline_accuracy", 1e-8),
+    }
 
 
 def check_positive(name: str, value) -> None:

@@ -9,20 +9,25 @@ import numpy as np
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.structures.cells import boundary_name
 
-from .expansion import (
-    CoefficientJacobian,
-    ExpansionEstimator,
-    channel_of_species,
-    harmonic_prefactors,
+from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
+from .hyperparameters import (
+    check_accuracy,
+    check_basis,
+    check_exclusion,
+    check_power_law,
 )
-from .hyperparameters import check_accuracy, check_basis, check_power_law
+from .lode_exclusion import exclude_neighbors
+from .lode_expansion import LodeExpansion
 from .lode_open import OpenExpansion, OpenTable
 from .lode_periodic import PeriodicExpansion
 from .lode_radial import PotentialProjections
 from .lode_slab import SlabExpansion, SlabKernel
 from .lode_split import SplitChoice, accuracy_of_cutoff
-from .radial import GaussianTypeOrbitals
+from .radial_basis import GaussianTypeOrbitals, Monomials
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
+
+#: Radial bases by featomic's name.
+RADIAL_BASES = {"Gto": GaussianTypeOrbitals, "Monomials": Monomials}
 
 
 class LodeSphericalExpansion(ExpansionEstimator):
@@ -44,7 +49,8 @@ class LodeSphericalExpansion(ExpansionEstimator):
     basis : featomic.basis.TensorProduct or dict
         ``{"type": "TensorProduct", "max_angular": 4, "radial": {"type": "Gto",
         "max_radial": 5, "radius": 5.0}}``. ``max_angular`` and ``max_radial`` are
-        inclusive. The orbitals reach beyond ``radius``, as in featomic.
+        inclusive. The orbitals reach beyond ``radius``, as in featomic. ``"Monomials"``
+        instead of ``"Gto"`` are r^(l + 2n) inside the sphere of this radius.
     k_cutoff : float, optional
         Where featomic cuts its sum over k-vectors, in 1/Å. lodekit sums differently;
         here it asks for the accuracy that featomic would have with this cutoff, in
@@ -55,6 +61,10 @@ class LodeSphericalExpansion(ExpansionEstimator):
         Largest error of coefficients, in units of the largest value that one neighbour
         can give to a coefficient of this n and l. It covers the radial tables, too:
         ``spline_accuracy`` of the basis is for featomic.
+    exclude_within : featomic.cutoff.Cutoff or dict, optional
+        For far sources only: a cutoff as of `SphericalExpansion`, within which atoms,
+        the centre included, do not contribute. What its function f keeps in a density,
+        1 - f keeps here.
 
     References
     ----------
@@ -63,21 +73,31 @@ class LodeSphericalExpansion(ExpansionEstimator):
     """
 
     def __init__(
-        self, *, density, basis, k_cutoff=None, backend="lodekit", accuracy=1e-6
+        self,
+        *,
+        density,
+        basis,
+        k_cutoff=None,
+        backend="lodekit",
+        accuracy=1e-6,
+        exclude_within=None,
     ):
         self.density = density
         self.basis = basis
         self.k_cutoff = k_cutoff
         self.backend = backend
         self.accuracy = accuracy
+        self.exclude_within = exclude_within
 
     @cached_property
     def hypers(self) -> dict:
         """Checked hyper-parameters as nested dictionaries."""
+        density = check_power_law(self.density)
         return {
-            "density": check_power_law(self.density),
-            "basis": check_basis(self.basis, default_radius=None),
+            "density": density,
+            "basis": check_basis(self.basis, None, RADIAL_BASES),
             "accuracy": check_accuracy(self.accuracy, self.k_cutoff),
+            "exclude_within": check_exclusion(self.exclude_within, density),
         }
 
     @property
@@ -94,7 +114,9 @@ class LodeSphericalExpansion(ExpansionEstimator):
     def projections(self) -> PotentialProjections:
         """Radial integrals, made on first use."""
         radial = self.hypers["basis"]["radial"]
-        basis = GaussianTypeOrbitals(int(radial["max_radial"]), radial["radius"])
+        basis = RADIAL_BASES[radial["type"]](
+            int(radial["max_radial"]), radial["radius"]
+        )
         density = self.hypers["density"]
         return PotentialProjections(
             basis, self.max_angular, density["smearing"], int(density["exponent"])
@@ -148,7 +170,14 @@ class LodeSphericalExpansion(ExpansionEstimator):
                 part = PeriodicExpansion(*arguments, split, prefactors)
             values[atoms] = part_values
             parts.append((atoms, structures, part))
-        self.weigh_centers(values, channels)
+        exclusion = self.hypers["exclude_within"]
+        if exclusion is None:
+            self.weigh_centers(values, channels)
+        else:
+            arguments = (batch, channels, values, exclusion, self.open_table)
+            part = exclude_neighbors(*arguments, prefactors)
+            everything = np.arange(batch.n_atoms), np.arange(batch.n_structures)
+            parts.append((*everything, part))
         return LodeExpansion(batch, channels, values, parts)
 
     def group(self, batch: StructureBatch) -> dict:
@@ -213,72 +242,3 @@ class LodeSphericalExpansion(ExpansionEstimator):
         species = np.unique(batch.species)
         expansion = self.expand(batch, species)
         return spherical_tensor_map(expansion, batch, species, gradients)
-
-
-class LodeExpansion:
-    """LODE coefficients of a batch whose structures are summed in different ways.
-
-    Parameters
-    ----------
-    batch : StructureBatch
-    channels : ndarray of shape (n_atoms,)
-        Channel of every atom's species.
-    values : ndarray of shape (n_atoms, n_lm, n_channels, n_radial)
-        Coefficients.
-    parts : list of (atoms, structures, expansion)
-        Indices into the batch, and the expansion of these structures.
-    """
-
-    def __init__(self, batch: StructureBatch, channels, values, parts: list):
-        self.batch = batch
-        self.channels = channels
-        self.values = values
-        self.parts = parts
-
-    @property
-    def coefficients(self) -> np.ndarray:
-        """Coefficients of shape (n_atoms, n_lm, n_channels * n_radial)."""
-        return self.values.reshape(*self.values.shape[:2], -1)
-
-    @property
-    def has_neighbor(self) -> np.ndarray:
-        """Whether a species is in the structure of an atom, (n_atoms, n_channels)."""
-        structure = self.batch.structure_of_atom
-        has = np.zeros((self.batch.n_structures, self.values.shape[2]), dtype=bool)
-        has[structure, self.channels] = True
-        return has[structure]
-
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
-        positions = np.zeros((self.batch.n_atoms, 3))
-        strain = np.zeros((self.batch.n_structures, 3, 3))
-        for atoms, structures, part in self.parts:
-            positions[atoms], strain[structures] = part.reverse(adjoint[atoms])
-        return positions, strain
-
-    def jacobian(self) -> CoefficientJacobian:
-        """Return derivatives with respect to positions, one entry a pair of atoms."""
-        parts = [part.jacobian() for _, _, part in self.parts]
-        if len(parts) == 1:
-            return parts[0]
-        centers = np.concatenate(
-            [atoms[p.centers] for p, (atoms, *_) in zip(parts, self.parts, strict=True)]
-        )
-        movers = np.concatenate(
-            [atoms[p.movers] for p, (atoms, *_) in zip(parts, self.parts, strict=True)]
-        )
-        order = np.argsort(centers, kind="stable")
-        return CoefficientJacobian(
-            centers[order],
-            movers[order],
-            np.concatenate([part.channels for part in parts])[order],
-            np.concatenate([part.derivatives for part in parts])[order],
-        )
-
-    def strain_jacobian(self) -> np.ndarray:
-        """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
-        n_atoms, n_lm, n_channels, n_radial = self.values.shape
-        jacobian = np.zeros((n_atoms, 3, 3, n_lm, n_channels * n_radial))
-        for atoms, _, part in self.parts:
-            jacobian[atoms] = part.strain_jacobian()
-        return jacobian

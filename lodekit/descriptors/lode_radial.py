@@ -8,7 +8,8 @@ import numpy as np
 from scipy import special
 
 from .lode_power_law import far_factors, scaled_transform, transform_at_zero
-from .radial import GaussianTypeOrbitals, Monomials, gauss_legendre
+from .radial import gauss_legendre
+from .radial_basis import GaussianTypeOrbitals, Monomials
 
 
 class PotentialProjections:

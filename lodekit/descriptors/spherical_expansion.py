@@ -12,13 +12,8 @@ from lodekit.structures.neighbors import find_pairs
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
 from .hyperparameters import check_basis, check_cutoff, check_gaussian
 from .pair_expansion import PairExpansion
-from .radial import (
-    GaussianTypeOrbitals,
-    RadialTable,
-    cutoff_factors,
-    gaussian_overlaps,
-    tabulate,
-)
+from .radial import RadialTable, cutoff_factors, gaussian_overlaps, tabulate
+from .radial_basis import GaussianTypeOrbitals
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.errors import SettingsError
 from lodekit.structures.batch import StructureBatch
 
 from .expansion import Expansion
@@ -29,9 +30,17 @@ def check_gradients(gradients) -> list[str]:
 
 
 def featomic_tensor_map(name: str, descriptor, frames, gradients):
-    """Run featomic's calculator ``name`` with the arguments of ``descriptor``."""
+    """Run featomic's calculator ``name`` with the arguments of ``descriptor``.
+
+    Raises
+    ------
+    SettingsError
+        If ``exclude_within`` is set, which featomic does not have.
+    """
     import featomic
 
+    if getattr(descriptor, "exclude_within", None) is not None:
+        raise SettingsError('`exclude_within` needs backend="lodekit"')
     arguments = {
         key: as_dictionary(getattr(descriptor, key))
         for key in ("cutoff", "density", "basis", "k_cutoff")
