@@ -154,7 +154,8 @@ def check_basis(value, default_radius: float | None, radial_types=("Gto",)) -> d
     of featomic's monomials, alike for all l, is a tensor product here.
     """
     value = as_dictionary(value)
-    if isinstance(value, dict) and value.get("type") == "Explicit":
+    explicit = isinstance(value, dict) and value.get("type") == "Explicit"
+    if explicit and "Monomials" in radial_types:
         value = from_explicit(value)
     basis = fill_dictionary(
         "basis", value, ("type", "max_angular", "radial"), {"spline_accuracy": 1e-8}
@@ -189,6 +190,8 @@ def check_basis(value, default_radius: float | None, radial_types=("Gto",)) -> d
 
 def from_explicit(basis: dict) -> dict:
     """Return an explicit basis of monomials as a tensor product."""
+    optional = {"spline_accuracy": 1e-8}
+    basis = fill_dictionary("basis", basis, ("type", "by_angular"), optional)
     by_angular = {int(l): dict(radial) for l, radial in basis["by_angular"].items()}
     channels = {
         l: radial.pop("angular_channel", None) for l, radial in by_angular.items()
@@ -206,7 +209,7 @@ def from_explicit(basis: dict) -> dict:
         "type": "TensorProduct",
         "max_angular": len(by_angular) - 1,
         "radial": first,
-        "spline_accuracy": basis.get("spline_accuracy", 1e-8),
+        "spline_accuracy": basis["spline_accuracy"],
     }
 
 
