@@ -2,6 +2,14 @@
 
 from .coulomb import CoulombInteraction
 from .interaction_matrix import ElectrostaticResult
+from .multipoles import Fields, MultipoleInteraction, MultipoleResult
 from .power_law import PowerLawInteraction
 
-__all__ = ["CoulombInteraction", "ElectrostaticResult", "PowerLawInteraction"]
+__all__ = [
+    "CoulombInteraction",
+    "ElectrostaticResult",
+    "Fields",
+    "MultipoleInteraction",
+    "MultipoleResult",
+    "PowerLawInteraction",
+]

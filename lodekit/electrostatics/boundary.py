@@ -140,7 +140,7 @@ class FarKernel:
             value = value * (1.0 - decay)
         return value / self.volume, change / self.volume
 
-    def full_strain(self, waves, uniform, positions, gradients) -> np.ndarray:
+    def full_strain(self, waves, uniform, positions, gradients, torques) -> np.ndarray:
         """Return the strain gradient of the far part.
 
         Parameters
@@ -151,14 +151,17 @@ class FarKernel:
             The far part's value: it is inversely proportional to the volume.
         positions, gradients : ndarray of shape (n_atoms, 3)
             Gradients of the far part: in a slab, strain along the normal only moves
-            atoms, and rotations change nothing.
+            atoms, and rotations of atoms, cell and moments change nothing.
+        torques : ndarray of shape (3, 3)
+            Change T_ab of the energy when moments turn as M_b -> M_b + M_a e_ab.
         """
         if not self.is_slab:
             return waves - uniform * np.eye(3)
         plane = np.eye(3) - np.outer(self.normal, self.normal)
         moved = (positions @ self.normal) @ gradients
+        turned = moved - (torques - torques.T) @ self.normal
         return (
             plane @ (waves - uniform * np.eye(3)) @ plane
             + np.outer(self.normal, moved)
-            + np.outer(plane @ moved, self.normal)
+            + np.outer(plane @ turned, self.normal)
         )

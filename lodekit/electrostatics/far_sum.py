@@ -99,7 +99,7 @@ class FarSum:
             product = (product[:n_k] + product[n_k:]) * self.slopes[columns]
             waves -= (product[:, None] * k).T @ k
         strain = self.kernel.full_strain(
-            waves, left @ potential, self.positions, gradients
+            waves, left @ potential, self.positions, gradients, np.zeros((3, 3))
         )
         return potential, gradients, strain
 

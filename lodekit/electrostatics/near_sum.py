@@ -92,25 +92,41 @@ def gaussian_reach(tolerance: float) -> float:
     return math.sqrt(2.0) * float(special.erfcinv(tolerance))
 
 
-def find_half_pairs(boundary: Boundary, positions: np.ndarray, cutoff: float):
-    """Return first and second atom, and vectors, of pairs listed once each.
+def find_half_pairs(
+    boundary: Boundary, positions: np.ndarray, cutoff: float, n_atoms: int | None = None
+):
+    """Return first and second site, and vectors, of pairs listed once each.
+
+    Sites from ``n_atoms`` on are points that do not feel each other.
 
     Raises
     ------
     ValueError
-        If two atoms sit on the same point.
+        If an atom and another site are on the same point.
     """
     cell = np.where(boundary.pbc[:, None], boundary.cell, 0.0)
     search = NeighborList(cutoff=cutoff, full_list=False, sorted=False, n_threads=1)
     pairs, vectors = search.compute(positions, cell, boundary.pbc, quantities="PD")
-    pairs = pairs.astype(np.intp)
-    first, second = (np.ascontiguousarray(pairs[:, column]) for column in (0, 1))
+    first, second = pairs.T.astype(np.intp)
     vectors = np.ascontiguousarray(vectors, dtype=float)
+    return check_pairs(first, second, vectors, n_atoms or len(positions))
+
+
+def check_pairs(first, second, vectors, n_atoms: int):
+    """Leave out pairs of points, and refuse pairs of no distance."""
+    if first.size and max(first.max(), second.max()) >= n_atoms:
+        has_atom = (first < n_atoms) | (second < n_atoms)
+        first, second, vectors = first[has_atom], second[has_atom], vectors[has_atom]
     squares = np.einsum("pd,pd->p", vectors, vectors)
     if squares.size and squares.min() < LEAST_DISTANCE**2:
         pair = int(squares.argmin())
+        low, high = sorted((first[pair], second[pair]))
+        if high >= n_atoms:
+            raise ValueError(
+                f"point {high - n_atoms} sits on atom {low}, where the potential of a "
+                "point charge is infinite; move the point"
+            )
         raise ValueError(
-            f"atoms {first[pair]} and {second[pair]} are on top of each other; every "
-            "pair must be apart"
+            f"atoms {low} and {high} are on top of each other; every pair must be apart"
         )
     return first, second, vectors

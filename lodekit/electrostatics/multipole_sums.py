@@ -1,0 +1,175 @@
+"""Near and far sums of the potential of multipoles and its derivatives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from lodekit.kernels.multipole_pairs import (
+    N_ORDERS,
+    add_own_derivatives,
+    add_pair_derivatives,
+)
+
+from .boundary import FarKernel
+from .far_sum import FarSum
+from .mesh import monomials
+
+#: Largest degree of moments, and of derivatives of the potential.
+MOMENT_DEGREE, FIELD_DEGREE = 2, 3
+
+
+@lru_cache(maxsize=1)
+def monomial_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return recursion, sums, raised and degrees of `kernels.multipole_pairs`."""
+    high = monomials(N_ORDERS - 1)
+    place = {tuple(exponents): n for n, exponents in enumerate(high.tolist())}
+    units = np.eye(3, dtype=int)
+    recursion = np.zeros((len(high), 4), dtype=np.intp)
+    for n in range(1, len(high)):
+        axis = int(np.argmax(high[n] > 0))
+        less = high[n] - units[axis]
+        recursion[n, :2] = axis, place[tuple(less)]
+        if less[axis]:
+            recursion[n, 2:] = place[tuple(less - units[axis])], less[axis]
+    fields, moments = monomials(FIELD_DEGREE), monomials(MOMENT_DEGREE)
+    sums = [[place[tuple(a + b)] for b in moments] for a in fields]
+    raised = [[place[tuple(b + unit)] for unit in units] for b in moments]
+    tables = recursion, sums, raised, high.sum(axis=1)
+    return tuple(np.array(table, dtype=np.intp) for table in tables)
+
+
+class MultipoleNearSum:
+    """Sums over pairs; over all pairs of an open system, where there is no split.
+
+    Parameters
+    ----------
+    pairs : tuple of ndarray
+        First and second atom (n_pairs,), and vectors from first to second (n_pairs, 3).
+    widths : ndarray of shape (n_atoms,)
+        Widths of Gaussians in Å; 0 for points.
+    split : Split or None
+    reach : float
+        Distance in widths beyond which a Gaussian is a point.
+    """
+
+    def __init__(self, pairs, widths, split, reach):
+        self.pairs = pairs
+        self.variances = widths**2
+        self.reach = reach
+        if split is None:
+            self.cutoff, self.table = 0.0, np.zeros((N_ORDERS, 1, 6))
+            self.at_zero = np.zeros(N_ORDERS)
+        else:
+            self.cutoff, self.table = split.cutoff, split.table
+            self.at_zero = split.at_zero
+
+    def add(self, moments, derivatives, strain) -> None:
+        """Add derivatives at the atoms and the strain gradient of the energy."""
+        recursion, sums, raised, degrees = monomial_tables()
+        add_pair_derivatives(
+            *self.pairs,
+            self.variances,
+            self.cutoff,
+            self.table,
+            self.reach,
+            recursion,
+            sums,
+            raised,
+            degrees,
+            moments,
+            derivatives,
+            strain,
+        )
+        add_own_derivatives(
+            self.variances,
+            self.at_zero,
+            recursion,
+            sums,
+            degrees,
+            moments,
+            derivatives,
+        )
+
+
+class MultipoleFarSum:
+    """Sums over k-vectors.
+
+    Parameters
+    ----------
+    kernel : FarKernel
+    positions : ndarray of shape (n_atoms, 3)
+        Positions in Å.
+    """
+
+    def __init__(self, kernel: FarKernel, positions: np.ndarray):
+        self.kernel = kernel
+        self.sum = FarSum(kernel, positions)
+
+    def add(self, moments, derivatives, strain) -> None:
+        """Add derivatives at the atoms and the strain gradient of the energy."""
+        far = np.zeros_like(derivatives)
+        waves = np.zeros((3, 3))
+        exponents = monomials(FIELD_DEGREE)
+        n_moments = moments.shape[1]
+        for columns, phases in self.sum.blocks():
+            k, n_k = self.sum.k.vectors[columns], columns.stop - columns.start
+            waves_of = phases[:, :n_k] + 1j * phases[:, n_k:]
+            powers = np.prod((1j * k[:, None]) ** exponents, axis=2)
+            sums = waves_of.conj().T @ moments
+            factors = (powers[:, :n_moments].conj() * sums).sum(axis=1)
+            weights, slopes = self.sum.weights[columns], self.sum.slopes[columns]
+            far += (waves_of @ ((weights * factors)[:, None] * powers)).real
+            change = slopes * np.abs(factors) ** 2
+            waves -= 0.5 * (change[:, None] * k).T @ k
+            for axis, turned in enumerate(self.turned(powers, sums)):
+                product = weights * (factors.conj() * turned).real
+                waves[axis] -= product @ k
+        far[:, 0] += self.kernel.uniform * moments[:, 0].sum()
+        derivatives += far
+        energy = 0.5 * (far[:, :n_moments] * moments).sum()
+        strain += self.kernel.full_strain(
+            waves,
+            energy,
+            self.sum.positions,
+            gradients_of(moments, far),
+            torques_of(moments, far),
+        )
+
+    def turned(self, powers, sums):
+        """Yield the derivative of sum_b M_b (-ik)^b along each axis of k."""
+        exponents = monomials(MOMENT_DEGREE)
+        place = {tuple(e): n for n, e in enumerate(exponents.tolist())}
+        for axis in range(3):
+            total = np.zeros(len(powers), dtype=complex)
+            for b in np.flatnonzero(exponents[:, axis]):
+                less = exponents[b] - np.eye(3, dtype=int)[axis]
+                lower = powers[:, place[tuple(less)]].conj()
+                total -= 1j * exponents[b, axis] * lower * sums[:, b]
+            yield total
+
+
+def gradients_of(moments: np.ndarray, derivatives: np.ndarray) -> np.ndarray:
+    """Return dE/dr of the atoms, (n_atoms, 3)."""
+    raised = monomial_tables()[2]
+    return np.einsum("ib,ibx->ix", moments, derivatives[:, raised])
+
+
+def torques_of(moments: np.ndarray, derivatives: np.ndarray) -> np.ndarray:
+    """Return T_ab, the change of the energy when moments M_b turn by M_a e_ab, (3, 3).
+
+    With the moments of all atoms as tensors: dipoles mu_b -> mu_b + mu_a e_ab, and both
+    indices of quadrupoles.
+    """
+    raised = monomial_tables()[2]
+    exponents = monomials(MOMENT_DEGREE)
+    place = {tuple(e): n for n, e in enumerate(exponents.tolist())}
+    torques = np.zeros((3, 3))
+    for b in range(1, len(exponents)):
+        for axis in np.flatnonzero(exponents[b]):
+            less = place[tuple(exponents[b] - np.eye(3, dtype=int)[axis])]
+            # one of its factors d_axis becomes d_axis + sum_b e_(axis, b) d_b
+            felt = derivatives[:, raised[less]]
+            torques[axis] += exponents[b, axis] * moments[:, b] @ felt
+    return torques
