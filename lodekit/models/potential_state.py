@@ -13,7 +13,7 @@ from lodekit.descriptors.serialization import (
     descriptor_settings,
 )
 from lodekit.regression.covariances import PolynomialCovariance
-from lodekit.regression.sparse_kernel import SparseKernel, SparsePoints
+from lodekit.regression.latent import Latent
 
 #: Sparse points of each species for a descriptor that comes without their number.
 DEFAULT_N_SPARSE = 500
@@ -55,20 +55,6 @@ class PotentialState:
         ]
         return list(zip(own, clone(list(covariances)), sizes, strict=True))
 
-    def _set_coefficients(self) -> None:
-        """Turn weights into coefficients of covariances, by term and species."""
-        self.coefficients_ = []
-        start = 0
-        for kernel in self.kernels_:
-            own = self.weights_[start : start + kernel.rank]
-            start += kernel.rank
-            self.coefficients_.append(
-                {
-                    z: points.projection @ own[kernel.columns[z]]
-                    for z, points in kernel.points.items()
-                }
-            )
-
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         check_is_fitted(self, "weights_")
@@ -78,18 +64,8 @@ class PotentialState:
             "weights": self.weights_,
             "ensemble": self.ensemble_,
         }
-        terms = []
-        for number, kernel in enumerate(self.kernels_):
-            for z, points in kernel.points.items():
-                arrays[f"terms/{number}/{z}/points"] = points.features
-                arrays[f"terms/{number}/{z}/projection"] = points.projection
-            terms.append(
-                {
-                    "descriptor": descriptor_settings(kernel.descriptor),
-                    "covariance": kernel.covariance.get_params(),
-                    "species": [int(z) for z in kernel.points],
-                }
-            )
+        terms, more = Latent(self.kernels_).get_state("terms")
+        arrays.update(more)
         settings = {
             "terms": terms,
             "std_scale": self.std_scale_,
@@ -109,27 +85,11 @@ class PotentialState:
         model.std_scale_ = settings["std_scale"]
         model.summary_ = settings["summary"]
         model.noises_ = settings["summary"]["noises"]
-        model.kernels_ = []
-        known: dict = {}
-        for number, term in enumerate(settings["terms"]):
-            points = {
-                int(z): SparsePoints(
-                    np.ascontiguousarray(arrays[f"terms/{number}/{z}/points"]),
-                    arrays[f"terms/{number}/{z}/projection"],
-                )
-                for z in term["species"]
-            }
-            model.kernels_.append(
-                SparseKernel(
-                    descriptor_from_settings(term["descriptor"], known),
-                    PolynomialCovariance(**term["covariance"]),
-                    model.species_,
-                    points,
-                )
-            )
+        latent = Latent.from_state(settings["terms"], arrays, "terms", model.species_)
+        model.kernels_ = latent.kernels
+        model.coefficients_ = latent.coefficients(model.weights_)
         model.descriptor = [kernel.descriptor for kernel in model.kernels_]
         model.covariance = [kernel.covariance for kernel in model.kernels_]
-        model._set_coefficients()
         return model
 
     def save(self, path, overwrite: bool = False) -> None:

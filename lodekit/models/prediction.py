@@ -8,6 +8,7 @@ from scipy import linalg
 
 from lodekit.regression.baseline import count_species
 from lodekit.regression.environments import batches
+from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Solution
 from lodekit.structures.batch import StructureBatch
 
@@ -39,6 +40,7 @@ class Predictor:
 
     def __init__(self, model):
         self.model = model
+        self.latent = Latent(model.kernels_)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Return one dictionary of properties for each frame; see `SparsePotential`."""
@@ -126,30 +128,14 @@ class Predictor:
 
     def evaluate(self, batch: StructureBatch) -> list:
         """Return the features of every term, each density expanded once."""
-        cache: dict = {}
-        return [
-            kernel.descriptor.evaluate(batch, kernel.species, cache)
-            for kernel in self.model.kernels_
-        ]
+        return self.latent.evaluate(batch)
 
     def sum_terms(self, batch, states, wanted):
         """Return atomic energies (without baseline), forces and strain derivatives."""
-        energies = np.zeros(batch.n_atoms)
-        gradients = np.zeros((batch.n_atoms, 3))
-        strain = np.zeros((batch.n_structures, 3, 3))
-        adjoints: dict = {}
-        for kernel, state, coefficients in zip(
-            self.model.kernels_, states, self.model.coefficients_, strict=True
-        ):
-            latents, adjoint = kernel.contract(batch, state.features, coefficients)
-            energies += latents
-            # terms with the same features share one reverse pass
-            adjoints[id(state)] = adjoints.get(id(state), 0.0) + adjoint
-        if {"forces", "stress"} & wanted:
-            for state in {id(state): state for state in states}.values():
-                positions, deformations = state.reverse(adjoints[id(state)])
-                gradients += positions
-                strain += deformations
+        energies, adjoints = self.latent.values(batch, states, self.model.coefficients_)
+        if not {"forces", "stress"} & wanted:
+            return energies, np.zeros((batch.n_atoms, 3)), None
+        gradients, strain = self.latent.gradients(batch, states, adjoints)
         return energies, -gradients, strain
 
     def deviations(self, batch, states, wanted) -> dict[str, np.ndarray]:

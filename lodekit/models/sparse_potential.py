@@ -16,9 +16,9 @@ from lodekit.regression.baseline import (
     fit_composition,
     isolated_atom_energies,
 )
-from lodekit.regression.environments import batches, select_sparse_points
+from lodekit.regression.environments import batches
+from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Gram, RunningQr, solve_normal_equations
-from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
@@ -164,7 +164,14 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         self._check_noises(targets.names)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self._subtract_baseline(frames, targets, weights)
-        self.kernels_ = self._select(frames, random_state)
+        latent = Latent.select(
+            frames,
+            progress_bar(self._terms(frames), "sparse points", self.progress),
+            self.species_,
+            selection=self.selection,
+            random_state=random_state,
+        )
+        self.kernels_ = latent.kernels
         clock.lap("sparse points")
         train, held_out = self._split(frames, targets, random_state)
         parts = {
@@ -239,29 +246,6 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         if "energy" in targets.values:
             targets.values["energy"] = list(energies - counts @ self.baseline_)
 
-    def _select(self, frames, random_state) -> list[SparseKernel]:
-        """Choose sparse points for every term."""
-        terms = self._terms(frames)
-        kernels = []
-        for descriptor, covariance, n_sparse in progress_bar(
-            terms, "sparse points", self.progress
-        ):
-            kernel = SparseKernel(descriptor, covariance, self.species_)
-            select_sparse_points(
-                frames,
-                kernel,
-                n_sparse,
-                selection=self.selection,
-                random_state=random_state,
-            )
-            kernels.append(kernel)
-        if sum(kernel.rank for kernel in kernels) == 0:
-            raise ValueError(
-                "no environment has any features: no atom has a neighbour within the "
-                "cutoff; raise the cutoff"
-            )
-        return kernels
-
     def _split(self, frames, targets, random_state):
         """Return indices of frames to fit first and of held-out ones."""
         n_held_out = int(round(self.validation_fraction * len(frames)))
@@ -329,7 +313,7 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         solution = self.solution_
         self.weights_ = solution.weights
         self.ensemble_ = draw_ensemble(solution, self.n_ensemble, random_state)
-        self._set_coefficients()
+        self.coefficients_ = Latent(self.kernels_).coefficients(self.weights_)
         clock.lap("ensemble")
         self.summary_ = {
             "n_structures": n_frames,

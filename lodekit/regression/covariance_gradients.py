@@ -180,8 +180,8 @@ def add_position_gradients(
     map_threads(add_block, range(len(transfers.blocks)))
 
 
-def add_linear_gradients(moving: MovingFactor, weights, centers, channels, rows):
-    """Add minus the gradients of sum_i p_i . P_m to the rows of forces.
+def add_linear_gradients(moving: MovingFactor, weights, scales, channels, rows):
+    """Add minus the gradients of sum_i scales_i p_i . P_m to the rows of forces.
 
     The sum over environments comes first here, which saves most of the work.
 
@@ -189,8 +189,8 @@ def add_linear_gradients(moving: MovingFactor, weights, centers, channels, rows)
     ----------
     weights : ndarray of shape (n_points, n_l, n_own, n_partner)
         What d(p . P_m) is linear in, see `Factor.weights`.
-    centers : ndarray of shape (n_atoms,)
-        Whether an atom is among the environments i of the sum.
+    scales : ndarray of shape (n_atoms,)
+        Zero for atoms that are not among the environments i of the sum.
     channels : ndarray of shape (n_atoms,)
         Channel of the species of an atom.
     rows : ndarray of shape (n_atoms, 3, n_points)
@@ -201,9 +201,9 @@ def add_linear_gradients(moving: MovingFactor, weights, centers, channels, rows)
     counts = moving.first[:, -1] - moving.first[:, 0]
     owners = np.repeat(np.arange(len(counts)), counts)
     derivatives = moving.derivatives.reshape(len(owners), 3, n_l**2, n_radial)
-    partner = moving.factor.partner
+    partner = moving.factor.partner * scales[:, None, None]
     sums = np.zeros((len(counts), 3, n_l, n_channels, n_radial, n_partner))
-    used = np.flatnonzero(centers[owners])
+    used = np.flatnonzero(scales[owners])
     order = used[np.argsort(moving.movers[used], kind="stable")]
     bounds = np.searchsorted(moving.movers[order], np.arange(len(counts) + 1))
     for atom in range(len(counts)):
@@ -213,7 +213,7 @@ def add_linear_gradients(moving: MovingFactor, weights, centers, channels, rows)
             partner[owners[entries]],
             sums[atom, :, :, channels[atom]],
         )
-        if not centers[atom]:
+        if scales[atom] == 0.0:
             continue
         for channel in range(n_channels):
             entries = slice(*moving.first[atom, channel : channel + 2])

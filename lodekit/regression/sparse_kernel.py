@@ -94,6 +94,15 @@ class SparseKernel:
         """Number of weights."""
         return sum(points.rank for points in self.points.values())
 
+    def rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
+        """Return Phi, (n_atoms, rank)."""
+        rows = np.zeros((batch.n_atoms, self.rank))
+        for species, points in self.points.items():
+            atoms = np.flatnonzero(batch.species == species)
+            values = self.covariance.matrix(features[atoms], points.features)
+            rows[atoms, self.columns[species]] = values @ points.projection
+        return rows
+
     def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
         rows = np.zeros((batch.n_structures, self.rank))
@@ -105,9 +114,12 @@ class SparseKernel:
         return rows
 
     def force_rows(
-        self, batch: StructureBatch, state: PowerSpectrumFeatures
+        self, batch: StructureBatch, state: PowerSpectrumFeatures, scales=None
     ) -> np.ndarray:
-        """Return the rows of the forces, minus d Phi / d R, (n_atoms, 3, rank)."""
+        """Return minus d(sum_i scales_i Phi_i)/dR, (n_atoms, 3, rank).
+
+        ``scales`` (n_atoms,) are 1 where None: rows of forces.
+        """
         rows = np.empty((batch.n_atoms, 3, self.rank))
         factors = [
             MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
@@ -117,14 +129,15 @@ class SparseKernel:
             own = np.zeros((batch.n_atoms, 3, len(points.features)))
             for moving in factors:
                 if self.covariance.is_linear:
-                    self.add_linear(batch, moving, species, own)
+                    self.add_linear(batch, moving, species, scales, own)
                 else:
-                    self.add_nonlinear(batch, moving, state, species, own)
+                    self.add_nonlinear(batch, moving, state, species, scales, own)
             rows[:, :, self.columns[species]] = own @ points.projection
         return rows
 
-    def add_linear(self, batch, moving: MovingFactor, species: int, rows) -> None:
+    def add_linear(self, batch, moving: MovingFactor, species, scales, rows) -> None:
         """Add what one factor contributes to rows (n_atoms, 3, n_points) of forces."""
+        chosen = (batch.species == species) * 1.0
         points = self.points[species].features
         slopes = self.covariance.evaluate(points[:1], points).slopes[0]
         weights = moving.factor.weights(points, self.descriptor.n_angular)
@@ -132,12 +145,12 @@ class SparseKernel:
         add_linear_gradients(
             moving,
             slopes[:, None, None, None] * weights,
-            batch.species == species,
+            chosen if scales is None else chosen * scales,
             channels,
             rows,
         )
 
-    def add_nonlinear(self, batch, moving, state, species: int, rows) -> None:
+    def add_nonlinear(self, batch, moving, state, species, scales, rows) -> None:
         """Do what `add_linear` does for a covariance that is not linear."""
         atoms = np.flatnonzero(batch.species == species)
         add_position_gradients(
@@ -145,14 +158,14 @@ class SparseKernel:
             self.transfers(moving.factor, species),
             atoms,
             self.own_transfers(moving.factor, state, atoms),
-            *self.evaluate_species(batch, state.features, species),
+            *self.evaluate_species(batch, state.features, species, scales),
             rows,
         )
 
     def strain_rows(
-        self, batch: StructureBatch, state: PowerSpectrumFeatures
+        self, batch: StructureBatch, state: PowerSpectrumFeatures, scales=None
     ) -> np.ndarray:
-        """Return the rows of the strain derivatives, (n_structures, 6, rank).
+        """Return d(sum_i scales_i Phi_i)/d(strain), (n_structures, 6, rank).
 
         Voigt order xx, yy, zz, yz, xz, xy of the symmetric part; divided by the volume
         they are the rows of the stress.
@@ -164,7 +177,9 @@ class SparseKernel:
         ]
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
-            slopes, shifts = self.evaluate_species(batch, state.features, species)
+            slopes, shifts = self.evaluate_species(
+                batch, state.features, species, scales
+            )
             own = np.zeros((batch.n_structures, 6, len(points.features)))
             for factor, jacobian in factors:
                 add_strain_gradients(
@@ -205,7 +220,7 @@ class SparseKernel:
             self.species.size,
         )
 
-    def evaluate_species(self, batch, features, species):
+    def evaluate_species(self, batch, features, species, scales=None):
         """Return slopes and shifts for all atoms, zero rows for other species."""
         points = self.points[species]
         atoms = np.flatnonzero(batch.species == species)
@@ -213,6 +228,9 @@ class SparseKernel:
         slopes = np.zeros((batch.n_atoms, len(points.features)))
         shifts = np.zeros_like(slopes)
         slopes[atoms], shifts[atoms] = values.slopes, values.shifts
+        if scales is not None:
+            slopes *= scales[:, None]
+            shifts *= scales[:, None]
         return slopes, shifts
 
     def contract(

@@ -90,9 +90,9 @@ def test_calculator_forces_and_stress_are_gradients(fitted):
     np.testing.assert_allclose(atoms.get_stress(), stress, atol=1e-6)  # eV/Å^3
 
 
-def test_slabs_are_refused_by_a_long_range_term(fitted):
+def test_wires_are_refused_by_a_long_range_term(fitted):
     atoms = read_structures("val.xyz")[0]
-    atoms.pbc = (True, True, False)
+    atoms.pbc = (True, False, False)
     atoms.calc = LodekitCalculator("m.lodekit")
     with pytest.raises(ValueError, match="pbc"):
         atoms.get_potential_energy()

@@ -176,10 +176,10 @@ def test_bad_energies_are_named():
         small().fit(open_frames(3), [1.0, 2.0])
 
 
-def test_slabs_are_refused_by_lode_in_one_line():
+def test_wires_are_refused_by_lode_in_one_line():
     frames = periodic_frames(3)
-    frames[1].pbc = [True, True, False]
-    with pytest.raises(ValueError, match="periodic in all directions or in none"):
+    frames[1].pbc = [True, False, False]
+    with pytest.raises(ValueError, match="periodic in no, two or three"):
         small(descriptor=lode(), targets=["energy"]).fit(frames)
 
 

@@ -1,0 +1,208 @@
+"""Atomic latents: quantities that are linear in the features of sparse kernels.
+
+a_i = Phi_i w, with the columns of Phi those of one sparse kernel after another.
+Energies, charges, electronegativities and hardnesses of atoms are latents of this kind;
+what they are good for is said in `lodekit.observables`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lodekit.descriptors.serialization import (
+    descriptor_from_settings,
+    descriptor_settings,
+)
+from lodekit.structures.batch import StructureBatch
+
+from .covariances import PolynomialCovariance
+from .environments import select_sparse_points
+from .sparse_kernel import SparseKernel, SparsePoints
+
+
+@dataclass
+class Latent:
+    """An atomic quantity a_i = Phi_i w of one or several kernels.
+
+    Attributes
+    ----------
+    kernels : list of SparseKernel
+        One for each term.
+    """
+
+    kernels: list[SparseKernel]
+
+    @classmethod
+    def select(cls, frames, terms, species, *, selection=None, random_state=None):
+        """Choose sparse points among the environments of ``frames``.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        terms : iterable of (descriptor, covariance, n_sparse)
+        species : ndarray of shape (n_species,)
+            Sorted atomic numbers.
+        selection, random_state
+            See `select_sparse_points`.
+
+        Raises
+        ------
+        ValueError
+            If no environment has any features.
+        """
+        kernels = []
+        for descriptor, covariance, n_sparse in terms:
+            kernel = SparseKernel(descriptor, covariance, species)
+            select_sparse_points(
+                frames,
+                kernel,
+                n_sparse,
+                selection=selection,
+                random_state=random_state,
+            )
+            kernels.append(kernel)
+        if sum(kernel.rank for kernel in kernels) == 0:
+            raise ValueError(
+                "no environment has any features: no atom has a neighbour within the "
+                "cutoff; raise the cutoff"
+            )
+        return cls(kernels)
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return sum(kernel.rank for kernel in self.kernels)
+
+    def evaluate(self, batch: StructureBatch, cache: dict | None = None) -> list:
+        """Return the features of every term, each expansion made once.
+
+        ``cache`` shares features with other latents of the same batch, see
+        `PowerSpectrum.evaluate`.
+        """
+        cache = {} if cache is None else cache
+        return [
+            kernel.descriptor.evaluate(batch, kernel.species, cache)
+            for kernel in self.kernels
+        ]
+
+    def rows(self, batch: StructureBatch, states: list) -> np.ndarray:
+        """Return Phi, (n_atoms, rank)."""
+        return np.hstack(
+            [
+                kernel.rows(batch, state.features)
+                for kernel, state in zip(self.kernels, states, strict=True)
+            ]
+        )
+
+    def force_rows(self, batch: StructureBatch, states: list, scales=None):
+        """Return minus d(sum_i scales_i Phi_i)/dR, (n_atoms, 3, rank).
+
+        ``scales`` (n_atoms,) are 1 where None.
+        """
+        parts = [
+            kernel.force_rows(batch, state, scales)
+            for kernel, state in zip(self.kernels, states, strict=True)
+        ]
+        return np.concatenate(parts, axis=2)
+
+    def strain_rows(self, batch: StructureBatch, states: list, scales=None):
+        """Return d(sum_i scales_i Phi_i)/d(strain), (n_structures, 6, rank), Voigt."""
+        parts = [
+            kernel.strain_rows(batch, state, scales)
+            for kernel, state in zip(self.kernels, states, strict=True)
+        ]
+        return np.concatenate(parts, axis=2)
+
+    def coefficients(self, weights: np.ndarray) -> list[dict[int, np.ndarray]]:
+        """Turn weights into coefficients of covariances, by term and species."""
+        coefficients, start = [], 0
+        for kernel in self.kernels:
+            own = weights[start : start + kernel.rank]
+            start += kernel.rank
+            coefficients.append(
+                {
+                    z: points.projection @ own[kernel.columns[z]]
+                    for z, points in kernel.points.items()
+                }
+            )
+        return coefficients
+
+    def values(self, batch: StructureBatch, states: list, coefficients: list):
+        """Return the latents of all atoms, and their derivatives by term.
+
+        Parameters
+        ----------
+        coefficients : list of dict
+            See `coefficients`.
+
+        Returns
+        -------
+        values : ndarray of shape (n_atoms,)
+        adjoints : list of ndarray of shape (n_atoms, n_features)
+            d(a_i)/d(features of i) of every term.
+        """
+        values, adjoints = np.zeros(batch.n_atoms), []
+        for kernel, state, own in zip(self.kernels, states, coefficients, strict=True):
+            part, adjoint = kernel.contract(batch, state.features, own)
+            values += part
+            adjoints.append(adjoint)
+        return values, adjoints
+
+    def gradients(self, batch: StructureBatch, states, adjoints, scales=None):
+        """Return the derivatives of sum_i scales_i a_i.
+
+        Terms with the same features share one reverse pass.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        sums: dict = {}
+        for state, adjoint in zip(states, adjoints, strict=True):
+            sums[id(state)] = sums.get(id(state), 0.0) + adjoint
+        positions = np.zeros((batch.n_atoms, 3))
+        strain = np.zeros((batch.n_structures, 3, 3))
+        for state in {id(state): state for state in states}.values():
+            adjoint = sums[id(state)]
+            if scales is not None:
+                adjoint = adjoint * scales[:, None]
+            more_positions, more_strain = state.reverse(adjoint)
+            positions += more_positions
+            strain += more_strain
+        return positions, strain
+
+    def get_state(self, name: str) -> tuple[list, dict]:
+        """Return settings and arrays (named ``name/...``) for a model file."""
+        settings, arrays = [], {}
+        for number, kernel in enumerate(self.kernels):
+            for z, points in kernel.points.items():
+                arrays[f"{name}/{number}/{z}/points"] = points.features
+                arrays[f"{name}/{number}/{z}/projection"] = points.projection
+            settings.append(
+                {
+                    "descriptor": descriptor_settings(kernel.descriptor),
+                    "covariance": kernel.covariance.get_params(),
+                    "species": [int(z) for z in kernel.points],
+                }
+            )
+        return settings, arrays
+
+    @classmethod
+    def from_state(cls, settings: list, arrays: dict, name: str, species: np.ndarray):
+        """Rebuild what `get_state` returned; ``species`` are those of the model."""
+        kernels, known = [], {}
+        for number, term in enumerate(settings):
+            points = {
+                int(z): SparsePoints(
+                    np.ascontiguousarray(arrays[f"{name}/{number}/{z}/points"]),
+                    arrays[f"{name}/{number}/{z}/projection"],
+                )
+                for z in term["species"]
+            }
+            descriptor = descriptor_from_settings(term["descriptor"], known)
+            covariance = PolynomialCovariance(**term["covariance"])
+            kernels.append(SparseKernel(descriptor, covariance, species, points))
+        return cls(kernels)
