@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from .boundary import Boundary, FarKernel
+from .cutoff_choice import choose_cutoff
+from .far_mesh import FarMesh
 from .far_sum import FarSum
 from .near_sum import NearSum
 from .open_sum import OpenSum
@@ -18,8 +20,6 @@ from .split import Split
 NEUTRAL = 1e-9
 #: The most accurate and the least accurate sum on offer.
 FINEST, COARSEST = 1e-12, 0.1
-#: Costs in ns on one core of a 2023 server: of a pair, of a phase, and of a product.
-PAIR_COST, PHASE_COST, PRODUCT_COST = 300.0, 5.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,17 @@ class InteractionMatrix:
         thickness = 0.0
         if self.boundary.n_periodic == 2:
             thickness = float(np.ptp(self.boundary.heights(self.positions)))
-        if cutoff is None:
-            bandwidth = make_split(1.0, accuracy).k_cutoff
-            cutoff = choose_cutoff(self.boundary, n_atoms, thickness, bandwidth)
-        split = make_split(cutoff, accuracy)
+        bandwidth = make_split(1.0, accuracy).k_cutoff
+        fastest, use_mesh = choose_cutoff(
+            self.boundary, n_atoms, thickness, bandwidth, cutoff
+        )
+        split = make_split(fastest, accuracy)
         kernel = FarKernel(self.boundary, split, thickness)
         near = NearSum(
             self.boundary, split, self.positions, self.widths, 0.01 * accuracy
         )
-        self.parts = [near, FarSum(kernel, self.positions)]
+        far = FarMesh if use_mesh else FarSum
+        self.parts = [near, far(kernel, self.positions)]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -253,24 +255,3 @@ def check_widths(widths, n_atoms: int) -> np.ndarray:
     if not ((widths >= 0) & (widths < np.inf)).all():
         raise ValueError("widths must be finite and not negative")
     return np.broadcast_to(widths, n_atoms).copy()
-
-
-def choose_cutoff(
-    boundary: Boundary, n_atoms: int, thickness: float, bandwidth: float
-) -> float:
-    """Return the range in Å of the near part for which direct sums take least time.
-
-    Sizes are rounded, so that the range hardly ever changes along a trajectory.
-    """
-    cutoffs = 3.0 * 1.1 ** np.arange(36)
-    if boundary.n_periodic == 3:
-        volume = np.full(cutoffs.size, boundary.measure)
-        density = n_atoms / volume
-    else:
-        volume = boundary.measure * 2.0 * (thickness + cutoffs)
-        density = n_atoms / (boundary.measure * (thickness + 2.0))
-    volume = 2.0 ** np.round(np.log2(volume))
-    pairs = 2.0 / 3.0 * np.pi * cutoffs**3 * density
-    k_vectors = volume * (bandwidth / cutoffs) ** 3 / (12.0 * np.pi**2)
-    cost = PAIR_COST * pairs + k_vectors * (PHASE_COST + PRODUCT_COST * n_atoms)
-    return float(cutoffs[np.argmin(cost)])

@@ -10,13 +10,13 @@ from lodekit.kernels.multipole_pairs import N_ORDERS
 from lodekit.units import COULOMB_CONSTANT
 
 from .boundary import Boundary, FarKernel
+from .cutoff_choice import choose_cutoff
 from .interaction_matrix import (
     COARSEST,
     FINEST,
     NEUTRAL,
     check_positions,
     check_widths,
-    choose_cutoff,
 )
 from .mesh import monomials
 from .multipole_sums import (
@@ -222,10 +222,10 @@ class MultipoleInteraction:
         thickness = 0.0
         if self.boundary.n_periodic == 2:
             thickness = float(np.ptp(self.boundary.heights(positions)))
-        cutoff = self.cutoff
-        if cutoff is None:
-            bandwidth = CoulombSplit.make(1.0, accuracy).k_cutoff
-            cutoff = choose_cutoff(self.boundary, n_sites, thickness, bandwidth)
+        bandwidth = CoulombSplit.make(1.0, accuracy).k_cutoff
+        cutoff, _ = choose_cutoff(
+            self.boundary, n_sites, thickness, bandwidth, self.cutoff
+        )
         split = CoulombSplit.make(cutoff, accuracy, N_ORDERS)
         longest = max(cutoff, reach * np.sqrt(2.0) * widths.max(initial=0.0))
         pairs = find_half_pairs(self.boundary, positions, longest, n_atoms)

@@ -95,6 +95,7 @@ class PowerLawSplit(Split):
     """
 
     @classmethod
+    @lru_cache(maxsize=32)
     def make(cls, exponent: int, cutoff: float, accuracy: float) -> PowerLawSplit:
         """Return the split with a range in Å for a relative accuracy of forces."""
         decay = power_law_decay(exponent, accuracy)
@@ -108,6 +109,7 @@ class PowerLawSplit(Split):
             at_k_zero = scale * x ** (half - 1.5) / (half - 1.5)
         return cls(
             exponent=exponent,
+            accuracy=accuracy,
             cutoff=cutoff,
             k_cutoff=2.0 * decay / cutoff / (1.0 - TAPER),
             table=table / cutoff**exponent,

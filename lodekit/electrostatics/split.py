@@ -27,7 +27,7 @@ N_INTERVALS = 1024
 TAPER = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Near and far part of 1/r^p.
 
@@ -35,6 +35,8 @@ class Split:
     ----------
     exponent : int
         Exponent p.
+    accuracy : float
+        Error of forces relative to their root mean square.
     cutoff : float
         Range of the near part in Å.
     k_cutoff : float
@@ -49,6 +51,7 @@ class Split:
     """
 
     exponent: int
+    accuracy: float
     cutoff: float
     k_cutoff: float
     table: np.ndarray
@@ -75,6 +78,7 @@ class CoulombSplit(Split):
     """
 
     @classmethod
+    @lru_cache(maxsize=32)
     def make(cls, cutoff: float, accuracy: float, n_orders: int = 1) -> CoulombSplit:
         """Return the split with a range in Å for a relative accuracy of forces."""
         bandwidth = coulomb_bandwidth(accuracy)
@@ -83,6 +87,7 @@ class CoulombSplit(Split):
         variance = prolate(bandwidth)[1] * (cutoff / bandwidth) ** 2
         return cls(
             exponent=1,
+            accuracy=accuracy,
             cutoff=cutoff,
             k_cutoff=bandwidth / cutoff,
             table=table * scales[:, None, None],
