@@ -10,8 +10,7 @@ def real_harmonics(max_angular, vectors):
     From SciPy's complex ones, without the Condon-Shortley phase.
     """
     x, y, z = np.asarray(vectors, dtype=float).T
-    radius = np.sqrt(x**2 + y**2 + z**2)
-    polar = np.arccos(np.clip(z / radius, -1.0, 1.0))
+    polar = np.arctan2(np.hypot(x, y), z)  # exact at the poles
     azimuth = np.arctan2(y, x)
     columns = []
     for l in range(max_angular + 1):
