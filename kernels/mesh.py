@@ -56,73 +56,122 @@ def fill_splines(fractional, size, order, degree, work, splines):
                     own[s] -= own[s + 1]
 
 
-@njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def add_rows(weights, sources, first, step, target):
+    """Add sum_i weights[i] sources[first + i step : first + i step + target.size].
+
+    Four rows at a time: the target is loaded and stored less often.
+    """
+    i = 0
+    while i + 4 <= weights.size:
+        a = weights[i]
+        b = weights[i + 1]
+        c = weights[i + 2]
+        d = weights[i + 3]
+        start = first + i * step
+        row_a = sources[start : start + target.size]
+        row_b = sources[start + step : start + step + target.size]
+        row_c = sources[start + 2 * step : start + 2 * step + target.size]
+        row_d = sources[start + 3 * step : start + 3 * step + target.size]
+        for s in range(target.size):
+            target[s] += a * row_a[s] + b * row_b[s] + c * row_c[s] + d * row_d[s]
+        i += 4
+    while i < weights.size:
+        a = weights[i]
+        row_a = sources[first + i * step : first + i * step + target.size]
+        for s in range(target.size):
+            target[s] += a * row_a[s]
+        i += 1
+
+
+@njit(cache=True, error_model="numpy")
+def filled_ranges(matrix):
+    """Return the first non-zero column of every row and one after the last."""
+    ranges = np.zeros((matrix.shape[0], 2), dtype=np.intp)
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            if matrix[row, column] != 0.0:
+                if ranges[row, 1] == 0:
+                    ranges[row, 0] = column
+                ranges[row, 1] = column + 1
+    return ranges
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
 def interpolate(
     grids, fractional, atoms, columns, order, monomials, combinations, values
 ):
     """Fill the combinations of derivatives of all channels at some atoms."""
     n_x, n_y, n_z, n_channels = grids.shape
-    rows = grids.reshape(n_x, n_y, n_z * n_channels)
-    degree = monomials.max()
+    flat = grids.reshape(-1)
+    step = n_y * n_z * n_channels
+    width = order * n_channels
+    n_d = monomials.max() + 1
+    ranges = filled_ranges(combinations)
     for chunk in prange((atoms.size + CHUNK - 1) // CHUNK):
         work = np.empty(order)
-        splines = np.empty((3, degree + 1, order))
+        splines = np.empty((3, n_d, order))
         starts = np.empty((1, 3), dtype=np.intp)
-        along_x = np.empty((degree + 1, order * n_channels))
-        along_xy = np.empty((degree + 1, degree + 1, order * n_channels))
+        along_x = np.empty((n_d, order, width))
+        along_xy = np.empty((n_d, n_d, width))
+        flat_x = along_x.reshape(-1)
         totals = np.empty((monomials.shape[0], n_channels))
+        flat_totals = totals.reshape(-1)
         for entry in range(chunk * CHUNK, min(atoms.size, (chunk + 1) * CHUNK)):
-            atom = atoms[entry]
-            first_points(fractional[atom : atom + 1], grids.shape, order, starts)
+            place = fractional[atoms[entry]]
+            first_points(place.reshape(1, 3), grids.shape, order, starts)
             for axis in range(3):
                 fill_splines(
-                    fractional[atom, axis],
-                    grids.shape[axis],
-                    order,
-                    degree,
-                    work,
-                    splines[axis],
+                    place[axis], grids.shape[axis], order, n_d - 1, work, splines[axis]
                 )
-            along_xy[:] = 0.0
+            along_x[:] = 0.0
             for j in range(order):
                 y = (starts[0, 1] + j) % n_y
-                along_x[:] = 0.0
-                for i in range(order):
-                    x = (starts[0, 0] + i) % n_x
+                # the cell repeats: pieces up to its end, along x and along z
+                x = starts[0, 0]
+                i = 0
+                while i < order:
+                    n_i = min(order - i, n_x - x)
                     z = starts[0, 2]
-                    done = 0
-                    while done < order:
-                        count = min(order - done, n_z - z)
-                        source = rows[x, y, z * n_channels : (z + count) * n_channels]
-                        for a in range(degree + 1):
-                            weight = splines[0, a, i]
-                            target = along_x[a, done * n_channels :]
-                            for s in range(count * n_channels):
-                                target[s] += weight * source[s]
-                        done += count
+                    k = 0
+                    while k < order:
+                        n_k = min(order - k, n_z - z)
+                        first = ((x * n_y + y) * n_z + z) * n_channels
+                        for a in range(n_d):
+                            add_rows(
+                                splines[0, a, i : i + n_i],
+                                flat,
+                                first,
+                                step,
+                                along_x[a, j, k * n_channels : (k + n_k) * n_channels],
+                            )
+                        k += n_k
                         z = 0
-                for a in range(degree + 1):
-                    for b in range(degree + 1 - a):
-                        weight = splines[1, b, j]
-                        for s in range(order * n_channels):
-                            along_xy[a, b, s] += weight * along_x[a, s]
+                    i += n_i
+                    x = 0
+            along_xy[:] = 0.0
+            for a in range(n_d):
+                first = a * order * width
+                for b in range(n_d - a):
+                    add_rows(splines[1, b], flat_x, first, width, along_xy[a, b])
             totals[:] = 0.0
             for m in range(monomials.shape[0]):
-                source = along_xy[monomials[m, 0], monomials[m, 1]]
-                for k in range(order):
-                    weight = splines[2, monomials[m, 2], k]
-                    for c in range(n_channels):
-                        totals[m, c] += weight * source[k * n_channels + c]
+                a, b, c = monomials[m]
+                add_rows(splines[2, c], along_xy[a, b], 0, n_channels, totals[m])
             for row in range(combinations.shape[0]):
-                values[row, columns[entry]] = 0.0
-                for m in range(monomials.shape[0]):
-                    weight = combinations[row, m]
-                    if weight != 0.0:
-                        for c in range(n_channels):
-                            values[row, columns[entry], c] += weight * totals[m, c]
+                target = values[row, columns[entry]]
+                target[:] = 0.0
+                low, high = ranges[row]
+                add_rows(
+                    combinations[row, low:high],
+                    flat_totals,
+                    low * n_channels,
+                    n_channels,
+                    target,
+                )
 
 
-@njit(cache=True, error_model="numpy", parallel=True, fastmath={"contract"})
+@njit(cache=True, error_model="numpy", parallel=True)
 def spread(
     values, fractional, atoms, first_atom, tiles, order, monomials, combinations, grids
 ):
@@ -133,8 +182,13 @@ def spread(
     of a tile are ``atoms[first_atom[tile]:first_atom[tile + 1]]``.
     """
     n_x, n_y, n_z, n_channels = grids.shape
-    rows = grids.reshape(n_x, n_y, n_z * n_channels)
-    degree = monomials.max()
+    flat = grids.reshape(-1)
+    width = order * n_channels
+    n_d = monomials.max() + 1
+    transposed = combinations.T.copy()
+    ranges = filled_ranges(transposed)
+    n_atoms = values.shape[1]
+    flat_values = values.reshape(-1)
     halves = ((tiles[0] + 1) // 2, (tiles[1] + 1) // 2)
     for color in range(4):
         for task in prange(halves[0] * halves[1]):
@@ -143,60 +197,76 @@ def spread(
             if tile_x < tiles[0] and tile_y < tiles[1]:
                 tile = tile_x * tiles[1] + tile_y
                 work = np.empty(order)
-                splines = np.empty((3, degree + 1, order))
+                splines = np.empty((3, n_d, order))
                 starts = np.empty((1, 3), dtype=np.intp)
-                along_x = np.empty((degree + 1, order * n_channels))
-                along_xy = np.empty((degree + 1, degree + 1, order * n_channels))
-                totals = np.empty((monomials.shape[0], n_channels))
+                along_x = np.empty((n_d, width))
+                along_xy = np.empty((n_d, n_d, width))
+                flat_x = along_x.reshape(-1)
+                flat_xy = along_xy.reshape(-1)
+                # of the monomials with the same a and b, all c follow each other
+                totals = np.empty((n_d, n_d, n_d, n_channels))
+                flat_totals = totals.reshape(-1)
                 for entry in range(first_atom[tile], first_atom[tile + 1]):
-                    atom = atoms[entry]
-                    first_points(
-                        fractional[atom : atom + 1], grids.shape, order, starts
-                    )
+                    place = fractional[atoms[entry]]
+                    first_points(place.reshape(1, 3), grids.shape, order, starts)
                     for axis in range(3):
                         fill_splines(
-                            fractional[atom, axis],
+                            place[axis],
                             grids.shape[axis],
                             order,
-                            degree,
+                            n_d - 1,
                             work,
                             splines[axis],
                         )
                     totals[:] = 0.0
-                    for row in range(combinations.shape[0]):
-                        for m in range(monomials.shape[0]):
-                            weight = combinations[row, m]
-                            if weight != 0.0:
-                                for c in range(n_channels):
-                                    totals[m, c] += weight * values[row, atom, c]
-                    along_xy[:] = 0.0
                     for m in range(monomials.shape[0]):
-                        target = along_xy[monomials[m, 0], monomials[m, 1]]
-                        for k in range(order):
-                            weight = splines[2, monomials[m, 2], k]
-                            for c in range(n_channels):
-                                target[k * n_channels + c] += weight * totals[m, c]
+                        a, b, c = monomials[m]
+                        low, high = ranges[m]
+                        add_rows(
+                            transposed[m, low:high],
+                            flat_values,
+                            (low * n_atoms + atoms[entry]) * n_channels,
+                            n_atoms * n_channels,
+                            totals[a, b, c],
+                        )
+                    along_xy[:] = 0.0
+                    for a in range(n_d):
+                        for b in range(n_d - a):
+                            first = (a * n_d + b) * n_d * n_channels
+                            for k in range(order):
+                                add_rows(
+                                    splines[2, : n_d - a - b, k],
+                                    flat_totals,
+                                    first,
+                                    n_channels,
+                                    along_xy[
+                                        a, b, k * n_channels : (k + 1) * n_channels
+                                    ],
+                                )
                     for j in range(order):
                         y = (starts[0, 1] + j) % n_y
                         along_x[:] = 0.0
-                        for a in range(degree + 1):
-                            for b in range(degree + 1 - a):
-                                weight = splines[1, b, j]
-                                for s in range(order * n_channels):
-                                    along_x[a, s] += weight * along_xy[a, b, s]
+                        for a in range(n_d):
+                            add_rows(
+                                splines[1, : n_d - a, j],
+                                flat_xy,
+                                a * n_d * width,
+                                width,
+                                along_x[a],
+                            )
                         for i in range(order):
                             x = (starts[0, 0] + i) % n_x
                             z = starts[0, 2]
-                            done = 0
-                            while done < order:
-                                count = min(order - done, n_z - z)
-                                target = rows[
-                                    x, y, z * n_channels : (z + count) * n_channels
-                                ]
-                                for a in range(degree + 1):
-                                    weight = splines[0, a, i]
-                                    source = along_x[a, done * n_channels :]
-                                    for s in range(count * n_channels):
-                                        target[s] += weight * source[s]
-                                done += count
+                            k = 0
+                            while k < order:
+                                n_k = min(order - k, n_z - z)
+                                first = ((x * n_y + y) * n_z + z) * n_channels
+                                add_rows(
+                                    splines[0, :, i],
+                                    flat_x,
+                                    k * n_channels,
+                                    width,
+                                    flat[first : first + n_k * n_channels],
+                                )
+                                k += n_k
                                 z = 0
