@@ -23,7 +23,8 @@ def power_spectrum_tensor_map(
 
     One density: as ``featomic.SoapPowerSpectrum``, blocks of centre species and two
     neighbour species. Two densities: as ``featomic.clebsch_gordan.PowerSpectrum``,
-    blocks of centre species, and with its sign (-1)^l that the features do not have.
+    blocks of centre species. Both have the sign (-1)^l, which the features do not have:
+    it cancels in their dot products.
 
     Parameters
     ----------
@@ -52,7 +53,9 @@ def square_tensor_map(arrays: ExpansionArrays, species: np.ndarray):
             atoms = np.flatnonzero((batch.species == center) & present)
             if atoms.size == 0:
                 continue
-            signs = np.full(arrays.n_l, 1.0 if a == b else np.sqrt(2.0))
+            signs = alternating_signs(arrays.n_l)
+            if a != b:
+                signs *= np.sqrt(2.0)
             pair = ((arrays, [a]), (arrays, [b]))
             blocks.append(product_block(*pair, atoms, signs, properties))
             keys.append([center, species[a], species[b]])
@@ -79,7 +82,7 @@ def product_tensor_map(left: ExpansionArrays, right: ExpansionArrays, species):
     ).reshape(-1, 5)
     names = ["l", "neighbor_1_type", "n_1", "neighbor_2_type", "n_2"]
     properties = integer_labels(names, values)
-    signs = (-1.0) ** np.arange(left.n_l)
+    signs = alternating_signs(left.n_l)
     centers = np.unique(batch.species)
     blocks = [
         product_block(
@@ -88,6 +91,11 @@ def product_tensor_map(left: ExpansionArrays, right: ExpansionArrays, species):
         for center in centers
     ]
     return TensorMap(integer_labels(["center_type"], centers), blocks)
+
+
+def alternating_signs(n_l: int) -> np.ndarray:
+    """Return (-1)^l, the sign of a scalar in the coupling of two l."""
+    return (-1.0) ** np.arange(n_l)
 
 
 def product_block(left, right, atoms: np.ndarray, signs: np.ndarray, properties):
