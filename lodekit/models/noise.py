@@ -9,8 +9,15 @@ from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equ
 
 from .progress import progress_bar
 
-#: Noises where there are no held-out frames: eV/atom, eV/Å, eV/Å^3.
-DEFAULT_NOISES = {"energy": 1e-3, "forces": 3e-2, "stress": 1e-3}
+#: Noises where there are no held-out frames: eV/atom, eV/Å, eV/Å^3, e, e·Å, e·Å².
+DEFAULT_NOISES = {
+    "energy": 1e-3,
+    "forces": 3e-2,
+    "stress": 1e-3,
+    "charges": 1e-2,
+    "dipole": 2e-2,
+    "quadrupole": 1e-1,
+}
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)
 FARTHEST_FACTOR = 1e5
@@ -101,7 +108,7 @@ def calibrate(solution: Solution, kept: list) -> float:
     """Return the factor that makes standard deviations match held-out residuals.
 
     The maximum-likelihood scale: root mean of (residual / standard deviation)^2 over
-    the energy rows, or the force rows where no energies are fitted.
+    the rows of one target, the first of those in `DEFAULT_NOISES`.
 
     References
     ----------
@@ -109,7 +116,7 @@ def calibrate(solution: Solution, kept: list) -> float:
     906 (2019), Eq. 13.
     """
     names = {name for name, _, _ in kept}
-    for target in ("energy", "forces", "stress"):
+    for target in DEFAULT_NOISES:
         if target in names:
             break
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import time
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -18,14 +17,15 @@ from lodekit.regression.baseline import (
 )
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
-from lodekit.regression.normal_equations import Gram, RunningQr, solve_normal_equations
+from lodekit.regression.normal_equations import RunningQr
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .noise import calibrate, choose_noises, held_out_errors
+from .clock import Clock
 from .potential_state import PotentialState, check_whole
 from .prediction import Predictor, draw_ensemble
 from .progress import progress_bar
+from .row_fit import fit_rows
 
 #: Bytes of design-matrix rows that are kept of the held-out frames, at the most.
 HELD_OUT_BYTES = 1.5e9
@@ -277,23 +277,21 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         return stream
 
     def _solve_cholesky(self, parts, names, clock) -> None:
-        rank = sum(kernel.rank for kernel in self.kernels_)
-        grams = {name: Gram(rank) for name in names}
-        for name, rows, weights in parts["train"]("rows"):
-            grams[name].add(rows.matrix, rows.values, weights)
-        kept = list(parts["held out"]("held-out rows"))
-        clock.lap("rows")
-        self.noises_ = choose_noises(grams, kept, self._given_noises(), self.progress)
-        solution = solve_normal_equations(grams, self.noises_)
-        self.std_scale_ = calibrate(solution, kept)
-        self.held_out_errors_ = held_out_errors(solution, kept)
-        for name, rows, weights in kept:
-            grams[name].add(rows.matrix, rows.values, weights)
-        if kept:
-            solution = solve_normal_equations(grams, self.noises_)
-        self.n_rows_ = {name: gram.n_rows for name, gram in grams.items()}
-        self.solution_ = solution
-        clock.lap("solution")
+        given = self._given_noises()
+        fit = fit_rows(
+            parts["train"]("rows"),
+            parts["held out"]("held-out rows"),
+            sum(kernel.rank for kernel in self.kernels_),
+            {name: given[name] for name in names},
+            self.progress,
+            clock.lap,
+        )
+        self.solution_, self.noises_, self.n_rows_ = (
+            fit.solution,
+            fit.noises,
+            fit.n_rows,
+        )
+        self.std_scale_, self.held_out_errors_ = fit.std_scale, fit.held_out_errors
 
     def _solve_qr(self, parts, clock) -> None:
         noises = self._given_noises()
@@ -377,20 +375,6 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
             self.predict(frames) / sizes,
             sample_weight=sample_weight,
         )
-
-
-class Clock:
-    """Seconds spent in each step."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-        self.last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Add the time since the last lap to the step ``name``."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self.last, 3)
-        self.last = now
 
 
 def read_baseline(given: dict, species: np.ndarray) -> np.ndarray:
