@@ -19,7 +19,7 @@ SMALLEST_K = 0.03
 #: Density of neighbours, in 1/Å^3, for which errors are estimated.
 NOMINAL_DENSITY = 0.1
 #: Shares of the tolerance for the fit and for the mesh.
-FIT_SHARE, MESH_SHARE = 0.2, 0.2
+FIT_SHARE, MESH_SHARE = 0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def far_functions(far: RadialTable, far_radial: list, k: np.ndarray) -> np.ndarr
 
 
 def common_modes(functions, powers, tolerance: float) -> np.ndarray:
-    """Return few functions that all are made of: rows of a matrix (n_q, n_l * n_radial).
+    """Return few functions that make all: a matrix (n_q, n_l * n_radial).
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
 from .expansion import CoefficientJacobian
-from .lode_far import FarSum
+from .lode_far_mesh import make_far_sum
 from .lode_split import Split
 from .pair_expansion import PairExpansion, sum_by_key
 
@@ -51,11 +51,11 @@ class PeriodicExpansion:
             values[atoms, 0, present] -= background
             self.far.append((atoms, present, far, background))
 
-    def far_sum(self, structure: int, channels, split: Split, prefactors) -> FarSum:
+    def far_sum(self, structure: int, channels, split: Split, prefactors):
         """Return the far part of a structure, channels counted without gaps."""
         atoms = slice(*self.batch.first_atom[structure : structure + 2])
         positions, cell = self.batch.positions[atoms], self.batch.cells[structure]
-        return FarSum(positions, cell, channels, split, prefactors)
+        return make_far_sum(positions, cell, channels, split, prefactors)
 
     def expand_near(self, split: Split, prefactors) -> PairExpansion:
         """Add the near part of all pairs, and of the atoms themselves."""

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .lode_costs import direct_cost, mesh_cost, near_cost, rounded
 from .lode_mesh_table import MeshTable, make_mesh_table
 from .lode_radial import PotentialProjections, spherical_bessel
 from .radial import RadialTable, gauss_legendre, smooth_step, tabulate
@@ -24,10 +25,7 @@ SMALLEST_K = 0.03
 #: Least k-cutoff in 1/Å; a near part that holds everything, for p = 0, needs none.
 LEAST_K_CUTOFF = 0.1
 #: Ranges of the near part to choose from, in Å.
-PAIR_CUTOFFS = 3.0 * 1.1 ** np.arange(36)
-#: What the work costs on one core of a 2023 server, in ns: they decide speed alone.
-PAIR_COST, PAIR_PRODUCT_COST = 80.0, 0.3
-PHASE_COST, FAR_PRODUCT_COST = 3.0, 0.16
+PAIR_CUTOFFS = 3.0 * 1.1 ** np.arange(24)
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,16 @@ class Split:
             exponent=p.exponent,
             tolerance=self.tolerance,
         )
+
+    def prefers_mesh(self, n_atoms: int, volume: float, n_species: int) -> bool:
+        """Whether a mesh takes less time than a direct sum over k-vectors."""
+        if self.near is None:
+            return False
+        p = self.projections
+        structure = n_atoms, rounded(volume), n_species, self.k_cutoff
+        on_mesh = mesh_cost(*structure, p.max_angular, p.extent, self.tolerance)
+        n_q = (p.max_angular + 1) ** 2 * p.basis.size
+        return bool(on_mesh < direct_cost(*structure, n_q))
 
 
 class NearPart:
@@ -209,17 +217,18 @@ class SplitChoice:
         The volume is rounded, so that the range hardly ever changes along a trajectory.
         """
         p = self.projections
-        volume = 2.0 ** (np.round(2.0 * np.log2(volume)) / 2.0)
-        pair_cutoffs = np.concatenate([[0.0], PAIR_CUTOFFS])
-        k_cutoffs = np.concatenate(
-            [[self.longest_k_cutoff], self.cutoff_product / PAIR_CUTOFFS]
-        )
+        structure = n_atoms, rounded(volume)
         n_q = (p.max_angular + 1) ** 2 * p.basis.size
-        neighbors = 4.0 / 3.0 * np.pi * pair_cutoffs**3 * n_atoms / volume
-        k_vectors = volume * k_cutoffs**3 / (12.0 * np.pi**2)
-        near = neighbors * (PAIR_COST + PAIR_PRODUCT_COST * n_q)
-        far = k_vectors * (PHASE_COST + FAR_PRODUCT_COST * n_species * n_q)
-        return float(pair_cutoffs[np.argmin(near + far)])
+        k_cutoffs = self.cutoff_product / PAIR_CUTOFFS
+        near = near_cost(*structure, PAIR_CUTOFFS, n_q)
+        mesh_arguments = p.max_angular, p.extent, self.tolerance
+        far = np.minimum(
+            direct_cost(*structure, n_species, k_cutoffs, n_q),
+            mesh_cost(*structure, n_species, k_cutoffs, *mesh_arguments),
+        )
+        best = int(np.argmin(near + far))
+        without = direct_cost(*structure, n_species, self.longest_k_cutoff, n_q)
+        return 0.0 if without < near[best] + far[best] else float(PAIR_CUTOFFS[best])
 
     def split(self, pair_cutoff: float) -> Split:
         """Return the split with this range of the near part, made on first use."""

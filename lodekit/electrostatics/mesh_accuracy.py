@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-#: Smallest and largest order of the splines.
-ORDERS = 4, 24
+#: Orders of the splines.
+ORDERS = range(4, 25, 2)
 #: Largest k times grid spacing.
 LARGEST_PHASE = 0.9 * np.pi
 #: What a grid point and a spline point cost, in ns a channel, and how many atoms there
@@ -42,9 +42,10 @@ def mesh_parameters(
     ValueError
         If no order up to 24 is accurate enough.
     """
-    lowest = max(ORDERS[0], weights.shape[1] + 2)
     best, parameters = np.inf, None
-    for order in range(lowest, ORDERS[1] + 1, 2):
+    for order in ORDERS:
+        if order < weights.shape[1] + 2:
+            continue
         spacing = widest_spacing(k, weights, MARGIN * accuracy, order)
         if spacing is None:
             continue
