@@ -38,7 +38,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
     exactly, without a cell, slabs exactly with two periodic directions. Where the sum
     over a crystal does not converge (p = 1, 2, 3), every species has a neutralising
     background: there is no k = 0 term. Slabs have none; for p = 1 a plane of charge
-    makes the potential -2 pi |z| per charge and area.
+    makes the potential -2 pi abs(z) per charge and area.
 
     Parameters
     ----------
