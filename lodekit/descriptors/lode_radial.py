@@ -11,6 +11,9 @@ from .lode_power_law import far_factors, scaled_transform, transform_at_zero
 from .radial import gauss_legendre
 from .radial_basis import GaussianTypeOrbitals, Monomials
 
+#: Range in Å that the nodes resolve at least; near parts must be shorter.
+LEAST_SPAN = 30.0
+
 
 class PotentialProjections:
     """Integrals over k from which every radial function of LODE is made.
@@ -56,9 +59,12 @@ class PotentialProjections:
         # beyond this distance the basis sees the source as a point, to double precision
         spread = np.hypot(smearing, basis.tail_width)
         self.end = 9.0 * float(spread) + basis.tail_start
+        # functions with a kink at the centre or an edge have tails of powers of 1 / k,
+        # which only the smearing ends
         narrowest = np.hypot(smearing, basis.narrowest)
         k_end = 1.5 * (9.5 + 0.3 * (basis.max_radial + max_angular)) / narrowest
-        n_nodes = 48 + 0.55 * k_end * (self.extent + self.end)
+        k_end = max(k_end, 8.5 / smearing)
+        n_nodes = 48 + 0.55 * k_end * max(self.extent + self.end, LEAST_SPAN)
         self.k, self.k_weights = gauss_legendre(n_nodes, k_end)
         if self.has_logarithm:
             root, weights = gauss_legendre(2.0 * n_nodes, 1.0)

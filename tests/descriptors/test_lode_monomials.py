@@ -90,6 +90,26 @@ def test_the_ranges_of_the_near_part_agree():
         assert relative_error(coefficients(atoms, descriptor), exact, descriptor) < 1e-7
 
 
+@pytest.mark.parametrize(("kind", "radius"), [("Gto", 2.0), ("Monomials", 0.8)])
+def test_accuracy_holds_where_only_a_narrow_smearing_ends_the_k_range(kind, radius):
+    """Edges and kinks of the basis decay as powers of 1 / k."""
+    atoms = triclinic(4, (1, 8))
+    density = {"type": "SmearedPowerLaw", "smearing": 0.2, "exponent": 1}
+    radial = {"type": kind, "max_radial": 1, "radius": radius}
+    narrow = {"type": "TensorProduct", "max_angular": 2, "radial": radial}
+
+    def values(accuracy, pair_cutoff):
+        descriptor = make_lode(
+            density=density, basis=narrow, accuracy=accuracy, pair_cutoff=pair_cutoff
+        )
+        return coefficients(atoms, descriptor), descriptor
+
+    exact = values(1e-10, 0.0)[0]
+    for pair_cutoff in (5.0, 8.0):
+        value, descriptor = values(1e-7, pair_cutoff)
+        assert relative_error(value, exact, descriptor) < 1e-7
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_the_weight_of_the_centre_counts_with_every_boundary(weight):
     """What is missing is the atom alone, in every boundary."""
