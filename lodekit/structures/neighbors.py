@@ -81,19 +81,20 @@ def find_pairs(batch: StructureBatch, cutoff: float) -> NeighborPairs:
         second.append(j.astype(np.intp) + start)
         vectors.append(vector)
     once = [np.concatenate(parts) for parts in (first, second, vectors)]
-    check_distances(batch, *once)
-    return NeighborPairs(*mirror_pairs(*once, batch.n_atoms))
+    pairs = NeighborPairs(*mirror_pairs(*once, batch.n_atoms))
+    check_distances(batch, pairs)
+    return pairs
 
 
-def check_distances(batch: StructureBatch, first, second, vectors) -> None:
+def check_distances(batch: StructureBatch, pairs: NeighborPairs) -> None:
     """Raise ``ValueError`` where two atoms sit on the same point."""
-    squares = np.einsum("pd,pd->p", vectors, vectors)
+    squares = np.einsum("pd,pd->p", pairs.vectors, pairs.vectors)
     if squares.size and squares.min() < 1e-12:
         pair = int(squares.argmin())
-        atoms = sorted([int(first[pair]), int(second[pair])])
-        structure = batch.structure_of_atom[atoms[0]]
-        one, two = (atom - batch.first_atom[structure] for atom in atoms)
+        center, neighbor = pairs.centers[pair], pairs.neighbors[pair]
+        structure = batch.structure_of_atom[center]
+        first = batch.first_atom[structure]
         raise ValueError(
-            f"atoms {one} and {two} of structure {structure} "
+            f"atoms {center - first} and {neighbor - first} of structure {structure} "
             "are on top of each other; every pair must be apart"
         )
