@@ -24,36 +24,7 @@ class PotentialState:
 
     def _terms(self, frames) -> list[tuple]:
         """Return (descriptor, covariance, n_sparse) of every term."""
-        if self.descriptor is None:
-            from .settings import default_terms
-
-            if self.covariance is not None:
-                raise ValueError(
-                    "`covariance` needs a `descriptor` to go with; where the "
-                    "descriptor is left to the data, so is the covariance"
-                )
-            descriptors, covariances, sizes = zip(*default_terms(frames), strict=True)
-        else:
-            several = isinstance(self.descriptor, (list, tuple))
-            descriptors = self.descriptor if several else [self.descriptor]
-            covariances = spread(
-                self.covariance or PolynomialCovariance(),
-                len(descriptors),
-                "covariance",
-            )
-            sizes = [DEFAULT_N_SPARSE] * len(descriptors)
-        if self.n_sparse is not None:
-            sizes = spread(self.n_sparse, len(descriptors), "n_sparse")
-        for size in sizes:
-            check_whole("n_sparse", size)
-        # The fitted model keeps objects of its own, so that `set_params` cannot change
-        # it, and terms with equal densities share one.
-        known: dict = {}
-        own = [
-            descriptor_from_settings(descriptor_settings(descriptor), known)
-            for descriptor in descriptors
-        ]
-        return list(zip(own, clone(list(covariances)), sizes, strict=True))
+        return choose_terms(frames, self.descriptor, self.covariance, self.n_sparse)
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
@@ -97,6 +68,45 @@ class PotentialState:
         from lodekit.model_file import save_model
 
         save_model(self, path, overwrite=overwrite)
+
+
+def choose_terms(frames, descriptor, covariance, n_sparse) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of every term of a latent.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+        They decide where ``descriptor`` is None.
+    descriptor, covariance, n_sparse
+        One, a list, or None; see `SparsePotential`.
+    """
+    if descriptor is None:
+        from .settings import default_terms
+
+        if covariance is not None:
+            raise ValueError(
+                "`covariance` needs a `descriptor` to go with; where the descriptor is "
+                "left to the data, so is the covariance"
+            )
+        descriptors, covariances, sizes = zip(*default_terms(frames), strict=True)
+    else:
+        several = isinstance(descriptor, (list, tuple))
+        descriptors = descriptor if several else [descriptor]
+        covariances = spread(
+            covariance or PolynomialCovariance(), len(descriptors), "covariance"
+        )
+        sizes = [DEFAULT_N_SPARSE] * len(descriptors)
+    if n_sparse is not None:
+        sizes = spread(n_sparse, len(descriptors), "n_sparse")
+    for size in sizes:
+        check_whole("n_sparse", size)
+    # The fitted model keeps objects of its own, so that `set_params` cannot change
+    # it, and terms with equal densities share one.
+    known: dict = {}
+    own = [
+        descriptor_from_settings(descriptor_settings(one), known) for one in descriptors
+    ]
+    return list(zip(own, clone(list(covariances)), sizes, strict=True))
 
 
 def check_whole(name: str, value) -> None:

@@ -1,0 +1,245 @@
+"""What models of charges share whose charges are affine in the weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.observables.charges import (
+    PROPERTIES,
+    UNITS,
+    AffineCharges,
+    charge_rows,
+    collect_charge_targets,
+    observe,
+    reference,
+    total_charge,
+)
+from lodekit.regression.environments import batches
+from lodekit.regression.latent import Latent
+from lodekit.structures import check_structures
+from lodekit.structures.batch import StructureBatch, as_frames
+
+from .clock import Clock
+from .potential_state import choose_terms
+from .progress import progress_bar
+from .row_fit import fit_rows
+
+#: Atoms whose features are held at once.
+BATCH_ATOMS = 1000
+#: Noise in e of the total charge in the fit; predictions hold it exactly.
+TOTAL_CHARGE_NOISE = 1e-4
+
+
+class LinearChargeModel(RegressorMixin, BaseEstimator):
+    """Base of models that predict charges by an atomic latent, linear in the weights.
+
+    A subclass says in `_charges` how the charges of a structure come from the features
+    Phi of its atoms. The latent of atom i is a constant of its element, with a wide
+    prior, plus sparse-kernel features times weights.
+    """
+
+    #: Targets that are fitted where the user names none; None for all that are there.
+    default_targets: tuple | None = None
+    #: Prior standard deviation of the constant of an element.
+    element_prior = 10.0
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that structures are no arrays and carry their targets."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        return tags
+
+    def fit(self, frames, y=None):
+        """Fit to the targets of ``frames``.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        y : None
+            Not used: charges and moments come from the frames.
+
+        Raises
+        ------
+        ValueError
+            For targets that are missing in some frames, charges that do not sum to the
+            total charge, arguments out of range.
+        """
+        clock = Clock()
+        frames = as_frames(frames)
+        check_structures(frames)
+        random_state = check_random_state(self.random_state)
+        vars(self).pop(
+            "factor_", None
+        )  # charges are not conditioned before there is one
+        self.targets_ = collect_charge_targets(
+            frames, self.targets or self.default_targets
+        )
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        terms = choose_terms(frames, self.descriptor, self.covariance, self.n_sparse)
+        self.latent_ = Latent.select(
+            frames,
+            progress_bar(terms, "sparse points", self.progress),
+            self.species_,
+            selection=self.selection,
+            random_state=random_state,
+        )
+        clock.lap("sparse points")
+        n_held_out = int(round(self.validation_fraction * len(frames)))
+        n_held_out = min(n_held_out, len(frames) - 1) if n_held_out > 1 else 0
+        order = random_state.permutation(len(frames))
+        noises = self._noises()
+        fit = fit_rows(
+            self._stream(frames, np.sort(order[n_held_out:]), list(noises)),
+            self._stream(frames, np.sort(order[:n_held_out]), self.targets_),
+            self.rank,
+            noises,
+            self.progress,
+            clock.lap,
+        )
+        self.weights_ = fit.solution.weights
+        self.factor_ = fit.solution.factor
+        self.std_scale_ = fit.std_scale
+        self.summary_ = {
+            "n_structures": len(frames),
+            "n_held_out": n_held_out,
+            "n_rows": fit.n_rows,
+            "species": self.species_.tolist(),
+            "n_sparse": [
+                {str(z): len(p.features) for z, p in kernel.points.items()}
+                for kernel in self.latent_.kernels
+            ],
+            "rank": self.rank,
+            "effective_rank": fit.solution.effective_rank,
+            "condition_number": fit.solution.condition_number,
+            "noises": fit.noises,
+            "std_scale": fit.std_scale,
+            "held_out_errors": fit.held_out_errors,
+            "units": UNITS,
+            "seconds": clock.seconds,
+        }
+        return self
+
+    @property
+    def rank(self) -> int:
+        """Number of weights: one for each element, then those of the kernels."""
+        return self.species_.size + self.latent_.rank
+
+    def _noises(self) -> dict:
+        """Return the noise of every kind of row."""
+        given = self.noises or {}
+        for name in given:
+            if name not in self.targets_:
+                raise ValueError(
+                    f"noises name '{name}', which is not among the targets "
+                    f"{self.targets_}"
+                )
+        noises = {name: given.get(name, "auto") for name in self.targets_}
+        if not self.conserves_charge:
+            noises["total_charge"] = TOTAL_CHARGE_NOISE
+        return noises
+
+    #: Whether `_charges` sum to the total charge whatever the weights are.
+    conserves_charge = False
+
+    def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
+        """Return the charges of one structure, affine in the weights."""
+        raise NotImplementedError
+
+    def _stream(self, frames, chosen, names):
+        """Yield rows of the chosen frames batch by batch."""
+        subset = [frames[i] for i in chosen]
+        groups = list(batches(subset, BATCH_ATOMS))
+        for group in progress_bar(groups, "rows", self.progress):
+            some = [subset[i] for i in group]
+            for index, (atoms, features) in zip(
+                group, self._features(some), strict=True
+            ):
+                charges = self._charges(atoms, features)
+                for name in names:
+                    rows = charge_rows(atoms, charges, name, chosen[index])
+                    yield name, rows, np.ones(len(rows.values))
+
+    def _features(self, frames):
+        """Yield every structure with the features of its atoms, (n_atoms, rank)."""
+        batch = StructureBatch.from_frames(frames)
+        rows = self.latent_.rows(batch, self.latent_.evaluate(batch))
+        elements = (batch.species[:, None] == self.species_) * self.element_prior
+        features = np.hstack([elements, rows])
+        for index, atoms in enumerate(frames):
+            own = slice(batch.first_atom[index], batch.first_atom[index + 1])
+            yield atoms, features[own]
+
+    def predict(self, frames) -> np.ndarray:
+        """Return the primary target: charges (n_atoms in all,), or dipoles (n, 3)."""
+        name = self.targets_[0] if self.default_targets is None else "dipole"
+        results = self.compute(frames, [name])
+        return np.concatenate([np.atleast_2d(r[name].T).T for r in results]).squeeze()
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
+            charges_std, dipole_std, quadrupole_std. Charges and, for open structures,
+            the dipole if None.
+
+        Returns
+        -------
+        results : list of dict
+        """
+        check_is_fitted(self, "weights_")
+        frames = as_frames(frames)
+        known = [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES)]
+        for name in properties or ():
+            if name not in known:
+                raise ValueError(f"properties must be among {known}, got '{name}'")
+        results = []
+        for group in batches(frames, BATCH_ATOMS):
+            for atoms, features in self._features([frames[i] for i in group]):
+                wanted = properties
+                if wanted is None:
+                    wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
+                results.append(self._compute_one(atoms, features, wanted))
+        return results
+
+    def _compute_one(self, atoms, features, wanted) -> dict:
+        """Return the properties of one structure."""
+        charges = self._charges(atoms, features)
+        result = {}
+        for name in PROPERTIES:
+            if not {name, f"{name}_std"} & set(wanted):
+                continue
+            observed = observe(atoms, charges, name)
+            value = observed.values(self.weights_)
+            if name in wanted:
+                if name == "dipole":
+                    value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
+                result[name] = value
+            if f"{name}_std" in wanted:
+                solved = linalg.solve_triangular(
+                    self.factor_, observed.matrix.T, lower=True
+                )
+                deviations = np.sqrt(np.einsum("wn,wn->n", solved, solved))
+                result[f"{name}_std"] = self.std_scale_ * deviations
+        return result
+
+    def score(self, frames, y=None) -> float:
+        """Return R^2 of the first target, all components together."""
+        from sklearn.metrics import r2_score
+
+        frames = as_frames(frames)
+        name = self.targets_[0]
+        predicted, expected = [], []
+        for atoms, features in self._features(frames):
+            charges = self._charges(atoms, features)
+            predicted.append(observe(atoms, charges, name).values(self.weights_))
+            expected.append(reference(atoms, name))
+        return r2_score(np.concatenate(expected), np.concatenate(predicted))
