@@ -23,11 +23,8 @@ from .lode_periodic import PeriodicExpansion
 from .lode_radial import PotentialProjections
 from .lode_slab import SlabExpansion, SlabKernel
 from .lode_split import SplitChoice, accuracy_of_cutoff
-from .radial_basis import GaussianTypeOrbitals, Monomials
+from .radial_basis import RADIAL_BASES
 from .tensor_map import featomic_tensor_map, spherical_tensor_map
-
-#: Radial bases by featomic's name.
-RADIAL_BASES = {"Gto": GaussianTypeOrbitals, "Monomials": Monomials}
 
 
 class LodeSphericalExpansion(ExpansionEstimator):

@@ -159,3 +159,7 @@ def orthonormalization(gram: np.ndarray) -> np.ndarray:
             "dependent; use fewer radial functions"
         )
     return (vectors / np.sqrt(eigenvalues)) @ vectors.T * norms
+
+
+#: Radial bases by featomic's name.
+RADIAL_BASES = {"Gto": GaussianTypeOrbitals, "Monomials": Monomials}

@@ -6,12 +6,14 @@ import json
 
 from .hyperparameters import as_dictionary
 from .lode import LodeSphericalExpansion
+from .lode_bands import LodeBandExpansion
 from .power_spectrum import PowerSpectrum
 from .spherical_expansion import SphericalExpansion
 
 EXPANSIONS = {
     "SphericalExpansion": SphericalExpansion,
     "LodeSphericalExpansion": LodeSphericalExpansion,
+    "LodeBandExpansion": LodeBandExpansion,
 }
 
 
