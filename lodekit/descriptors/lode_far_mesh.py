@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .solid_harmonics import derivatives_of, gradient_matrices, solid_harmonics
 
 #: Largest number of atoms whose derivatives of fields are held at a time.
 BLOCK_SIZE = 2**11
+#: Largest number of values on grids that are held at a time.
+GRID_BLOCK_SIZE = 2**25
 
 
 class MeshFarSum:
@@ -71,23 +74,30 @@ class MeshFarSum:
         for start in range(0, atoms.size, BLOCK_SIZE):
             yield atoms[start : start + BLOCK_SIZE]
 
-    def fields(self, channel: int) -> np.ndarray:
-        """Return the fields u_aq of a species on the grid."""
-        return self.mesh.fields(self.sources[:, channel, None] * self.weights)
+    def field_blocks(self) -> Iterator[slice]:
+        """Yield ranges of the fields q of one species."""
+        largest = max(1, GRID_BLOCK_SIZE // int(np.prod(self.mesh.shape)))
+        for start in range(0, self.weights.shape[1], largest):
+            yield slice(start, start + largest)
+
+    def fields(self, channel: int, q: slice) -> np.ndarray:
+        """Return some fields u_aq of a species on the grid."""
+        return self.mesh.fields(self.sources[:, channel, None] * self.weights[:, q])
 
     def coefficients(self) -> np.ndarray:
         """Return the far part, (n_atoms, n_lm, n_channels, n_radial)."""
         rows = solid_harmonics(self.max_angular)
         n_radial = self.table.mixing.shape[2]
         shape = (self.channels.size, len(rows), self.n_channels, n_radial)
-        total = np.empty(shape)
-        for channel in range(self.n_channels):
-            grids = self.fields(channel)
+        total = np.zeros(shape)
+        for channel, q in product(range(self.n_channels), self.field_blocks()):
+            grids = self.fields(channel, q)
             for atoms in self.blocks():
                 values = self.mesh.interpolate(grids, atoms, self.max_angular, rows)
                 for l, mixing in enumerate(self.table.mixing):
                     lm = slice(l * l, (l + 1) ** 2)
-                    total[atoms, lm, channel] = np.swapaxes(values[lm] @ mixing, 0, 1)
+                    part = values[lm] @ mixing[q]
+                    total[atoms, lm, channel] += np.swapaxes(part, 0, 1)
         return total
 
     def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,43 +109,43 @@ class MeshFarSum:
         strain : ndarray of shape (3, 3)
         """
         rows = solid_harmonics(self.max_angular)
-        moved = [derivatives_of(rows, self.max_angular, axis) for axis in range(3)]
+        moved = np.concatenate(
+            [derivatives_of(rows, self.max_angular, axis) for axis in range(3)]
+        )
         positions = np.zeros((self.channels.size, 3))
-        products = np.zeros((len(rows), 3 * len(rows)))
+        products = np.zeros((len(rows), 3, len(rows)))
         weight_adjoint = np.zeros(self.weights.shape)
-        source_adjoint = np.empty(self.sources.shape, dtype=complex)
-        for channel in range(self.n_channels):
-            own = self.field_adjoint(adjoint[:, :, channel])
+        source_adjoint = np.zeros(self.sources.shape, dtype=complex)
+        for channel, q in product(range(self.n_channels), self.field_blocks()):
+            own = self.field_adjoint(adjoint[:, :, channel], q)
             spectra = self.mesh.transform(own, self.max_angular, rows)
-            source_adjoint[:, channel] = np.sum(self.weights * spectra, axis=1)
-            weight_adjoint += (self.sources[:, channel, None].conj() * spectra).real
-            grids = self.fields(channel)
+            source_adjoint[:, channel] += np.sum(self.weights[:, q] * spectra, axis=1)
+            sources = self.sources[:, channel, None].conj()
+            weight_adjoint[:, q] += (sources * spectra).real
+            grids = self.fields(channel, q)
             for atoms in self.blocks():
-                gradients = self.mesh.interpolate(
-                    grids, atoms, self.max_angular + 1, np.concatenate(moved)
-                )
                 some = own[:, atoms]
-                products += (
-                    some.reshape(len(rows), -1) @ gradients.reshape(3 * len(rows), -1).T
-                )
-                by_axis = gradients.reshape(3, *some.shape)
-                positions[atoms] += np.einsum("riq,xriq->ix", some, by_axis)
+                gradients = self.mesh.interpolate(
+                    grids, atoms, self.max_angular + 1, moved
+                ).reshape(3, *some.shape)
+                positions[atoms] += np.einsum("riq,xriq->ix", some, gradients)
+                products += np.tensordot(some, gradients, ((1, 2), (2, 3)))
         forces = self.mesh.evaluate(source_adjoint, 1)[1:]
         positions += forces[:, np.arange(self.channels.size), self.channels].T
         return positions, self.reverse_strain(weight_adjoint, products)
 
-    def field_adjoint(self, adjoint: np.ndarray) -> np.ndarray:
+    def field_adjoint(self, adjoint: np.ndarray, q: slice) -> np.ndarray:
         """Turn (n_atoms, n_lm, n_radial) into (n_lm, n_atoms, n_q)."""
-        result = np.empty((adjoint.shape[1], len(adjoint), self.weights.shape[1]))
+        parts = []
         for l, mixing in enumerate(self.table.mixing):
-            lm = slice(l * l, (l + 1) ** 2)
-            result[lm] = np.swapaxes(adjoint[:, lm] @ mixing.T, 0, 1)
-        return result
+            own = np.swapaxes(adjoint[:, l * l : (l + 1) ** 2], 0, 1)
+            parts.append(np.ascontiguousarray(own) @ mixing[q].T)
+        return np.concatenate(parts)
 
     def reverse_strain(self, weight_adjoint, products) -> np.ndarray:
         """Return the strain gradient: k-vectors and the volume change with the cell.
 
-        ``products`` (n_lm, 3 * n_lm) are sums over atoms of adjoints times derivatives
+        ``products`` (n_lm, 3, n_lm) are sums over atoms of adjoints times derivatives
         of S_lm u. A strain turns d/dR_a into d/dR_a - sum_b e_ab d/dR_b.
         """
         k_vectors = self.mesh.k_vectors
@@ -143,10 +153,8 @@ class MeshFarSum:
         slopes /= np.linalg.norm(k_vectors, axis=1)
         strain = -(k_vectors * slopes[:, None]).T @ k_vectors
         strain -= np.sum(weight_adjoint * self.weights) * self.volume_strain
-        n_lm = len(products)
-        by_axis = products.reshape(n_lm, 3, n_lm)
         matrices = gradient_matrices(self.max_angular)
-        return strain - np.einsum("alm,lbm->ab", matrices, by_axis)
+        return strain - np.einsum("alm,lbm->ab", matrices, products)
 
     def strain_jacobian(self) -> np.ndarray:
         """Return the derivatives with respect to strain; see `FarSum`."""

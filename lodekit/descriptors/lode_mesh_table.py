@@ -60,10 +60,10 @@ class MeshTable:
         regular, rest = self.series
         value, slope = even_series(x, regular)
         if rest.any():
-            factor, change = singular_factor(x, *self.singular)
+            factor, change = singular_factor(x[:, None], *self.singular)
             more, more_slope = even_series(x, rest)
-            value = value + factor[:, None] * more
-            slope = slope + factor[:, None] * more_slope + change[:, None] * more
+            value += factor * more
+            slope += factor * more_slope + change * more
         return value, slope / self.k_cutoff
 
 
@@ -173,10 +173,9 @@ def series_basis(x: np.ndarray, n_terms: int, singular) -> np.ndarray:
 
 def even_series(x: np.ndarray, series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return Chebyshev series in 2 x^2 - 1 and derivatives, (x.size, n_functions)."""
-    y = 2.0 * x**2 - 1.0
-    value = chebyshev.chebval(y, series).T
-    slope = chebyshev.chebval(y, chebyshev.chebder(series)).T
-    return value, slope * 4.0 * x[:, None]
+    polynomials = chebyshev.chebvander(2.0 * x**2 - 1.0, len(series) - 1)
+    slopes = polynomials[:, :-1] @ chebyshev.chebder(series)
+    return polynomials @ series, slopes * 4.0 * x[:, None]
 
 
 def singular_factor(x: np.ndarray, power: int, log: bool):
