@@ -8,12 +8,12 @@ from .boundary import Boundary
 
 #: Ranges of the near part to choose from, in Å.
 CUTOFFS = 3.0 * 1.08 ** np.arange(44)
-#: Costs in ns on one core of a 2023 server: of a pair; of a phase and its product with
-#: that of another atom; of a grid point and of a point under a spline. They decide
-#: speed alone.
-PAIR_COST = 300.0
+#: Costs in ns on one core of a 2023 server: of a pair from a list and one found on the
+#: fly; of a phase and its product with that of another atom; of a grid point and of a
+#: point under a spline. They decide speed alone.
+LIST_COST, PAIR_COST = 300.0, 50.0
 PHASE_COST, PRODUCT_COST = 5.0, 0.1
-GRID_COST, SPLINE_COST = 30.0, 3.0
+GRID_COST, SPLINE_COST = 50.0, 2.0
 #: k-cutoff times grid spacing, about what `mesh_parameters` comes to.
 GRID_PHASE = 0.75 * np.pi
 
@@ -49,11 +49,13 @@ def choose_cutoff(
         density = n_atoms / (boundary.measure * (thickness + 2.0))
     volume = 2.0 ** np.round(np.log2(volume))
     k_cutoffs = bandwidth / cutoffs
-    pairs = PAIR_COST * n_atoms * 2.0 / 3.0 * np.pi * cutoffs**3 * density
+    pairs = n_atoms * 2.0 / 3.0 * np.pi * cutoffs**3 * density
     k_vectors = volume * k_cutoffs**3 / (12.0 * np.pi**2)
-    direct = pairs + n_atoms * k_vectors * (PHASE_COST + PRODUCT_COST * n_atoms)
+    direct = LIST_COST * pairs + n_atoms * k_vectors * (
+        PHASE_COST + PRODUCT_COST * n_atoms
+    )
     order = 0.6 * bandwidth
-    mesh = pairs + GRID_COST * volume * (k_cutoffs / GRID_PHASE) ** 3
+    mesh = PAIR_COST * pairs + GRID_COST * volume * (k_cutoffs / GRID_PHASE) ** 3
     mesh += SPLINE_COST * n_atoms * order**3
     best = np.argmin(np.minimum(direct, mesh))
     return float(cutoffs[best]), bool(mesh[best] < direct[best])

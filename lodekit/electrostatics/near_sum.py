@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 from scipy import special
 from vesin import NeighborList
 
 from lodekit.kernels.ewald_near import (
+    add_cell_gradients,
     add_near_gradients,
     add_near_matrix,
     add_near_potential,
 )
 
 from .boundary import Boundary
+from .cell_grid import CellGrid
 from .split import Split
 
 #: Least distance in Å of two atoms.
@@ -45,45 +48,74 @@ class NearSum:
         widths: np.ndarray,
         tolerance: float,
     ):
+        self.boundary = boundary
+        self.positions = positions
         self.variances = widths**2
         reach = gaussian_reach(tolerance)
-        cutoff = max(split.cutoff, reach * math.sqrt(2.0) * widths.max(initial=0.0))
-        self.first, self.second, self.vectors = find_half_pairs(
-            boundary, positions, cutoff
+        self.longest = max(
+            split.cutoff, reach * math.sqrt(2.0) * widths.max(initial=0.0)
         )
-        self.arguments = (
-            self.first,
-            self.second,
-            self.vectors,
-            self.variances,
-            split.exponent,
-            split.cutoff,
-            np.ascontiguousarray(split.table[0]),
-            reach,
-        )
+        table = np.ascontiguousarray(split.table[0])
+        self.function = (split.exponent, split.cutoff, table, reach)
+        self.grid = CellGrid.of(boundary, positions, self.longest)
+        if self.grid is None:
+            self.pairs = find_half_pairs(boundary, positions, self.longest)
         self.self_terms = np.full(len(positions), -split.at_zero[0])
         is_wide = widths > 0
         self.self_terms[is_wide] += 1.0 / (math.sqrt(math.pi) * widths[is_wide])
 
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First and second atom and vectors of pairs listed once."""
+        return find_half_pairs(self.boundary, self.positions, self.longest)
+
     def add_matrix(self, matrix: np.ndarray) -> None:
         """Add the interactions to a symmetric (n_atoms, n_atoms)."""
-        add_near_matrix(*self.arguments, matrix)
+        add_near_matrix(*self.pairs, self.variances, *self.function, matrix)
         matrix[np.diag_indices_from(matrix)] += self.self_terms
 
     def potential(self, charges: np.ndarray) -> np.ndarray:
         """Return the potential at the atoms; (n_atoms, n_columns) both."""
         potential = self.self_terms[:, None] * charges
-        add_near_potential(*self.arguments, charges, potential)
+        add_near_potential(
+            *self.pairs, self.variances, *self.function, charges, potential
+        )
         return potential
 
     def gradients(
         self, left: np.ndarray, right: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the potential of ``right`` and the gradients of left.V right."""
-        potential = self.self_terms * right
+        """Return the potential of ``right`` and the gradients of left.V right.
+
+        In large cells without a list of pairs.
+        """
+        potential = np.zeros(len(left))
         gradients = np.zeros((len(left), 3))
         strain = np.zeros((3, 3))
-        add_near_gradients(*self.arguments, left, right, potential, gradients, strain)
+        grid = self.grid
+        if grid is None:
+            sides = left, right, potential, gradients, strain
+            add_near_gradients(*self.pairs, self.variances, *self.function, *sides)
+        else:
+            order = grid.order
+            sorted_results = np.zeros(len(left)), np.zeros((len(left), 3))
+            add_cell_gradients(
+                grid.positions,
+                grid.first_atom,
+                grid.n_cells,
+                grid.cell,
+                self.variances[order],
+                *self.function,
+                self.longest**2,
+                left[order],
+                right[order],
+                *sorted_results,
+                strain,
+            )
+            potential[order], gradients[order] = sorted_results
+            if not np.isfinite(potential).all():
+                _ = self.pairs  # raises, saying which atoms are on one point
+        potential += self.self_terms * right
         return potential, gradients, strain
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
+from numpy.polynomial import chebyshev, legendre
 from scipy import linalg, special
 
 from lodekit.descriptors.radial import gauss_legendre, smooth_step
@@ -137,12 +137,25 @@ def prolate(bandwidth: float) -> tuple[np.ndarray, float]:
 
 def prolate_window(bandwidth: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the tapered prolate function at x = k / k_cutoff, and its derivative."""
-    series, _ = prolate(bandwidth)
+    series, slopes = window_series(bandwidth)
     x = np.minimum(x, 1.0)
+    u = 2.0 * x**2 - 1.0
+    # of rounding errors, too, a square root is taken
+    value = np.maximum(chebyshev.chebval(u, series), 0.0)
+    change = 4.0 * x * chebyshev.chebval(u, slopes)
     step, slope, _ = smooth_step((x - 1.0) / TAPER + 1.0)
-    value = legendre.legval(x, series)
-    change = legendre.legval(x, legendre.legder(series))
     return value * step, change * step + value * slope / TAPER
+
+
+@lru_cache(maxsize=32)
+def window_series(bandwidth: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the prolate function as a Chebyshev series in 2 x^2 - 1, and its slope."""
+    even = prolate(bandwidth)[0]
+    series = chebyshev.chebinterpolate(
+        lambda u: legendre.legval(np.sqrt(0.5 * (u + 1.0)), even),
+        int(20 + 0.6 * bandwidth),
+    )
+    return series, chebyshev.chebder(series)
 
 
 @lru_cache(maxsize=32)
