@@ -46,7 +46,10 @@ class PeriodicExpansion:
             # of the channels, only those of species in this structure have a far part
             present, own = np.unique(channels[atoms], return_inverse=True)
             far = self.far_sum(structure, own, split, prefactors)
-            values[atoms, :, present] += far.coefficients()
+            # channel by channel: an array of channels would be copied
+            far_values = far.coefficients()
+            for channel, one in enumerate(present):
+                values[atoms, :, one] += far_values[:, :, channel]
             background = np.bincount(own)[:, None] / far.volume * split.background
             values[atoms, 0, present] -= background
             self.far.append((atoms, present, far, background))

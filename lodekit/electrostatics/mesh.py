@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 import numpy as np
+from ase.geometry import minkowski_reduce
 from numba import get_num_threads
 from scipy import fft
 
@@ -38,8 +39,10 @@ class Mesh:
     ----------
     k_vectors : ndarray of shape (n_k, 3)
         One of k and -k for every k-vector shorter than the cutoff, without k = 0.
+    cell : ndarray of shape (3, 3)
+        Shortest vectors of the same lattice.
     shape : tuple of int
-        Number of grid points along the cell vectors.
+        Number of grid points along these.
 
     References
     ----------
@@ -52,7 +55,8 @@ class Mesh:
                 f"the grid spacing must be below pi / k_cutoff = "
                 f"{np.pi / k_cutoff:.4g} Å, got {spacing:.4g} Å"
             )
-        self.cell = np.asarray(cell, dtype=float)
+        # the same lattice with the shortest vectors: smaller grids and errors
+        self.cell = minkowski_reduce(np.asarray(cell, dtype=float))[0]
         self.order = order
         self.volume = abs(np.linalg.det(self.cell))
         self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(self.cell))
