@@ -9,6 +9,7 @@ import numpy as np
 from lodekit.structures.batch import StructureBatch
 
 from .lode_far import FarSum
+from .lode_far_mesh import make_far_sum
 from .lode_k_vectors import KVectors
 from .lode_periodic import PeriodicExpansion
 from .lode_radial import PotentialProjections
@@ -38,7 +39,7 @@ class SlabKernel:
         p = projections
         self.projections = p
         self.reach = reach
-        self.longest_exponent = -np.log(1e-3 * tolerance)
+        self.longest_exponent = -np.log(0.1 * tolerance)
         # truncated tails are sums over exp(-(k s)^2 / 2) I_nl(k), as for p = 1
         coulomb = PotentialProjections(p.basis, p.max_angular, p.smearing, 1)
         self.tail = SplitChoice(coulomb, 2.0 * tolerance).split(0.0)
@@ -135,13 +136,12 @@ class SlabSum:
     def __init__(self, positions, cell, channels, split, prefactors, kernel):
         self.positions = positions
         self.channels = channels
-        self.far = FarSum(positions, cell, channels, split, prefactors)
-        self.sums = [self.far]
+        self.sums = [make_far_sum(positions, cell, channels, split, prefactors)]
         if kernel.projections.exponent > 0:
             self.sums.append(TailSum(positions, cell, channels, kernel, prefactors))
         height = np.linalg.norm(cell[2])
         self.normal = np.outer(cell[2], cell[2]) / height**2
-        self.volume = self.far.volume
+        self.volume = self.sums[0].volume
         self.volume_strain = np.eye(3) - self.normal
         counts = np.bincount(channels)[:, None]
         self.constant = counts / self.volume * kernel.constant(0.5 * height)

@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms
 from crystals import cluster, random_rotation, rock_salt, triclinic
 from finite_differences import central_differences, displaced, strained
+from lode_cases import invariants, relative_error
 from reference import (
     orthonormal_orbitals,
     periodic_potential,
@@ -56,26 +57,6 @@ def coefficients(atoms, descriptor=None, species=(1, 8, 11)):
     """Coefficients of shape (n_atoms, n_lm, n_species, n_radial)."""
     values = expand(atoms, descriptor, species).coefficients
     return values.reshape(*values.shape[:2], len(species), -1)
-
-
-def relative_error(values, expected, descriptor):
-    """Largest error in the units that ``accuracy`` is defined in."""
-    l_of_lm = np.sqrt(np.arange(values.shape[1])).astype(int)
-    scale = descriptor.projections.scale[l_of_lm]
-    if values.ndim == 4:
-        scale = scale[:, None]
-    return np.abs((values - expected) / scale).max()
-
-
-def invariants(values):
-    n_l = int(np.sqrt(values.shape[1]) + 0.5)
-    flat = values.reshape(*values.shape[:2], -1)
-    return np.stack(
-        [
-            np.einsum("imp,imq->ipq", part, part)
-            for part in (flat[:, l * l : (l + 1) ** 2] for l in range(n_l))
-        ]
-    )
 
 
 @pytest.mark.parametrize("accuracy", [1e-4, 1e-6, 1e-9])

@@ -22,6 +22,7 @@ from reference import orthonormal_orbitals, project_on_basis
 from scipy import integrate, special
 from scipy.interpolate import CubicHermiteSpline
 
+from lodekit.descriptors.lode_split import Split
 from lodekit.descriptors.lode_truncation import (
     tail_factors,
     truncated_transform_at_zero,
@@ -244,6 +245,18 @@ def test_the_truncated_transform_tends_to_the_whole_one(exponent):
     rest = 4.0 * np.pi / (exponent - 2) / (exponent - 3) * height ** (3.0 - exponent)
     value = truncated_transform_at_zero(exponent, SMEARING, height) + rest
     np.testing.assert_allclose(value, transform_at_zero(exponent, SMEARING), rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [1, 3])
+def test_a_mesh_gives_the_same_slab(exponent, monkeypatch):
+    atoms, descriptor = slab(), kept_lode(exponent, 1e-8, pair_cutoff=6.0)
+    direct = expand(atoms, descriptor)
+    monkeypatch.setattr(Split, "prefers_mesh", lambda *_: True)
+    mesh = expand(atoms, descriptor)
+    assert relative_error(mesh.values, direct.values, descriptor) < 1e-8
+    adjoint = np.random.default_rng(0).normal(size=direct.coefficients.shape)
+    for some, all_ in zip(mesh.reverse(adjoint), direct.reverse(adjoint), strict=True):
+        np.testing.assert_allclose(some, all_, rtol=0, atol=1e-7 * np.abs(all_).max())
 
 
 def test_all_boundaries_run_in_one_batch():
