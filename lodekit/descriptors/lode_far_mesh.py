@@ -17,7 +17,7 @@ from .solid_harmonics import derivatives_of, gradient_matrices, solid_harmonics
 #: Largest number of atoms whose derivatives of fields are held at a time.
 BLOCK_SIZE = 2**11
 #: Largest number of values on grids that are held at a time.
-GRID_BLOCK_SIZE = 2**25
+GRID_BLOCK_SIZE = 2**24
 
 
 class MeshFarSum:
@@ -77,8 +77,12 @@ class MeshFarSum:
     def field_blocks(self) -> Iterator[slice]:
         """Yield ranges of the fields q of one species."""
         largest = max(1, GRID_BLOCK_SIZE // int(np.prod(self.mesh.shape)))
-        for start in range(0, self.weights.shape[1], largest):
-            yield slice(start, start + largest)
+        n_fields = self.weights.shape[1]
+        n_blocks = -(-n_fields // largest)
+        for block in range(n_blocks):
+            yield slice(
+                block * n_fields // n_blocks, (block + 1) * n_fields // n_blocks
+            )
 
     def fields(self, channel: int, q: slice) -> np.ndarray:
         """Return some fields u_aq of a species on the grid."""
@@ -98,6 +102,8 @@ class MeshFarSum:
                     lm = slice(l * l, (l + 1) ** 2)
                     part = values[lm] @ mixing[q]
                     total[atoms, lm, channel] += np.swapaxes(part, 0, 1)
+            # before the next ones are made
+            del grids
         return total
 
     def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +136,7 @@ class MeshFarSum:
                 ).reshape(3, *some.shape)
                 positions[atoms] += np.einsum("riq,xriq->ix", some, gradients)
                 products += np.tensordot(some, gradients, ((1, 2), (2, 3)))
+            del grids
         forces = self.mesh.evaluate(source_adjoint, 1)[1:]
         positions += forces[:, np.arange(self.channels.size), self.channels].T
         return positions, self.reverse_strain(weight_adjoint, products)

@@ -163,6 +163,7 @@ class Mesh:
         half = np.zeros((n_x, n_y, l + 1, n_channels), dtype=complex)
         half[:, : k + 1] = narrow[:, : k + 1]
         half[:, n_y - k :] = narrow[:, k + 1 :]
+        del narrow
         half = fft.ifft(half, axis=1, **options)
         return fft.irfft(half, n_z, axis=2, **options)
 
