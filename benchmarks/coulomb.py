@@ -127,7 +127,8 @@ def loosest_accuracy(target, positions, cell, charges, expected):
     """Return the loosest accuracy whose measured error is within the target."""
     for accuracy in ACCURACIES[30.0 * target >= ACCURACIES]:
         forces = run_lodekit(positions, cell, charges, accuracy).forces
-        if relative_error(forces, expected) <= target:
+        # other sizes have other grids
+        if relative_error(forces, expected) <= 0.7 * target:
             return float(accuracy)
     raise RuntimeError(f"no accuracy reaches an error of {target:g}")
 

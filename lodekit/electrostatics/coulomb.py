@@ -5,6 +5,7 @@ from __future__ import annotations
 from lodekit.units import COULOMB_CONSTANT
 
 from .interaction_matrix import InteractionMatrix
+from .multipoles import Fields, MultipoleInteraction
 from .split import CoulombSplit
 
 
@@ -54,4 +55,30 @@ class CoulombInteraction(InteractionMatrix):
     def __init__(self, positions, cell, pbc, widths=0.0, *, accuracy=1e-8, cutoff=None):
         super().__init__(
             positions, cell, pbc, widths, accuracy, cutoff, 1, CoulombSplit.make
+        )
+        self.arguments = {"cell": cell, "pbc": pbc, "widths": widths}
+
+    def fields(self, charges) -> Fields:
+        """Return potential, field and field gradient at the atoms.
+
+        The field is the force on an atom over its charge; a Gaussian's own field and
+        field gradient are part of them.
+        """
+        return self.multipoles.compute(self.check_energy(charges)).fields
+
+    def fields_at(self, points, charges) -> Fields:
+        """Return potential, field and field gradient at points (n_points, 3) in Å.
+
+        Raises
+        ------
+        ValueError
+            If a point sits on an atom, or a slab has a net charge.
+        """
+        return self.multipoles.fields_at(points, self.check_energy(charges))
+
+    @property
+    def multipoles(self) -> MultipoleInteraction:
+        """The same interaction for charges, dipoles and quadrupoles."""
+        return MultipoleInteraction(
+            self.positions, **self.arguments, accuracy=self.accuracy
         )

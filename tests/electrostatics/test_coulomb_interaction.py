@@ -1,3 +1,4 @@
+import numba
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,6 +11,7 @@ from scipy import special
 from scipy.sparse.linalg import aslinearoperator
 
 from lodekit.electrostatics import CoulombInteraction
+from lodekit.threads import limit_threads
 from lodekit.units import COULOMB_CONSTANT
 
 FINE = 1e-12
@@ -221,6 +223,23 @@ def test_one_call_gives_energy_potential_forces_and_strain(name):
     np.testing.assert_allclose(result.forces.sum(axis=0), 0.0, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["periodic", "slab", "open"])
+def test_fields_are_forces_per_charge_and_derivatives_of_the_potential(name):
+    atoms = CASES[name]
+    charges = np.array([1.0, -0.5, 0.7, -1.1, 0.3, -0.4])
+    interaction = interaction_of(atoms, mixed_widths(6), accuracy=1e-10)
+    result, fields = interaction.compute(charges), interaction.fields(charges)
+    np.testing.assert_allclose(fields.potential, result.potential, atol=1e-8)
+    forces = charges[:, None] * fields.field
+    np.testing.assert_allclose(forces, result.forces, atol=1e-8)
+    point = atoms.positions[0] + [0.4, 0.5, -0.3]
+    found = interaction.fields_at(point[None], charges)
+    expected = central_differences(
+        lambda r: interaction.fields_at(r[None], charges).potential[0], point, 1e-3
+    )
+    np.testing.assert_allclose(found.field[0], -expected, rtol=1e-7)
+
+
 @pytest.mark.parametrize("accuracy", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
 @pytest.mark.parametrize("widths", [0.0, 0.6])
 def test_error_of_forces_is_the_accuracy(accuracy, widths):
@@ -312,6 +331,33 @@ def test_nothing_jumps_when_k_vectors_enter():
         slope = energy_at(below + step)[1].energy - energy_at(below - step)[1].energy
         analytic = np.trace(before.strain_gradient) / below
         assert slope / (2 * step) == pytest.approx(analytic, rel=1e-6)
+
+
+def test_large_cells_find_pairs_on_the_fly():
+    # wide enough for a grid of cells, with atoms outside of the cell
+    atoms = triclinic(300)
+    rng = np.random.default_rng(8)
+    left, right = rng.normal(size=(2, 300))
+    atoms.positions += rng.integers(-2, 3, size=(300, 3)) @ atoms.cell.array
+    near = interaction_of(atoms, 0.2, accuracy=1e-6, cutoff=4.5).parts[0]
+    assert near.grid is not None
+    on_the_fly = near.gradients(left, right)
+    near.grid = None
+    listed = near.gradients(left, right)
+    for one, other in zip(on_the_fly, listed, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-10)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    atoms = triclinic(300)
+    charges = np.random.default_rng(8).normal(size=300)
+    results = []
+    for n_threads in (1, numba.config.NUMBA_NUM_THREADS):
+        with limit_threads(n_threads):
+            interaction = interaction_of(atoms, 0.2, accuracy=1e-5, cutoff=4.5)
+            results.append(interaction.parts[0].gradients(charges, charges))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_no_atoms():
