@@ -1,15 +1,22 @@
 """Coulomb sums in 0, 2 and 3 periodic dimensions, in eV, Å and e."""
 
+from .charge_constraints import fragment_constraints
 from .coulomb import CoulombInteraction
+from .equilibration import ChargeEquilibration, EquilibratedCharges
 from .interaction_matrix import ElectrostaticResult
 from .multipoles import Fields, MultipoleInteraction, MultipoleResult
 from .power_law import PowerLawInteraction
+from .split_charges import SplitChargeEquilibration
 
 __all__ = [
+    "ChargeEquilibration",
     "CoulombInteraction",
     "ElectrostaticResult",
+    "EquilibratedCharges",
     "Fields",
     "MultipoleInteraction",
     "MultipoleResult",
     "PowerLawInteraction",
+    "SplitChargeEquilibration",
+    "fragment_constraints",
 ]
