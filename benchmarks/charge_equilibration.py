@@ -1,0 +1,88 @@
+"""Time charge equilibration of periodic crystals: matrix and solution, and iteration.
+
+    python benchmarks/charge_equilibration.py [--sizes 4 5 11]
+
+Rattled NaCl (8 n^3 ions) with Gaussian charges of 0.7 covalent radii and the hardness
+k_e / (2 r). Dense: the matrix, its factors, and charges; iterative: charges to 1e-8 and
+forces with products by pairs and mesh. One core, the shortest of ``--repeats`` runs,
+peak memory of the process so far.
+"""
+
+import argparse
+import os
+import resource
+import time
+
+import numpy as np
+
+
+def crystal(n):
+    """Return 8 n^3 rattled ions with electronegativities, hardness and widths."""
+    from ase.build import bulk
+    from ase.data import covalent_radii
+
+    from lodekit.units import COULOMB_CONSTANT
+
+    atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (n, n, n)
+    atoms.rattle(0.2, seed=1)
+    radii = covalent_radii[atoms.numbers]
+    chi = np.where(atoms.numbers == 11, 2.8, 8.3)
+    chi += np.random.default_rng(0).normal(scale=0.3, size=len(atoms))
+    return atoms, chi, 0.5 * COULOMB_CONSTANT / radii, 0.7 * radii
+
+
+def equilibrate(atoms, chi, hardness, widths, iterative, accuracy):
+    """Return charges and forces, from nothing but the structure."""
+    from lodekit.electrostatics import ChargeEquilibration
+
+    equilibration = ChargeEquilibration(
+        atoms.positions,
+        atoms.cell[:],
+        True,
+        hardness,
+        widths,
+        iterative=iterative,
+        accuracy=accuracy,
+        tolerance=1e-8,
+    )
+    result = equilibration.solve(chi)
+    return result.charges, -equilibration.gradients(result.charges)[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[4, 5, 11])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--accuracy", type=float, default=1e-6)
+    parser.add_argument("--dense-atoms", type=int, default=1100)
+    arguments = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    equilibrate(*crystal(2), True, arguments.accuracy)  # compile
+    equilibrate(*crystal(2), False, arguments.accuracy)
+    for n in arguments.sizes:
+        case = crystal(n)
+        charges = {}
+        for iterative in (False, True):
+            if not iterative and 8 * n**3 > arguments.dense_atoms:
+                continue
+            times = []
+            for _ in range(arguments.repeats):
+                start = time.perf_counter()
+                charges[iterative], _ = equilibrate(
+                    *case, iterative, arguments.accuracy
+                )
+                times.append(time.perf_counter() - start)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            label = "iterative" if iterative else "dense"
+            print(
+                f"{8 * n**3:7d} atoms {label:10s} {min(times):8.2f} s {memory:6.2f} GB",
+                flush=True,
+            )
+        if len(charges) == 2:
+            difference = abs(charges[True] - charges[False]).max()
+            print(f"        largest difference of charges {difference:.1e} e")
+
+
+if __name__ == "__main__":
+    main()
