@@ -40,7 +40,7 @@ class SlabKernel:
         self.projections = p
         self.reach = reach
         self.longest_exponent = -np.log(0.1 * tolerance)
-        # truncated tails are sums over exp(-(k s)^2 / 2) I_nl(k), as for p = 1
+        # tails are sums over exp(-(k s)^2 / 2) I_nl(k), as for p = 1
         coulomb = PotentialProjections(p.basis, p.max_angular, p.smearing, 1)
         self.tail = SplitChoice(coulomb, 2.0 * tolerance).split(0.0)
 

@@ -320,7 +320,8 @@ class SplitChoice:
             return values
 
         smallest = SMALLEST_K if p.has_logarithm else 0.0
-        return tabulate(far_functions, k_cutoff, 0.03 * self.tolerance, smallest)
+        # at small k, errors are multiplied by 1 / k^2 and add up over layers of atoms
+        return tabulate(far_functions, k_cutoff, 0.01 * self.tolerance, smallest)
 
 
 def accuracy_of_cutoff(projections: PotentialProjections, k_cutoff: float) -> float:

@@ -1,5 +1,7 @@
 """LODE on r^(l + 2n) inside a sphere."""
 
+import json
+
 import numpy as np
 import pytest
 from crystals import cluster, triclinic
@@ -14,7 +16,15 @@ from lode_cases import (
 from reference import real_harmonics, smeared_potential
 from test_lode_slab import slab
 
-from lodekit.descriptors import LodeSphericalExpansion, SphericalExpansion
+from lodekit.descriptors import (
+    LodeSphericalExpansion,
+    PowerSpectrum,
+    SphericalExpansion,
+)
+from lodekit.descriptors.serialization import (
+    descriptor_from_settings,
+    descriptor_settings,
+)
 
 RADIUS = 2.0
 
@@ -119,6 +129,23 @@ def test_the_weight_of_the_centre_counts_with_every_boundary(weight):
         values = coefficients(atoms, kept_lode(1, 1e-8, weight), (8,))
         expected = np.broadcast_to((1.0 - weight) * alone, whole.shape)
         np.testing.assert_allclose(whole - values, expected, atol=1e-7)
+
+
+def test_settings_survive_a_model_file():
+    featomic = pytest.importorskip("featomic")
+    radial = {
+        l: featomic.basis.Monomials(angular_channel=l, max_radial=0, radius=RADIUS)
+        for l in range(3)
+    }
+    descriptor = PowerSpectrum(
+        make_lode(basis=featomic.basis.Explicit(by_angular=radial))
+    )
+    text = json.dumps(descriptor_settings(descriptor))
+    again = descriptor_from_settings(json.loads(text), {})
+    atoms = cluster(3)
+    np.testing.assert_array_equal(
+        coefficients(atoms, again.left), coefficients(atoms, descriptor.left)
+    )
 
 
 def test_densities_take_no_monomials():

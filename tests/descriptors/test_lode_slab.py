@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from crystals import cluster, random_rotation, triclinic
+from crystals import cluster, random_rotation, rock_salt, triclinic
 from finite_differences import displaced
 from lode_cases import (
     MAX_ANGULAR,
@@ -245,6 +245,22 @@ def test_the_truncated_transform_tends_to_the_whole_one(exponent):
     rest = 4.0 * np.pi / (exponent - 2) / (exponent - 3) * height ** (3.0 - exponent)
     value = truncated_transform_at_zero(exponent, SMEARING, height) + rest
     np.testing.assert_allclose(value, transform_at_zero(exponent, SMEARING), rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [1, 3])
+@pytest.mark.parametrize("accuracy", [1e-6, 1e-8])
+def test_where_the_potential_is_truncated_changes_nothing(
+    exponent, accuracy, monkeypatch
+):
+    """Many layers: their errors would add up at small k along the normal."""
+    layers = rock_salt(1).repeat((1, 1, 5))
+    layers.set_pbc([True, True, False])
+    descriptor = kept_lode(exponent, accuracy, pair_cutoff=6.0)
+    values = coefficients(layers, descriptor, (11, 17))
+    for step in (50.0, 83.0):
+        monkeypatch.setattr("lodekit.descriptors.lode_slab.HEIGHT_STEP", step)
+        taller = coefficients(layers, descriptor, (11, 17))
+        assert relative_error(taller, values, descriptor) < accuracy
 
 
 @pytest.mark.parametrize("exponent", [1, 3])
