@@ -40,7 +40,7 @@ class Mesh:
     k_vectors : ndarray of shape (n_k, 3)
         One of k and -k for every k-vector shorter than the cutoff, without k = 0.
     cell : ndarray of shape (3, 3)
-        Shortest vectors of the same lattice.
+        Vectors of the same lattice, by `shortest_vectors`.
     shape : tuple of int
         Number of grid points along these.
 
@@ -55,8 +55,7 @@ class Mesh:
                 f"the grid spacing must be below pi / k_cutoff = "
                 f"{np.pi / k_cutoff:.4g} Å, got {spacing:.4g} Å"
             )
-        # the same lattice with the shortest vectors: smaller grids and errors
-        self.cell = minkowski_reduce(np.asarray(cell, dtype=float))[0]
+        self.cell = shortest_vectors(np.asarray(cell, dtype=float))
         self.order = order
         self.volume = abs(np.linalg.det(self.cell))
         self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(self.cell))
@@ -196,6 +195,17 @@ class Mesh:
             self.indices[:, 1] % (2 * self.largest[1] + 1),
             self.indices[:, 2],
         )
+
+
+def shortest_vectors(cell: np.ndarray) -> np.ndarray:
+    """Return vectors of the same lattice that make smaller grids and errors.
+
+    A cell that is short enough stays as it is: strains of a cubic cell would otherwise
+    change its vectors, and results would jump by the error of the mesh.
+    """
+    shortest = minkowski_reduce(cell)[0]
+    sizes = [np.prod(np.linalg.norm(vectors, axis=1)) for vectors in (shortest, cell)]
+    return shortest if sizes[0] < 0.8 * sizes[1] else cell
 
 
 def half_indices(largest: np.ndarray) -> np.ndarray:
