@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -13,20 +12,26 @@ from lodekit.observables.charges import (
     UNITS,
     AffineCharges,
     charge_rows,
+    check_open,
+    check_total_charges,
     collect_charge_targets,
     observe,
     reference,
+    row_counts,
     total_charge,
 )
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
-from lodekit.structures import check_structures
+from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
+from .charge_checks import check_fraction, check_noises
 from .clock import Clock
 from .potential_state import choose_terms
+from .prediction import check_species
 from .progress import progress_bar
 from .row_fit import fit_rows
+from .settings import default_charge_terms
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
@@ -38,8 +43,9 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
     """Base of models that predict charges by an atomic latent, linear in the weights.
 
     A subclass says in `_charges` how the charges of a structure come from the features
-    Phi of its atoms. The latent of atom i is a constant of its element, with a wide
-    prior, plus sparse-kernel features times weights.
+    Phi of its atoms, or in `_affine` for many structures at once. The latent of atom i
+    is a constant of its element, with a wide prior, plus sparse-kernel features times
+    weights.
     """
 
     #: Targets that are fitted where the user names none; None for all that are there.
@@ -72,27 +78,22 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         clock = Clock()
         frames = as_frames(frames)
         check_structures(frames)
+        check_fraction(self.validation_fraction)
         random_state = check_random_state(self.random_state)
-        vars(self).pop(
-            "factor_", None
-        )  # charges are not conditioned before there is one
+        # charges are not conditioned on a posterior before there is one
+        vars(self).pop("solution_", None)
         self.targets_ = collect_charge_targets(
             frames, self.targets or self.default_targets
         )
+        self.is_charged_ = check_total_charges(frames)
+        noises = self._noises()
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        terms = choose_terms(frames, self.descriptor, self.covariance, self.n_sparse)
-        self.latent_ = Latent.select(
-            frames,
-            progress_bar(terms, "sparse points", self.progress),
-            self.species_,
-            selection=self.selection,
-            random_state=random_state,
-        )
+        self._select(frames, random_state)
         clock.lap("sparse points")
         n_held_out = int(round(self.validation_fraction * len(frames)))
         n_held_out = min(n_held_out, len(frames) - 1) if n_held_out > 1 else 0
         order = random_state.permutation(len(frames))
-        noises = self._noises()
+        n_rows = sum(row_counts(frames, name) for name in noises)
         fit = fit_rows(
             self._stream(frames, np.sort(order[n_held_out:]), list(noises)),
             self._stream(frames, np.sort(order[:n_held_out]), self.targets_),
@@ -100,9 +101,10 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
             noises,
             self.progress,
             clock.lap,
+            n_rows,
         )
+        self.solution_ = fit.solution
         self.weights_ = fit.solution.weights
-        self.factor_ = fit.solution.factor
         self.std_scale_ = fit.std_scale
         self.summary_ = {
             "n_structures": len(frames),
@@ -124,6 +126,23 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         }
         return self
 
+    def _select(self, frames, random_state) -> None:
+        """Choose sparse points."""
+        terms = choose_terms(
+            frames,
+            self.descriptor,
+            self.covariance,
+            self.n_sparse,
+            default=default_charge_terms,
+        )
+        self.latent_ = Latent.select(
+            frames,
+            progress_bar(terms, "sparse points", self.progress),
+            self.species_,
+            selection=self.selection,
+            random_state=random_state,
+        )
+
     @property
     def rank(self) -> int:
         """Number of weights: one for each element, then those of the kernels."""
@@ -132,12 +151,7 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
     def _noises(self) -> dict:
         """Return the noise of every kind of row."""
         given = self.noises or {}
-        for name in given:
-            if name not in self.targets_:
-                raise ValueError(
-                    f"noises name '{name}', which is not among the targets "
-                    f"{self.targets_}"
-                )
+        check_noises(given, self.targets_)
         noises = {name: given.get(name, "auto") for name in self.targets_}
         if not self.conserves_charge:
             noises["total_charge"] = TOTAL_CHARGE_NOISE
@@ -156,13 +170,15 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         groups = list(batches(subset, BATCH_ATOMS))
         for group in progress_bar(groups, "rows", self.progress):
             some = [subset[i] for i in group]
-            for index, (atoms, features) in zip(
-                group, self._features(some), strict=True
-            ):
-                charges = self._charges(atoms, features)
+            for index, (atoms, charges) in zip(group, self._affine(some), strict=True):
                 for name in names:
                     rows = charge_rows(atoms, charges, name, chosen[index])
                     yield name, rows, np.ones(len(rows.values))
+
+    def _affine(self, frames):
+        """Yield every structure with its charges, affine in the weights."""
+        for atoms, features in self._features(frames):
+            yield atoms, self._charges(atoms, features)
 
     def _features(self, frames):
         """Yield every structure with the features of its atoms, (n_atoms, rank)."""
@@ -201,33 +217,45 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         for name in properties or ():
             if name not in known:
                 raise ValueError(f"properties must be among {known}, got '{name}'")
+        check_structures(frames)
+        self._check_frames(frames)
+        moments = {name.removesuffix("_std") for name in properties or ()}
+        if moments & {"dipole", "quadrupole"}:
+            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
         results = []
         for group in batches(frames, BATCH_ATOMS):
-            for atoms, features in self._features([frames[i] for i in group]):
+            for atoms, charges in self._affine([frames[i] for i in group]):
                 wanted = properties
                 if wanted is None:
                     wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
-                results.append(self._compute_one(atoms, features, wanted))
+                results.append(self._compute_one(atoms, charges, wanted))
         return results
 
-    def _compute_one(self, atoms, features, wanted) -> dict:
+    def _check_frames(self, frames) -> None:
+        """Raise ``ValueError`` for unknown species and missing total charges."""
+        check_species(frames, self.species_)
+        missing = [get_target(a, "total_charge") is None for a in frames]
+        if self.is_charged_ and any(missing):
+            raise ValueError(
+                f"frame {missing.index(True)} has no total_charge, and the model was "
+                "fitted to charged structures; set total_charge in every frame"
+            )
+        check_total_charges(frames)
+
+    def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
         """Return the properties of one structure."""
-        charges = self._charges(atoms, features)
         result = {}
         for name in PROPERTIES:
             if not {name, f"{name}_std"} & set(wanted):
                 continue
             observed = observe(atoms, charges, name)
-            value = observed.values(self.weights_)
             if name in wanted:
+                value = observed.values(self.weights_)
                 if name == "dipole":
                     value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
                 result[name] = value
             if f"{name}_std" in wanted:
-                solved = linalg.solve_triangular(
-                    self.factor_, observed.matrix.T, lower=True
-                )
-                deviations = np.sqrt(np.einsum("wn,wn->n", solved, solved))
+                deviations = self.solution_.standard_deviations(observed.matrix)
                 result[f"{name}_std"] = self.std_scale_ * deviations
         return result
 
@@ -238,8 +266,9 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         frames = as_frames(frames)
         name = self.targets_[0]
         predicted, expected = [], []
-        for atoms, features in self._features(frames):
-            charges = self._charges(atoms, features)
-            predicted.append(observe(atoms, charges, name).values(self.weights_))
-            expected.append(reference(atoms, name))
+        self._check_frames(frames)
+        for group in batches(frames, BATCH_ATOMS):
+            for atoms, charges in self._affine([frames[i] for i in group]):
+                predicted.append(observe(atoms, charges, name).values(self.weights_))
+                expected.append(reference(atoms, name))
         return r2_score(np.concatenate(expected), np.concatenate(predicted))

@@ -30,9 +30,8 @@ def choose_noises(
 ) -> dict[str, float]:
     """Return the noise of every target, searching those given as "auto".
 
-    A pattern search over factors of each noise and of all together minimises the
-    held-out errors, measured in units of `DEFAULT_NOISES`: 1 meV/atom weighs as much as
-    30 meV/Å. Each trial costs one factorisation.
+    Held-out errors are minimised, measured in units of `DEFAULT_NOISES`: 1 meV/atom
+    weighs as much as 30 meV/Å. Each trial costs one factorisation.
 
     Parameters
     ----------
@@ -42,25 +41,55 @@ def choose_noises(
         Rows of held-out frames.
     given : dict of str to float or "auto"
     """
+
+    def loss(trial):
+        return held_out_loss(solve_normal_equations(grams, trial), kept)
+
+    own = {name: given[name] for name in grams}
+    return search_noises(loss if kept else None, own, progress)
+
+
+def most_probable_noises(equations, given: dict, progress: bool = False) -> dict:
+    """Return the noises that make the targets most probable, as `choose_noises`.
+
+    Parameters
+    ----------
+    equations : DualEquations
+    given : dict of str to float or "auto"
+
+    References
+    ----------
+    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
+    Press, 2006), Sec. 5.4.1.
+    """
+    return search_noises(
+        lambda trial: -equations.log_marginal_likelihood(trial), given, progress
+    )
+
+
+def search_noises(loss, given: dict, progress: bool) -> dict[str, float]:
+    """Minimise ``loss(noises)`` over the noises given as "auto".
+
+    A pattern search over factors of each noise and of all together, from
+    `DEFAULT_NOISES`; without ``loss`` these are taken.
+    """
     noises = {
-        name: DEFAULT_NOISES[name] if given[name] == "auto" else float(given[name])
-        for name in grams
+        name: DEFAULT_NOISES[name] if noise == "auto" else float(noise)
+        for name, noise in given.items()
     }
-    free = [name for name in grams if given[name] == "auto"]
-    if not kept or not free:
+    free = [name for name, noise in given.items() if noise == "auto"]
+    if loss is None or not free:
         return noises
     moves = [[name] for name in free] + ([free] if len(free) > 1 else [])
     tried: dict[tuple, float] = {}
 
-    def loss(trial):
+    def known_loss(trial):
         key = tuple(round(float(np.log10(trial[name])), 6) for name in trial)
         if key not in tried:
             try:
-                solution = solve_normal_equations(grams, trial)
+                tried[key] = loss(trial)
             except LinAlgError:  # a noise too small for the digits of the rows
                 tried[key] = np.inf
-            else:
-                tried[key] = held_out_loss(solution, kept)
         return tried[key]
 
     for step in progress_bar(STEPS, "noise levels", progress):
@@ -70,7 +99,8 @@ def choose_noises(
             for move in reversed(moves):
                 for factor in (1.0 / step, step):
                     trial = scale_noises(noises, move, factor)
-                    if loss(trial) < loss(noises) * (1.0 - 1e-3):
+                    least = known_loss(noises)
+                    if known_loss(trial) < least - 1e-3 * abs(least):
                         noises, improved = trial, True
                         break
     return noises

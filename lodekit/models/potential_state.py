@@ -70,7 +70,7 @@ class PotentialState:
         save_model(self, path, overwrite=overwrite)
 
 
-def choose_terms(frames, descriptor, covariance, n_sparse) -> list[tuple]:
+def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of every term of a latent.
 
     Parameters
@@ -79,6 +79,9 @@ def choose_terms(frames, descriptor, covariance, n_sparse) -> list[tuple]:
         They decide where ``descriptor`` is None.
     descriptor, covariance, n_sparse
         One, a list, or None; see `SparsePotential`.
+    default : callable, optional
+        Returns the terms of ``frames`` where the descriptor is None; those of a
+        potential where it is None itself.
     """
     if descriptor is None:
         from .settings import default_terms
@@ -88,7 +91,9 @@ def choose_terms(frames, descriptor, covariance, n_sparse) -> list[tuple]:
                 "`covariance` needs a `descriptor` to go with; where the descriptor is "
                 "left to the data, so is the covariance"
             )
-        descriptors, covariances, sizes = zip(*default_terms(frames), strict=True)
+        descriptors, covariances, sizes = zip(
+            *(default or default_terms)(frames), strict=True
+        )
     else:
         several = isinstance(descriptor, (list, tuple))
         descriptors = descriptor if several else [descriptor]

@@ -62,7 +62,7 @@ class Predictor:
 
         Where ``properties`` is None, stress is computed for fully periodic frames.
         """
-        self.check_species(frames)
+        check_species(frames, self.model.species_)
         if properties is None:
             return {"energy", "forces", "energies", "stress"}
         if isinstance(properties, str):
@@ -113,18 +113,6 @@ class Predictor:
     def atom_baseline(self, species: np.ndarray) -> np.ndarray:
         """Return the baseline energy of each atom."""
         return self.baseline[np.searchsorted(self.model.species_, species)]
-
-    def check_species(self, frames) -> None:
-        """Raise ``ValueError`` for species that the model has not seen."""
-        for index, atoms in enumerate(frames):
-            foreign = ~np.isin(atoms.numbers, self.model.species_)
-            if foreign.any():
-                atom = int(foreign.argmax())
-                known = ", ".join(chemical_symbols[z] for z in self.model.species_)
-                raise ValueError(
-                    f"frame {index} has {chemical_symbols[atoms.numbers[atom]]} (atom "
-                    f"{atom}), which the model has not seen; it knows {known}"
-                )
 
     def evaluate(self, batch: StructureBatch) -> list:
         """Return the features of every term, each density expanded once."""
@@ -182,6 +170,19 @@ class Predictor:
                 alpha = points.projection @ part[kernel.columns[species]]
                 members[atoms] += values @ alpha
         return members
+
+
+def check_species(frames, species: np.ndarray) -> None:
+    """Raise ``ValueError`` for atoms of other than a model's ``species``."""
+    for index, atoms in enumerate(frames):
+        foreign = ~np.isin(atoms.numbers, species)
+        if foreign.any():
+            atom = int(foreign.argmax())
+            known = ", ".join(chemical_symbols[z] for z in species)
+            raise ValueError(
+                f"frame {index} has {chemical_symbols[atoms.numbers[atom]]} (atom "
+                f"{atom}), which the model has not seen; it knows {known}"
+            )
 
 
 def voigt(strain: np.ndarray) -> np.ndarray:

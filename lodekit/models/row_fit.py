@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equations
+from lodekit.regression.dual_equations import DualEquations, DualSolution
+from lodekit.regression.normal_equations import NormalEquations, Solution
 
-from .noise import calibrate, choose_noises, held_out_errors
+from .noise import calibrate, choose_noises, held_out_errors, most_probable_noises
 
 
 @dataclass
@@ -15,7 +16,7 @@ class RowFit:
 
     Attributes
     ----------
-    solution : Solution
+    solution : Solution or DualSolution
     noises : dict of str to float
         Noise of every target, in units of its rows.
     std_scale : float
@@ -25,21 +26,23 @@ class RowFit:
     n_rows : dict of str to int
     """
 
-    solution: Solution
+    solution: Solution | DualSolution
     noises: dict
     std_scale: float
     held_out_errors: dict
     n_rows: dict
 
 
-def fit_rows(train, held_out, rank: int, given: dict, progress: bool, lap) -> RowFit:
-    """Fit weights by normal equations.
+def fit_rows(
+    train, held_out, rank: int, given: dict, progress: bool, lap, n_rows=None
+) -> RowFit:
+    """Fit weights by normal equations, or in the space of rows where these are few.
 
     Parameters
     ----------
     train, held_out : iterable of (name, Rows, weights)
         Rows of each target; those held out choose noises and calibrate standard
-        deviations, then join the fit.
+        deviations, then join the fit. Few rows choose noises by their probability.
     rank : int
         Number of weights.
     given : dict of str to float or "auto"
@@ -47,20 +50,25 @@ def fit_rows(train, held_out, rank: int, given: dict, progress: bool, lap) -> Ro
     progress : bool
     lap : callable
         Called with "rows" and "solution" when these are there.
+    n_rows : int, optional
+        Number of all rows. Fewer than weights, they are kept, with their covariances.
     """
-    grams = {name: Gram(rank) for name in given}
+    few = n_rows is not None and n_rows < rank
+    equations = DualEquations(rank) if few else NormalEquations(rank, given)
     for name, rows, weights in train:
-        grams[name].add(rows.matrix, rows.values, weights)
+        equations.add(name, rows.matrix, rows.values, weights)
     kept = list(held_out)
     lap("rows")
-    noises = choose_noises(grams, kept, given, progress)
-    solution = solve_normal_equations(grams, noises)
+    if few:
+        noises = most_probable_noises(equations, given, progress)
+    else:
+        noises = choose_noises(equations.grams, kept, given, progress)
+    solution = equations.solve(noises)
     std_scale = calibrate(solution, kept)
     errors = held_out_errors(solution, kept)
     for name, rows, weights in kept:
-        grams[name].add(rows.matrix, rows.values, weights)
+        equations.add(name, rows.matrix, rows.values, weights)
     if kept:
-        solution = solve_normal_equations(grams, noises)
+        solution = equations.solve(noises)
     lap("solution")
-    n_rows = {name: gram.n_rows for name, gram in grams.items()}
-    return RowFit(solution, noises, std_scale, errors, n_rows)
+    return RowFit(solution, noises, std_scale, errors, equations.n_rows())

@@ -59,6 +59,10 @@ SOAP = {
     "n_sparse": 1000,
 }
 
+#: Charges and dipoles ask for more of the near surroundings, and are fitted to fewer
+#: numbers.
+CHARGE_SOAP = {**SOAP, "zeta": 3, "n_sparse": 400}
+
 LODE = {
     "type": "lode",
     "cutoff": 4.0,
@@ -112,6 +116,14 @@ def default_settings(frames, targets=None) -> dict:
 def default_terms(frames) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of the default terms."""
     return build_terms(default_settings(frames))
+
+
+def default_charge_terms(frames) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of the default terms of charges.
+
+    What was best in leave-one-out on dipoles of small molecules: one SOAP term.
+    """
+    return build_terms({"terms": {"soap": dict(CHARGE_SOAP)}})
 
 
 def check_settings(settings: dict) -> dict:

@@ -1,14 +1,16 @@
 """Charges, dipoles and quadrupoles as rows, linear in the weights behind the charges.
 
 The charges of one structure are affine in the weights, q = C w + q_0, whatever the
-model: predicted by environments or equilibrated. What is measured is linear in them:
+model: predicted by environments or equilibrated. Atomic dipoles d_i may go with them.
+What is measured is linear in both:
 
 * charges: q (e),
-* dipole: sum_i q_i (R_i - R_c) (e·Å), with R_c the centre of positions; a reference
-  dipole counts from the origin of coordinates, so that Q R_c is taken from it,
+* dipole: sum_i q_i (R_i - R_c) + d_i (e·Å), with R_c the centre of positions; a
+  reference dipole counts from the origin of coordinates, so that Q R_c is taken from
+  it,
 * quadrupole: the traceless part of the second moment, sum_i q_i (R_i R_i^T - R_i^2 / 3)
-  (e·Å²) for the origin of coordinates, in the order xx, yy, zz, yz, xz, xy; 3/2 times
-  it is Buckingham's quadrupole,
+  + R_i d_i^T + d_i R_i^T - 2/3 R_i.d_i (e·Å²) for the origin of coordinates, in the
+  order xx, yy, zz, yz, xz, xy; 3/2 times it is Buckingham's quadrupole,
 * total charge: sum_i q_i (e).
 """
 
@@ -35,20 +37,47 @@ class AffineCharges:
     ----------
     matrix : ndarray of shape (n_atoms, rank)
     offset : ndarray of shape (n_atoms,)
+    dipoles : ndarray of shape (n_atoms, 3, n) or None
+        Atomic dipoles (e·Å), linear in the last n of the weights.
     """
 
     matrix: np.ndarray
     offset: np.ndarray
+    dipoles: np.ndarray | None = None
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return the charges in e, (n_atoms,)."""
         return self.matrix @ weights + self.offset
+
+    def dipole_values(self, weights: np.ndarray) -> np.ndarray:
+        """Return the atomic dipoles in e·Å, (n_atoms, 3)."""
+        if self.dipoles is None:
+            return np.zeros((len(self.matrix), 3))
+        return self.dipoles @ weights[weights.size - self.dipoles.shape[2] :]
 
 
 def total_charge(atoms) -> float:
     """Return the total charge of a structure in e: 0 where it is not given."""
     value = get_target(atoms, "total_charge")
     return 0.0 if value is None else float(value)
+
+
+def check_total_charges(frames) -> bool:
+    """Return whether any structure is charged.
+
+    Raises
+    ------
+    ValueError
+        If some frames have a total charge and others do not.
+    """
+    given = [get_target(atoms, "total_charge") for atoms in frames]
+    missing = [i for i, value in enumerate(given) if value is None]
+    if missing and len(missing) < len(given):
+        raise ValueError(
+            f"total_charge is missing in {len(missing)} of {len(given)} frames (first: "
+            f"frame {missing[0]}) and given in the others; give it in every frame"
+        )
+    return any(given)
 
 
 def collect_charge_targets(frames, names=None) -> list[str]:
@@ -86,6 +115,7 @@ def collect_charge_targets(frames, names=None) -> list[str]:
         )
     if "dipole" in found or "quadrupole" in found:
         check_open(frames, found)
+    check_total_charges(frames)
     if "charges" in found:
         check_sums(frames)
     return found
@@ -124,14 +154,30 @@ def observe(atoms, charges: AffineCharges, name: str) -> AffineCharges:
     name : {"charges", "dipole", "quadrupole", "total_charge"}
     """
     if name == "charges":
-        return charges
+        return AffineCharges(charges.matrix, charges.offset)
     if name == "total_charge":
         operator = np.ones((1, len(atoms)))
     elif name == "dipole":
         operator = (atoms.positions - atoms.positions.mean(axis=0)).T
     else:
         operator = quadrupole_operator(atoms.positions)
-    return AffineCharges(operator @ charges.matrix, operator @ charges.offset)
+    observed = AffineCharges(operator @ charges.matrix, operator @ charges.offset)
+    if charges.dipoles is not None and name != "total_charge":
+        n_columns = charges.dipoles.shape[2]
+        observed.matrix[:, -n_columns:] += (
+            charges.dipoles.sum(axis=0)
+            if name == "dipole"
+            else dipoles_to_quadrupole(atoms.positions, charges.dipoles)
+        )
+    return observed
+
+
+def dipoles_to_quadrupole(positions: np.ndarray, dipoles: np.ndarray) -> np.ndarray:
+    """Return what atomic dipoles (n_atoms, 3, n) add to the quadrupole, (6, n)."""
+    second = np.einsum("ia,ibn->abn", positions, dipoles)
+    second += second.swapaxes(0, 1).copy()
+    trace = np.einsum("aan->n", second) / 3.0
+    return np.array([second[a, b] - (a == b) * trace for a, b in VOIGT])
 
 
 def quadrupole_operator(positions: np.ndarray) -> np.ndarray:
@@ -153,6 +199,13 @@ def reference(atoms, name: str) -> np.ndarray:
         traceless = value - np.trace(value) / 3.0 * np.eye(3)
         return np.array([traceless[a, b] for a, b in VOIGT])
     return value
+
+
+def row_counts(frames, name: str) -> int:
+    """Return the number of rows that `charge_rows` makes of all frames."""
+    if name == "charges":
+        return sum(len(atoms) for atoms in frames)
+    return {"dipole": 3, "quadrupole": 6, "total_charge": 1}[name] * len(frames)
 
 
 def charge_rows(atoms, charges: AffineCharges, name: str, frame: int) -> Rows:

@@ -68,8 +68,11 @@ def principal_components(features: np.ndarray, n_components: int) -> np.ndarray:
     """
     rows = features[:: max(1, len(features) // (4 * n_components))]
     n_components = min(n_components, *rows.shape)
-    vectors = np.linalg.svd(rows, full_matrices=False)[2][:n_components]
-    return features @ vectors.T
+    # eigenvectors of the smaller product: a full decomposition costs ten times as much
+    squares, left = np.linalg.eigh(rows @ rows.T)
+    known = squares > 1e-16 * squares[-1]
+    known[:-n_components] = False
+    return features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
 
 
 def select_sparse_points(
@@ -81,7 +84,7 @@ def select_sparse_points(
     rcond: float = 1e-12,
     max_atoms: int = 1000,
     random_state=None,
-) -> None:
+) -> dict[int, np.ndarray]:
     """Choose sparse points for every species of ``kernel`` and store them in it.
 
     Parameters
@@ -96,6 +99,11 @@ def select_sparse_points(
         See `SparseKernel.set_points`.
     random_state : int or numpy.random.RandomState, optional
         Draws the candidates where there are many environments.
+
+    Returns
+    -------
+    chosen : dict of int to ndarray
+        Sorted global indices of the atoms chosen, by species.
     """
     selection = selection or FarthestPointSelection()
     ends = getattr(selection, "ends_at_rank", False)
@@ -110,5 +118,7 @@ def select_sparse_points(
             scaled = own * safe_inverse(lengths)[:, None]
             metric = scaled if kernel.covariance.moves_lengths else own
             points = principal_components(metric, max(N_COMPONENTS, n_sparse * ends))
-            own = own[np.sort(selection.select(points, n_sparse))]
+            picked = np.sort(selection.select(points, n_sparse))
+            own, candidates[z] = own[picked], atoms[picked]
         kernel.set_points(z, own, rcond)
+    return candidates

@@ -101,6 +101,10 @@ class Solution:
             raise linalg.LinAlgError("the factor of the normal equations is singular")
         return float(len(self.weights) - np.einsum("ab,ab->", inverse, inverse))
 
+    def apply_covariance(self, vectors: np.ndarray) -> np.ndarray:
+        """Return A^-1 times ``vectors`` (rank, n)."""
+        return linalg.cho_solve((self.factor, True), vectors, check_finite=False)
+
     def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
         """Return posterior standard deviations of ``rows`` (n, rank) times w."""
         solved = linalg.solve_triangular(
@@ -163,6 +167,33 @@ def solve_normal_equations(
     return Solution(weights, factor)
 
 
+class NormalEquations:
+    """Normal equations of several targets, with the interface of `DualEquations`.
+
+    Parameters
+    ----------
+    rank : int
+        Number of weights.
+    names : iterable of str
+        Targets.
+    """
+
+    def __init__(self, rank: int, names):
+        self.grams = {name: Gram(rank) for name in names}
+
+    def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
+        """Fold in rows (n_rows, rank) of one target; see `Gram.add`."""
+        self.grams[name].add(rows, values, weights)
+
+    def solve(self, noises: dict[str, float]) -> Solution:
+        """Return the posterior for given noises; see `solve_normal_equations`."""
+        return solve_normal_equations(self.grams, noises)
+
+    def n_rows(self) -> dict[str, int]:
+        """Return the number of rows of every target."""
+        return {name: gram.n_rows for name, gram in self.grams.items()}
+
+
 def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
     """Return A (lower triangle) and the right-hand side."""
     rank = next(iter(grams.values())).rank
@@ -198,7 +229,7 @@ def weighted_moment(grams, noises) -> np.ndarray:
 
 
 def leave_out(
-    solution: Solution, rows: np.ndarray, values: np.ndarray, noise: np.ndarray
+    solution, rows: np.ndarray, values: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
     """Return residuals of rows predicted by the fit without these rows, closed form.
 
@@ -207,6 +238,7 @@ def leave_out(
 
     Parameters
     ----------
+    solution : Solution or DualSolution
     rows : ndarray of shape (n_rows, rank)
         Rows that took part in the fit and are left out together.
     values : ndarray of shape (n_rows,)
@@ -219,8 +251,7 @@ def leave_out(
     S. Sundararajan, S. S. Keerthi, Neural Comput. 13, 1103 (2001).
     """
     scaled = rows / noise[:, None]
-    solved = linalg.solve_triangular(solution.factor, scaled.T, lower=True)
-    hat = solved.T @ solved
+    hat = scaled @ solution.apply_covariance(scaled.T)
     residuals = (values - rows @ solution.weights) / noise
     return np.linalg.solve(np.eye(len(values)) - hat, residuals) * noise
 

@@ -1,0 +1,32 @@
+"""Checks of arguments of charge models."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+
+def check_fraction(value) -> None:
+    """Raise ``ValueError`` unless a validation fraction lies in [0, 1)."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"validation_fraction must lie in [0, 1), got {value!r}")
+
+
+def check_noises(given: dict, targets) -> None:
+    """Raise ``ValueError`` for the noise of no target, or out of range."""
+    for name, noise in given.items():
+        if name not in targets:
+            raise ValueError(
+                f"noises name '{name}', which is not among the targets {list(targets)}"
+            )
+        if noise != "auto" and not (is_number(noise) and 0 < noise < np.inf):
+            raise ValueError(
+                f"the noise of {name} must be a positive number or 'auto', "
+                f"got {noise!r}"
+            )
+
+
+def is_number(value) -> bool:
+    """Return whether ``value`` is a real number and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,155 @@
+"""Ridge regression in the space of rows: for fewer rows than weights.
+
+The same posterior as that of the normal equations, from the covariances K = Phi Phi^T
+of the rows with each other. With the noise variances S of the rows,
+
+    w = Phi^T (K + S)^-1 y,    A^-1 = 1 - Phi^T (K + S)^-1 Phi.
+
+References
+----------
+C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT Press,
+2006), Sec. 2.1.2 and 2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg
+from scipy.linalg import lapack
+
+from .normal_equations import largest_eigenvalue
+
+
+@dataclass
+class DualSolution:
+    """Posterior of the weights.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (rank,)
+        Posterior mean.
+    rows : ndarray of shape (n_rows, rank)
+        Phi.
+    factor : ndarray of shape (n_rows, n_rows)
+        Lower Cholesky factor L of K + S.
+    variances : ndarray of shape (n_rows,)
+        Diagonal of S.
+    """
+
+    weights: np.ndarray
+    rows: np.ndarray
+    factor: np.ndarray
+    variances: np.ndarray
+
+    @cached_property
+    def effective_rank(self) -> float:
+        """Number of directions that the data determine, trace(1 - A^-1)."""
+        inverse, info = lapack.dtrtri(self.factor, lower=1)
+        if info:
+            raise linalg.LinAlgError("the covariance of the rows is singular")
+        return float(np.sum(1.0 - (inverse**2).sum(axis=0) * self.variances))
+
+    @cached_property
+    def condition_number(self) -> float:
+        """Condition number of A, whose least eigenvalue is 1 with so few rows."""
+        return largest_eigenvalue(self.factor / np.sqrt(self.variances)[:, None])
+
+    def apply_covariance(self, vectors: np.ndarray) -> np.ndarray:
+        """Return A^-1 times ``vectors`` (rank, n)."""
+        known = linalg.cho_solve((self.factor, True), self.rows @ vectors)
+        return vectors - self.rows.T @ known
+
+    def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
+        """Return posterior standard deviations of ``rows`` (n, rank) times w."""
+        variances = np.einsum("nw,nw->n", rows, rows)
+        known = linalg.solve_triangular(self.factor, self.rows @ rows.T, lower=True)
+        variances -= np.einsum("rn,rn->n", known, known)
+        return np.sqrt(np.maximum(variances, 0.0))  # differences of rounded numbers
+
+
+class DualEquations:
+    """Rows that are kept, and their covariances with each other.
+
+    Parameters
+    ----------
+    rank : int
+        Number of weights.
+    """
+
+    def __init__(self, rank: int):
+        self.rank = rank
+        self.matrix = np.empty((0, rank))
+        self.covariance = np.empty((0, 0))
+        self.values: list = []
+        self.names: list = []
+        self._waiting: list = []
+
+    def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
+        """Add rows (n_rows, rank) of a target with values of shape (n_rows,).
+
+        ``weights`` (n_rows,) multiply the inverse noise variance of each row.
+        """
+        if weights is not None:
+            root = np.sqrt(weights)
+            rows, values = rows * root[:, None], values * root
+        self._waiting.append(rows)
+        self.values.extend(values)
+        self.names.extend([name] * len(values))
+
+    def solve(self, noises: dict[str, float]) -> DualSolution:
+        """Return the posterior of the weights for given noise levels.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the covariance is not positive definite, which only a noise too small for
+            the digits of the rows does.
+        """
+        factor = self._factor(noises)
+        solved = linalg.cho_solve((factor, True), np.array(self.values))
+        weights = self.matrix.T @ solved
+        return DualSolution(weights, self.matrix, factor, self._variances(noises))
+
+    def log_marginal_likelihood(self, noises: dict[str, float]) -> float:
+        """Return the logarithm of the probability of all targets given the noises."""
+        factor = self._factor(noises)
+        solved = linalg.solve_triangular(factor, np.array(self.values), lower=True)
+        logs = 2.0 * np.log(np.diag(factor)).sum()
+        return -0.5 * float(solved @ solved + logs + solved.size * np.log(2.0 * np.pi))
+
+    def n_rows(self) -> dict[str, int]:
+        """Return the number of rows of every target."""
+        names, counts = np.unique(self.names, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    def _factor(self, noises) -> np.ndarray:
+        """Return the lower Cholesky factor of K + S."""
+        self._grow()
+        matrix = self.covariance.copy()
+        matrix[np.diag_indices_from(matrix)] += self._variances(noises)
+        try:
+            return linalg.cholesky(
+                matrix, lower=True, overwrite_a=True, check_finite=False
+            )
+        except linalg.LinAlgError as error:
+            raise linalg.LinAlgError(
+                "the covariance of the rows is not positive definite; raise the noise "
+                f"({', '.join(f'{k} = {v:g}' for k, v in noises.items())})"
+            ) from error
+
+    def _variances(self, noises) -> np.ndarray:
+        """Return the noise variance of every row."""
+        return np.array([noises[name] ** 2 for name in self.names])
+
+    def _grow(self) -> None:
+        """Take the waiting rows into the matrix and the covariance."""
+        if not self._waiting:
+            return
+        new = np.concatenate(self._waiting)
+        self._waiting = []
+        cross = self.matrix @ new.T
+        self.covariance = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
+        self.matrix = np.concatenate([self.matrix, new])
