@@ -1,0 +1,87 @@
+"""Equilibrated charges of structures that fit into memory together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.observables.charges import AffineCharges, observe, total_charge
+from lodekit.structures.batch import StructureBatch
+
+
+class EquilibratedBatch:
+    """Electronegativities, charges and their energy, for one batch of structures.
+
+    Parameters
+    ----------
+    model : ChargeEquilibrationModel
+    frames : list of ase.Atoms
+    field : array_like of shape (3,) or None
+        In V/Å.
+
+    Attributes
+    ----------
+    chi : ndarray of shape (n_atoms,)
+        Electronegativities in V.
+    charges : ndarray of shape (n_atoms,)
+        In e.
+    solutions : list of EquilibratedCharges
+        One for each structure.
+    """
+
+    def __init__(self, model, frames, field=None):
+        self.frames = frames
+        self.field = field
+        self.latent = model.latent_
+        self.batch = StructureBatch.from_frames(frames)
+        self.states = self.latent.evaluate(self.batch)
+        n_species = model.species_.size
+        coefficients = self.latent.coefficients(model.weights_[n_species:])
+        self.chi, self.adjoints = self.latent.values(
+            self.batch, self.states, coefficients
+        )
+        kinds = np.searchsorted(model.species_, self.batch.species)
+        self.chi += model.element_prior * model.weights_[:n_species][kinds]
+        self.equilibrations = [model.equilibration(atoms) for atoms in frames]
+        self.solutions = [
+            one.solve(self.chi[self.own(index)], total_charge(atoms), field=field)
+            for index, (atoms, one) in enumerate(
+                zip(frames, self.equilibrations, strict=True)
+            )
+        ]
+        self.charges = np.concatenate([found.charges for found in self.solutions])
+
+    def own(self, index: int) -> slice:
+        """Return the atoms of one structure."""
+        return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
+
+    def gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of the energies by positions and strain.
+
+        Derivatives of the charges do not occur: the energy is stationary in them
+        (review, Eqs. 14 and 15).
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+            In eV/Å.
+        strain : ndarray of shape (n_structures, 3, 3)
+            In eV.
+        """
+        positions, strain = self.latent.gradients(
+            self.batch, self.states, self.adjoints, self.charges
+        )
+        for index, equilibration in enumerate(self.equilibrations):
+            own = self.own(index)
+            more = equilibration.gradients(self.charges[own], self.field)
+            positions[own] += more[0]
+            strain[index] += more[1]
+        return positions, strain
+
+    def observed(self, index: int, name: str) -> np.ndarray:
+        """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""
+        atoms, charges = self.frames[index], self.charges[self.own(index)]
+        fixed = AffineCharges(np.zeros((len(atoms), 0)), charges)
+        value = observe(atoms, fixed, name).offset
+        if name == "dipole":
+            value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
+        return value
