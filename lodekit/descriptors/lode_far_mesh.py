@@ -17,7 +17,7 @@ from .solid_harmonics import derivatives_of, gradient_matrices, solid_harmonics
 #: Largest number of atoms whose derivatives of fields are held at a time.
 BLOCK_SIZE = 2**11
 #: Largest number of values on grids that are held at a time.
-GRID_BLOCK_SIZE = 2**24
+GRID_BLOCK_SIZE = 2**25
 
 
 class MeshFarSum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -10,6 +11,9 @@ from numba import get_num_threads
 from scipy import fft
 
 from lodekit.kernels.mesh import first_points, interpolate, spread
+
+#: Number of planes of a grid that are transformed along z at a time.
+PLANES = 16
 
 
 class Mesh:
@@ -123,7 +127,11 @@ class Mesh:
         spread(values, self.fractional, self.sorted_atoms, first, tiles, *what, grids)
         _, k, l = self.largest
         options = {"overwrite_x": True, "workers": get_num_threads()}
-        half = fft.rfft(grids, axis=2, **options)[:, :, : l + 1]
+        half = np.empty((*self.shape[:2], l + 1, values.shape[2]), dtype=complex)
+        for planes in self.plane_blocks():
+            lines = fft.rfft(grids[planes], axis=2, **options)
+            half[planes] = lines[:, :, : l + 1]
+        del grids
         half = fft.fft(half, axis=1, **options)
         half = np.concatenate([half[:, : k + 1], half[:, self.shape[1] - k :]], axis=1)
         half = fft.fft(half, axis=0, **options)
@@ -164,7 +172,15 @@ class Mesh:
         half[:, n_y - k :] = narrow[:, k + 1 :]
         del narrow
         half = fft.ifft(half, axis=1, **options)
-        return fft.irfft(half, n_z, axis=2, **options)
+        grids = np.empty((*self.shape, n_channels))
+        for planes in self.plane_blocks():
+            grids[planes] = fft.irfft(half[planes], n_z, axis=2, **options)
+        return grids
+
+    def plane_blocks(self) -> Iterator[slice]:
+        """Yield ranges of planes, to hold few padded lines at a time."""
+        for start in range(0, self.shape[0], PLANES):
+            yield slice(start, start + PLANES)
 
     def interpolate(
         self, grids: np.ndarray, atoms=None, degree: int = 0, rows=None
