@@ -22,7 +22,12 @@ FORMAT_VERSION = 1
 #: Functions that change a header of one format into the next, by the older number.
 UPGRADES = {}
 #: Classes that a file may hold, and the modules they live in.
-MODEL_CLASSES = {"SparsePotential": "lodekit.models"}
+MODEL_CLASSES = {
+    "SparsePotential": "lodekit.models",
+    "ChargeModel": "lodekit.models",
+    "DipoleModel": "lodekit.models",
+    "ChargeEquilibrationModel": "lodekit.models",
+}
 #: What the numbers in a file mean; a file with other conventions is refused.
 CONVENTIONS = {
     "units": {"energy": "eV", "length": "Angstrom", "charge": "e"},

@@ -27,6 +27,16 @@ def check_noises(given: dict, targets) -> None:
             )
 
 
+def check_stress(frames, properties) -> None:
+    """Raise ``ValueError`` where the stress of open structures is asked for."""
+    periodic = [bool(atoms.pbc.all()) for atoms in frames]
+    if "stress" in properties and not all(periodic):
+        raise ValueError(
+            "stress is defined for fully periodic frames only, "
+            f"frame {periodic.index(False)} is not"
+        )
+
+
 def is_number(value) -> bool:
     """Return whether ``value`` is a real number and no truth value."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

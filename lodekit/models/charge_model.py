@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from lodekit.electrostatics import CoulombInteraction
 from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.regression.vector_kernel import VectorKernel
-from lodekit.structures.batch import StructureBatch
+from lodekit.structures.batch import StructureBatch, as_frames
 
+from .charge_checks import check_stress, is_number
+from .charge_conditioning import ConditionedCharges, latent_adjoints
+from .charge_energy import (
+    ENERGY_TARGETS,
+    EnergyParts,
+    add_energies,
+    energy_targets,
+    fit_remainder,
+)
 from .linear_charges import LinearChargeModel
+from .sparse_potential import SparsePotential
 
 
 class ChargeModel(LinearChargeModel):
@@ -22,15 +34,24 @@ class ChargeModel(LinearChargeModel):
     ----------
     descriptor, covariance, n_sparse, selection
         As in `SparsePotential`.
-    targets : list of {"charges", "dipole", "quadrupole"}, optional
-        What is fitted; all that the frames have where None.
+    targets : list of str, optional
+        What is fitted, of charges, dipole, quadrupole, energy, forces, stress. Where
+        None, all charges and moments that the frames have; with a ``potential``,
+        energies, forces and stress too.
     noises : dict of str to float, optional
         Standard deviation of the noise by target, in e, e·Å and e·Å²; what predicts
         held-out frames best where it is missing.
     validation_fraction : float
         Share of the frames that chooses noises and calibrates standard deviations.
     max_multipole : {0, 1}
-        Whether atomic dipoles help the charges (1) where moments are fitted.
+        Whether atomic dipoles help the charges (1) where moments are fitted; they have
+        no energy yet.
+    charge_width : float
+        Standard deviation in Å of the Gaussian charges whose electrostatic energy is
+        part of the energy.
+    potential : SparsePotential, optional
+        What is fitted to the remainder of energies, forces and stress; SOAP alone where
+        None and energies are among the targets.
     random_state : int or numpy.random.RandomState
     progress : bool
 
@@ -40,6 +61,8 @@ class ChargeModel(LinearChargeModel):
     weights_ : ndarray of shape (rank,)
     std_scale_ : float
         Calibration factor of standard deviations.
+    potential_ : SparsePotential or None
+        Fitted to the remainder.
     summary_ : dict
 
     References
@@ -62,6 +85,8 @@ class ChargeModel(LinearChargeModel):
         targets=None,
         noises=None,
         max_multipole=0,
+        charge_width=1.0,
+        potential=None,
         validation_fraction=0.1,
         random_state=0,
         progress=False,
@@ -73,14 +98,14 @@ class ChargeModel(LinearChargeModel):
         self.targets = targets
         self.noises = noises
         self.max_multipole = max_multipole
+        self.charge_width = charge_width
+        self.potential = potential
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, those of atomic dipoles for the first term alone."""
-        if self.max_multipole not in (0, 1):
-            raise ValueError(f"max_multipole must be 0 or 1, got {self.max_multipole}")
         super()._select(frames, random_state)
         self.vectors_ = None
         if self.max_multipole:
@@ -100,37 +125,171 @@ class ChargeModel(LinearChargeModel):
         """Number of weights: of elements, of the kernels, of atomic dipoles."""
         return super().rank + (0 if self.vectors_ is None else self.vectors_.rank)
 
-    def _affine(self, frames):
-        """Yield Phi, conditioned on the total charge once there is a posterior.
+    def fit(self, frames, y=None):
+        """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
+        frames = as_frames(frames)
+        energies = energy_targets(frames, self.targets, self.potential)
+        self._check_arguments(energies)
+        super().fit(frames)
+        self.charge_width_ = float(self.charge_width)
+        self.potential_ = None
+        if energies:
+            parts = list(self._energy_parts(frames))
+            self.potential_ = fit_remainder(self.potential, frames, parts, energies)
+            self.summary_["potential"] = self.potential_.summary_
+        return self
 
-        q = Phi w + c (Q - 1.Phi w) with c = S 1 / (1.S 1) and S the posterior
-        covariance of the charges.
-        """
+    def _check_arguments(self, energies) -> None:
+        """Raise ``ValueError`` for arguments out of range."""
+        if self.max_multipole not in (0, 1):
+            raise ValueError(f"max_multipole must be 0 or 1, got {self.max_multipole}")
+        if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
+            raise ValueError(
+                f"charge_width must be a length in Å, got {self.charge_width!r}"
+            )
+        if energies and self.max_multipole:
+            raise ValueError(
+                "atomic dipoles have no energy here; use max_multipole=0 for the "
+                f"targets {energies}"
+            )
+
+    def _affine(self, frames):
+        """Yield Phi, conditioned on the total charge once there is a posterior."""
         batch = StructureBatch.from_frames(frames)
         cache: dict = {}
-        features = np.zeros((batch.n_atoms, self.rank))
-        n_species = self.species_.size
-        is_element = batch.species[:, None] == self.species_
-        features[:, :n_species] = is_element * self.element_prior
-        rows = self.latent_.rows(batch, self.latent_.evaluate(batch, cache))
-        features[:, n_species : n_species + rows.shape[1]] = rows
+        features = self._padded(batch, self.latent_.evaluate(batch, cache))
         dipoles = None
         if self.vectors_ is not None:
             dipoles = self.dipole_prior * self.vectors_.rows(batch, cache)
         first = batch.first_atom
-        if hasattr(self, "solution_"):
+        solution = getattr(self, "solution_", None)
+        if solution is not None:
             sums = np.add.reduceat(features, first[:-1], axis=0)
-            spreads = self.solution_.apply_covariance(sums.T)
+            spreads = solution.apply_covariance(sums.T)
         for index, atoms in enumerate(frames):
             own = slice(first[index], first[index + 1])
             matrix, offset = features[own], np.zeros(len(atoms))
-            if hasattr(self, "solution_"):
-                share = matrix @ spreads[:, index]
-                share /= share.sum()
-                matrix = matrix - np.outer(share, sums[index])
-                offset = share * total_charge(atoms)
+            if solution is not None:
+                charges = ConditionedCharges.of(
+                    matrix, solution, total_charge(atoms), spreads[:, index]
+                )
+                matrix, offset = charges.matrix, charges.offset
             own_dipoles = None if dipoles is None else dipoles[own]
             yield atoms, AffineCharges(matrix, offset, own_dipoles)
+
+    def _padded(self, batch: StructureBatch, states) -> np.ndarray:
+        """Return Phi of elements and kernels, 0 for the weights of atomic dipoles."""
+        n_species = self.species_.size
+        features = np.zeros((batch.n_atoms, self.rank))
+        is_element = batch.species[:, None] == self.species_
+        features[:, :n_species] = is_element * self.element_prior
+        rows = self.latent_.rows(batch, states)
+        features[:, n_species : n_species + rows.shape[1]] = rows
+        return features
+
+    def _energy_parts(self, frames):
+        """Yield the electrostatic energy of every structure with its derivatives."""
+        for atoms in frames:
+            batch = StructureBatch.from_frames([atoms])
+            states = self.latent_.evaluate(batch)
+            features = self._padded(batch, states)
+            charges = ConditionedCharges.of(
+                features, self.solution_, total_charge(atoms)
+            )
+            result = CoulombInteraction(
+                atoms.positions, atoms.cell[:], atoms.pbc, self.charge_width_
+            ).compute(charges.values)
+            adjoints = latent_adjoints(
+                self.latent_,
+                batch,
+                states,
+                [w[self.species_.size :] for w in charges.vectors(result.potential)],
+                charges.scales(result.potential),
+            )
+            gradients, strain = self.latent_.gradients(batch, states, adjoints)
+            yield EnergyParts(
+                result.energy,
+                result.forces - gradients,
+                result.strain_gradient + strain[0],
+            )
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
+            charges_std, dipole_std, quadrupole_std, atomic_dipoles (e·Å, (n_atoms, 3)),
+            and where energies were fitted energy (eV), forces (eV/Å), stress (eV/Å^3,
+            Voigt, fully periodic frames only). Where None, charges, the dipole of open
+            structures, and energy, forces and stress where there are any.
+
+        Returns
+        -------
+        results : list of dict
+        """
+        check_is_fitted(self, "weights_")
+        frames = as_frames(frames)
+        if isinstance(properties, str):
+            properties = [properties]
+        known = ENERGY_TARGETS if properties is None else properties
+        wanted = set(known) & set(ENERGY_TARGETS)
+        if self.potential_ is None:
+            if properties is not None and wanted:
+                raise ValueError(
+                    f"this model was not fitted to energies, it has no "
+                    f"{sorted(wanted)[0]}; name energy among its targets"
+                )
+            wanted = set()
+        if properties is not None:
+            check_stress(frames, properties)
+            properties = [name for name in properties if name not in wanted]
+        results = super().compute(frames, properties)
+        if wanted:
+            parts = list(self._energy_parts(frames))
+            add_energies(results, frames, parts, self.potential_, wanted)
+        return results
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        state = super().get_state()
+        state["settings"]["charge_width"] = self.charge_width_
+        state["settings"]["max_multipole"] = int(self.vectors_ is not None)
+        if self.vectors_ is not None:
+            state["arrays"].update(self.vectors_.get_arrays("vectors"))
+        if self.potential_ is not None:
+            rest = self.potential_.get_state()
+            state["settings"]["potential"] = rest["settings"]
+            for name, array in rest["arrays"].items():
+                state["arrays"][f"potential/{name}"] = array
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`."""
+        settings, arrays = state["settings"], state["arrays"]
+        model = super().from_state(state)
+        model.charge_width = model.charge_width_ = settings["charge_width"]
+        model.max_multipole = settings["max_multipole"]
+        model.vectors_ = model.potential_ = None
+        if model.max_multipole:
+            first = model.latent_.kernels[0]
+            model.vectors_ = VectorKernel.from_arrays(
+                first.descriptor, first.covariance, model.species_, arrays, "vectors"
+            )
+        if "potential" in settings:
+            prefix = "potential/"
+            own = {
+                name.removeprefix(prefix): array
+                for name, array in arrays.items()
+                if name.startswith(prefix)
+            }
+            model.potential_ = SparsePotential.from_state(
+                {"settings": settings["potential"], "arrays": own}
+            )
+        return model
 
 
 class DipoleModel(ChargeModel):
@@ -157,6 +316,8 @@ class DipoleModel(ChargeModel):
         targets=None,
         noises=None,
         max_multipole=1,
+        charge_width=1.0,
+        potential=None,
         validation_fraction=0.1,
         random_state=0,
         progress=False,
@@ -169,6 +330,8 @@ class DipoleModel(ChargeModel):
             targets=targets,
             noises=noises,
             max_multipole=max_multipole,
+            charge_width=charge_width,
+            potential=potential,
             validation_fraction=validation_fraction,
             random_state=random_state,
             progress=progress,

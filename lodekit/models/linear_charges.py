@@ -26,6 +26,7 @@ from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .charge_checks import check_fraction, check_noises
+from .charge_state import ChargeState
 from .clock import Clock
 from .potential_state import choose_terms
 from .prediction import check_species
@@ -39,7 +40,7 @@ BATCH_ATOMS = 1000
 TOTAL_CHARGE_NOISE = 1e-4
 
 
-class LinearChargeModel(RegressorMixin, BaseEstimator):
+class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     """Base of models that predict charges by an atomic latent, linear in the weights.
 
     A subclass says in `_charges` how the charges of a structure come from the features
@@ -83,7 +84,7 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         # charges are not conditioned on a posterior before there is one
         vars(self).pop("solution_", None)
         self.targets_ = collect_charge_targets(
-            frames, self.targets or self.default_targets
+            frames, linear_targets(self.targets, self.default_targets)
         )
         self.is_charged_ = check_total_charges(frames)
         noises = self._noises()
@@ -191,10 +192,14 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
             yield atoms, features[own]
 
     def predict(self, frames) -> np.ndarray:
-        """Return the primary target: charges (n_atoms in all,), or dipoles (n, 3)."""
-        name = self.targets_[0] if self.default_targets is None else "dipole"
-        results = self.compute(frames, [name])
-        return np.concatenate([np.atleast_2d(r[name].T).T for r in results]).squeeze()
+        """Return the first target: charges of all atoms (n,), or moments (n_frames, _).
+
+        Moments are dipoles (3) or quadrupoles (6).
+        """
+        check_is_fitted(self, "weights_")
+        name = self.targets_[0]
+        values = [result[name] for result in self.compute(frames, [name])]
+        return np.concatenate(values) if name == "charges" else np.array(values)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -213,7 +218,7 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
-        known = [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES)]
+        known = [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES), "atomic_dipoles"]
         for name in properties or ():
             if name not in known:
                 raise ValueError(f"properties must be among {known}, got '{name}'")
@@ -245,6 +250,8 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
         """Return the properties of one structure."""
         result = {}
+        if "atomic_dipoles" in wanted:
+            result["atomic_dipoles"] = charges.dipole_values(self.weights_)
         for name in PROPERTIES:
             if not {name, f"{name}_std"} & set(wanted):
                 continue
@@ -272,3 +279,16 @@ class LinearChargeModel(RegressorMixin, BaseEstimator):
                 predicted.append(observe(atoms, charges, name).values(self.weights_))
                 expected.append(reference(atoms, name))
         return r2_score(np.concatenate(expected), np.concatenate(predicted))
+
+
+def linear_targets(targets, default) -> list | None:
+    """Return the targets that charges are fitted to; energies come afterwards."""
+    if targets is None:
+        return default
+    names = [name for name in targets if name not in ("energy", "forces", "stress")]
+    if not names:
+        raise ValueError(
+            "charges need charges, a dipole or a quadrupole among the targets, got "
+            f"{list(targets)}; `LatentChargeModel` learns them from energies"
+        )
+    return names

@@ -32,6 +32,8 @@ from .sparse_kernel import SparseKernel
 RCOND = 1e-10
 #: Atoms whose coefficients are held at once.
 BATCH_ATOMS = 1000
+#: Arrays of `VectorPoints`, in this order.
+PARTS = ("features", "vectors", "projection")
 
 
 @dataclass
@@ -42,7 +44,7 @@ class VectorPoints:
     ----------
     features : ndarray of shape (n_points, n_features)
     vectors : ndarray of shape (n_points, 3, n_q)
-        C, divided by the square root of s.
+        C, divided by s.
     projection : ndarray of shape (3 * n_points, rank)
         Covariances with the points times it are Phi.
     """
@@ -88,12 +90,12 @@ class VectorKernel:
             own = vectors[np.searchsorted(np.sort(wanted), atoms)]
             scale = np.mean(np.einsum("maq,maq->m", own, own)) / 3.0
             if scale > 0.0:
-                kernel.set_points(z, scalar.points[z].features, own / np.sqrt(scale))
+                kernel.set_points(z, scalar.points[z].features, own, scale)
         return kernel
 
-    def set_points(self, species: int, features, vectors) -> None:
-        """Store sparse points and build their projection."""
-        points = VectorPoints(features, vectors, np.empty(0))
+    def set_points(self, species: int, features, vectors, scale: float) -> None:
+        """Store sparse points with coefficients C and build their projection."""
+        points = VectorPoints(features, vectors / scale, np.empty(0))
         covariances = self.covariances(features, vectors, points)
         eigenvalues, axes = linalg.eigh(covariances)
         kept = eigenvalues > RCOND * eigenvalues[-1]
@@ -130,6 +132,24 @@ class VectorKernel:
             rows[atoms, :, start:stop] = values.reshape(atoms.size, 3, stop - start)
             start = stop
         return rows
+
+    def get_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Return arrays (named ``name/...``) for a model file."""
+        return {
+            f"{name}/{z}/{part}": getattr(points, part)
+            for z, points in self.points.items()
+            for part in PARTS
+        }
+
+    @classmethod
+    def from_arrays(cls, descriptor, covariance, species, arrays: dict, name: str):
+        """Rebuild a kernel from what `get_arrays` returned."""
+        points = {
+            int(z): VectorPoints(*(arrays[f"{name}/{z}/{part}"] for part in PARTS))
+            for z in species
+            if f"{name}/{z}/{PARTS[0]}" in arrays
+        }
+        return cls(descriptor, covariance, species, points)
 
 
 def cartesian(coefficients: np.ndarray) -> np.ndarray:

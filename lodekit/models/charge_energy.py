@@ -1,0 +1,126 @@
+"""Energies of models with charges: electrostatics plus a potential for the remainder.
+
+A model says what its charges contribute (`EnergyParts`); the remainder of the reference
+energies, forces and stress is what a short-ranged `SparsePotential` is fitted to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
+from sklearn.base import clone
+
+from lodekit.observables.energy import collect_targets
+
+from .prediction import voigt
+
+ENERGY_TARGETS = ("energy", "forces", "stress")
+
+
+@dataclass
+class EnergyParts:
+    """What charges contribute to the energy of one structure.
+
+    Attributes
+    ----------
+    energy : float
+        In eV.
+    forces : ndarray of shape (n_atoms, 3)
+        In eV/Å, with the charges' own derivatives.
+    strain : ndarray of shape (3, 3)
+        Derivative with respect to strain in eV, symmetric or not.
+    """
+
+    energy: float
+    forces: np.ndarray
+    strain: np.ndarray
+
+    def stress(self, atoms) -> np.ndarray:
+        """Return the stress in eV/Å^3, Voigt (6,)."""
+        return voigt(self.strain) / atoms.get_volume()
+
+
+def energy_targets(frames, targets, potential) -> list[str]:
+    """Return which of `ENERGY_TARGETS` are fitted.
+
+    Those among ``targets``; where these are None, none without a ``potential`` and all
+    that are there with one.
+    """
+    if targets is not None:
+        return [name for name in targets if name in ENERGY_TARGETS]
+    if potential is None:
+        return []
+    return collect_targets(frames).names
+
+
+def default_potential():
+    """Return the potential of a remainder: SOAP alone, charges are there for the far.
+
+    The terms of energies know what goes beyond the cutoff, which is the charges' task.
+    """
+    from .settings import FIT, SOAP, build_potential
+
+    return build_potential({"fit": dict(FIT), "terms": {"soap": dict(SOAP)}})
+
+
+def fit_remainder(potential, frames, parts, targets):
+    """Fit a potential to what the charges leave over.
+
+    Parameters
+    ----------
+    potential : SparsePotential or None
+        Cloned; the default of charge models where None.
+    frames : list of ase.Atoms
+    parts : list of EnergyParts
+    targets : list of str
+        Of `ENERGY_TARGETS`.
+
+    Returns
+    -------
+    potential : SparsePotential
+        Fitted.
+    """
+    references = collect_targets(frames, targets).values
+    rest = []
+    for index, (atoms, part) in enumerate(zip(frames, parts, strict=True)):
+        own = {
+            "energy": part.energy,
+            "forces": part.forces,
+            "stress": part.stress(atoms) if atoms.pbc.all() else None,
+        }
+        results = {
+            name: values[index] - own[name]
+            for name, values in references.items()
+            if values[index] is not None
+        }
+        remainder = atoms.copy()
+        remainder.info = {}
+        remainder.calc = SinglePointCalculator(remainder, **results)
+        rest.append(remainder)
+    fitted = default_potential() if potential is None else clone(potential)
+    return fitted.set_params(targets=list(targets)).fit(rest)
+
+
+def add_energies(results, frames, parts, potential, wanted) -> None:
+    """Add energy, forces and stress (as far as wanted) to dictionaries of results.
+
+    Parameters
+    ----------
+    results : list of dict
+    parts : list of EnergyParts
+    potential : SparsePotential
+        Fitted to the remainder.
+    wanted : set of str
+        Of `ENERGY_TARGETS`; stress is left out where a frame is not fully periodic.
+    """
+    for result, atoms, part, rest in zip(
+        results, frames, parts, potential.compute(frames), strict=True
+    ):
+        if "energy" in wanted:
+            result["energy"] = rest["energy"] + part.energy
+        if "forces" in wanted:
+            result["forces"] = rest["forces"] + part.forces
+        if "stress" in wanted and atoms.pbc.all():
+            result["stress"] = rest["stress"] + part.stress(atoms)

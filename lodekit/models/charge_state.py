@@ -1,0 +1,67 @@
+"""A fitted model of charges as plain settings and arrays, for model files."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.regression.dual_equations import DualSolution
+from lodekit.regression.latent import Latent
+from lodekit.regression.normal_equations import Solution
+
+#: Arrays of the two kinds of solution, beside the weights.
+SOLUTIONS = {
+    "DualSolution": (DualSolution, ("rows", "factor", "variances")),
+    "Solution": (Solution, ("factor",)),
+}
+
+
+class ChargeState:
+    """What `LinearChargeModel` does to become a model file and come back.
+
+    A subclass with more to keep adds to what ``super()`` returns, and takes it out.
+    """
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        check_is_fitted(self, "weights_")
+        terms, arrays = self.latent_.get_state("terms")
+        kind = type(self.solution_).__name__
+        for name in SOLUTIONS[kind][1]:
+            arrays[f"solution/{name}"] = getattr(self.solution_, name)
+        arrays.update(species=self.species_, weights=self.weights_)
+        settings = {
+            "terms": terms,
+            "solution": kind,
+            "targets": self.targets_,
+            "is_charged": self.is_charged_,
+            "std_scale": self.std_scale_,
+            "summary": self.summary_,
+        }
+        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`."""
+        settings, arrays = state["settings"], state["arrays"]
+        model = cls()
+        model.species_ = np.asarray(arrays["species"], dtype=np.intp)
+        model.weights_ = arrays["weights"]
+        kind, names = SOLUTIONS[settings["solution"]]
+        model.solution_ = kind(
+            model.weights_, *(arrays[f"solution/{name}"] for name in names)
+        )
+        for name in ("targets", "is_charged", "std_scale", "summary"):
+            setattr(model, f"{name}_", settings[name])
+        model.latent_ = Latent.from_state(
+            settings["terms"], arrays, "terms", model.species_
+        )
+        model.descriptor = [kernel.descriptor for kernel in model.latent_.kernels]
+        model.covariance = [kernel.covariance for kernel in model.latent_.kernels]
+        return model
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the fitted model to one file; see `lodekit.model_file`."""
+        from lodekit.model_file import save_model
+
+        save_model(self, path, overwrite=overwrite)

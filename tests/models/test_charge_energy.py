@@ -1,0 +1,141 @@
+"""Energies of Gaussian charges that move with their surroundings."""
+
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from drawn_charges import N_POINTS
+from labelled_structures import (
+    differences,
+    moved_frames,
+    open_frames,
+    periodic_frames,
+    soap,
+    strained_frames,
+)
+from sklearn.base import clone
+
+from lodekit import load_model
+from lodekit.electrostatics import CoulombInteraction
+from lodekit.models import ChargeModel, SparsePotential
+from lodekit.regression import PolynomialCovariance
+
+STEP = 2e-4  # Å, and as strain
+WIDTH = 0.8
+VOIGT = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
+
+
+def with_charges(frames, total):
+    """Give frames charges by their distances, and a total charge."""
+    for atoms in frames:
+        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
+        charges = np.exp(-distances).sum(axis=1) * np.where(atoms.numbers == 1, 1, -1)
+        charges += (total - charges.sum()) / len(atoms)
+        atoms.info["total_charge"] = total
+        results = {**atoms.calc.results, "charges": charges}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return frames
+
+
+FRAMES = {
+    "open": with_charges(open_frames(12), -1.0),
+    "periodic": with_charges(periodic_frames(12), 1.0),
+}
+
+
+def make(**arguments):
+    rest = SparsePotential(
+        soap(), PolynomialCovariance(2), N_POINTS, validation_fraction=0.0
+    )
+    return ChargeModel(
+        soap(),
+        PolynomialCovariance(2),
+        N_POINTS,
+        potential=rest,
+        charge_width=WIDTH,
+        validation_fraction=0.0,
+        **arguments,
+    )
+
+
+@pytest.fixture(scope="module", params=FRAMES)
+def case(request):
+    frames = FRAMES[request.param]
+    return make(targets=["charges", "energy", "forces"]).fit(frames), frames[3]
+
+
+def energies(model, frames):
+    return np.array([r["energy"] for r in model.compute(frames, ["energy"])])
+
+
+def test_forces_are_minus_the_derivatives_of_the_energy(case):
+    model, atoms = case
+    values = energies(model, moved_frames(atoms, STEP))
+    expected = -differences(values, STEP).reshape(-1, 3)
+    forces = model.compute(atoms, ["forces"])[0]["forces"]
+    scale = np.abs(expected).max()
+    assert forces == pytest.approx(expected, abs=1e-6 * scale)
+    # at fixed charges they are visibly wrong
+    result = model.compute(atoms, ["charges"])[0]
+    fixed = CoulombInteraction(atoms.positions, atoms.cell[:], atoms.pbc, WIDTH)
+    fixed = fixed.compute(result["charges"]).forces
+    fixed += model.potential_.compute(atoms)[0]["forces"]
+    assert np.abs(fixed - expected).max() > 0.01 * scale
+
+
+def test_stress_is_the_derivative_of_the_energy():
+    frames = FRAMES["periodic"]
+    model = make(targets=["charges", "energy", "forces", "stress"]).fit(frames)
+    atoms = frames[5]
+    gradients = differences(energies(model, strained_frames(atoms, STEP)), STEP)
+    gradients = gradients.reshape(3, 3) / atoms.get_volume()
+    expected = np.array([gradients[a, b] for a, b in VOIGT])
+    stress = model.compute(atoms, ["stress"])[0]["stress"]
+    assert stress == pytest.approx(expected, abs=1e-6 * np.abs(expected).max())
+
+
+def test_the_energy_is_that_of_its_charges_and_the_remainder(case):
+    model, atoms = case
+    result = model.compute(atoms)[0]
+    matrix = CoulombInteraction(atoms.positions, atoms.cell[:], atoms.pbc, WIDTH)
+    expected = matrix.energy(result["charges"])
+    expected += model.potential_.compute(atoms)[0]["energy"]
+    assert result["energy"] == pytest.approx(expected, abs=1e-9)
+    assert result["charges"].sum() == pytest.approx(atoms.info["total_charge"], 1e-12)
+    assert ("stress" in result) == bool(atoms.pbc.all())
+    assert ("dipole" in result) == (not atoms.pbc.any())
+
+
+def test_the_potential_is_fitted_to_what_the_charges_leave(case):
+    model, atoms = case
+    frames = FRAMES["periodic" if atoms.pbc.any() else "open"]
+    rest = clone(model.potential).set_params(targets=["energy", "forces"]).fit(frames)
+    added = []
+    for old, part in zip(frames, model._energy_parts(frames), strict=True):
+        results = dict(old.calc.results)
+        results["energy"] = results["energy"] + part.energy
+        results["forces"] = results["forces"] + part.forces
+        added.append(old.copy())
+        added[-1].calc = SinglePointCalculator(added[-1], **results)
+    other = make(targets=["charges", "energy", "forces"]).fit(added)
+    expected, result = rest.compute(atoms)[0], other.potential_.compute(atoms)[0]
+    assert result["energy"] == pytest.approx(expected["energy"], abs=1e-6)
+    assert result["forces"] == pytest.approx(expected["forces"], abs=1e-6)
+
+
+def test_a_potential_means_that_energies_are_fitted():
+    model = make().fit(FRAMES["open"])
+    assert model.potential_.summary_["n_rows"] == {"energy": 12, "forces": 144}
+
+
+def test_stress_of_open_structures_is_refused():
+    model = make().fit(FRAMES["open"])
+    with pytest.raises(ValueError, match="stress is defined for fully periodic"):
+        model.compute(FRAMES["open"][0], ["stress"])
+
+
+def test_a_model_file_gives_the_same_energies(case, tmp_path):
+    model, atoms = case
+    model.save(tmp_path / "model.lodekit")
+    again = load_model(tmp_path / "model.lodekit").compute(atoms)[0]
+    for name, value in model.compute(atoms)[0].items():
+        assert np.array_equal(again[name], value)

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from crystals import cluster
+
+from lodekit.observables.charges import (
+    AffineCharges,
+    charge_rows,
+    observe,
+    reference,
+    row_counts,
+)
+
+#: Two unit charges, 2 Å apart along z around the origin.
+PAIR = Atoms("HF", positions=[[0, 0, 1.0], [0, 0, -1.0]])
+CHARGES = AffineCharges(np.eye(2), np.zeros(2))
+
+
+def test_dipole_of_a_pair_of_charges():
+    value = observe(PAIR, CHARGES, "dipole").values(np.array([1.0, -1.0]))
+    assert value == pytest.approx([0.0, 0.0, 2.0])
+
+
+def test_quadrupole_of_two_equal_charges():
+    # second moment zz = 2 e Å^2, trace 2: zz - 2/3, and -2/3 across
+    value = observe(PAIR, CHARGES, "quadrupole").values(np.array([1.0, 1.0]))
+    assert value == pytest.approx([-2 / 3, -2 / 3, 4 / 3, 0.0, 0.0, 0.0])
+
+
+def test_atomic_dipoles_are_the_limit_of_pairs_of_charges():
+    atoms = cluster(3, seed=4)
+    direction = np.array([0.3, -0.5, 0.8])
+    step = 1e-4
+    positions = np.vstack(
+        [atoms.positions[1] + step * direction, atoms.positions[1] - step * direction]
+    )
+    pair = Atoms("HH", positions=positions)
+    ends = AffineCharges(np.array([[0.5 / step], [-0.5 / step]]), np.zeros(2))
+    dipoles = np.zeros((3, 3, 1))
+    dipoles[1, :, 0] = direction
+    inside = AffineCharges(np.zeros((3, 1)), np.zeros(3), dipoles)
+    for name in ("dipole", "quadrupole"):
+        limit = observe(pair, ends, name).values(np.ones(1))
+        exact = observe(atoms, inside, name).values(np.ones(1))
+        assert exact == pytest.approx(limit, abs=1e-7)
+    assert inside.dipole_values(np.ones(1))[1] == pytest.approx(direction)
+    assert observe(atoms, inside, "total_charge").values(np.ones(1)) == 0.0
+
+
+def test_references_do_not_depend_on_the_origin_of_an_ion():
+    atoms = PAIR.copy()
+    atoms.positions += [5.0, 1.0, -2.0]
+    atoms.info["total_charge"] = 1.0
+    atoms.info["dipole"] = np.array([0.75, 0.25]) @ atoms.positions
+    value = reference(atoms, "dipole")
+    assert value == pytest.approx([0.0, 0.0, 0.5])
+    given = AffineCharges(np.eye(2), np.zeros(2))
+    predicted = observe(atoms, given, "dipole").values(np.array([0.75, 0.25]))
+    assert predicted == pytest.approx(value)
+
+
+def test_rows_hold_what_the_offset_leaves():
+    atoms = PAIR.copy()
+    atoms.info["quadrupole"] = np.diag([0.0, 0.0, 2.0])
+    offset = np.array([1.0, 1.0])
+    rows = charge_rows(atoms, AffineCharges(np.eye(2), offset), "quadrupole", 7)
+    assert rows.values == pytest.approx(np.zeros(6), abs=1e-12)
+    assert rows.frames.tolist() == [7] * 6
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("charges", 5), ("dipole", 6), ("quadrupole", 12), ("total_charge", 2)],
+)
+def test_row_counts(name, count):
+    frames = [PAIR, cluster(3)]
+    assert row_counts(frames, name) == count
