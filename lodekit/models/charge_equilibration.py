@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.electrostatics import ChargeEquilibration
 from lodekit.observables.charges import (
     AffineCharges,
     check_open,
+    check_total_charges,
     total_charge,
 )
 from lodekit.regression.environments import batches
-from lodekit.structures import check_structures
+from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import as_frames
+from lodekit.units import COULOMB_CONSTANT
 
-from .charge_equilibration_atoms import read_hardness, read_widths
+from .charge_checks import check_noises
+from .charge_energy import (
+    ENERGY_TARGETS,
+    add_energies,
+    energy_targets,
+    fit_remainder,
+)
+from .charge_equilibration_atoms import (
+    read_electronegativities,
+    read_hardness,
+    read_widths,
+)
 from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_joint import fit_jointly
+from .charge_equilibration_state import EquilibrationState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
-from .prediction import voigt
 
 MOMENTS = {"charges", "dipole", "quadrupole"}
 DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
@@ -27,12 +43,13 @@ OTHERS = {"electronegativities", "chemical_potential", "electrostatic_energy"}
 PROPERTIES = sorted(MOMENTS | DEVIATIONS | GRADIENTS | OTHERS)
 
 
-class ChargeEquilibrationModel(LinearChargeModel):
+class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     """Charges that minimise an energy, with electronegativities of the environments.
 
     U(q) = sum_i chi_i q_i + sum_i J_i q_i^2 / 2 + the Coulomb energy of Gaussian
-    charges, at the total charge Q of the structure; chi_i = chi_0(species of i) + Phi_i
-    w. The charges that minimise it are affine in the weights, q = -Abar chi + b Q, so
+    charges, at the total charge Q of the structure. The electronegativities are chi_i =
+    S (x_0(species of i) + Phi_i w), with the mean stiffness S of the elements. The
+    charges that minimise the energy are affine in the weights, q = -Abar chi + b Q, so
     that charges, dipoles and quadrupoles are fitted by linear least squares. They sum
     to Q whatever the weights are.
 
@@ -45,11 +62,20 @@ class ChargeEquilibrationModel(LinearChargeModel):
     widths : float or dict
         Standard deviations of Gaussian charges by element in Å, or a factor of the
         covalent radius.
-    targets : list of {"charges", "dipole", "quadrupole"}, optional
-        What is fitted; all that the frames have where None.
+    targets : list of str, optional
+        What is fitted, of charges, dipole, quadrupole, energy, forces, stress. Where
+        None, all charges and moments that the frames have; with a ``potential``,
+        energies, forces and stress too.
     noises : dict of str to float, optional
-        Standard deviation of the noise by target, in e, e·Å and e·Å²; what predicts
-        held-out frames best where it is missing.
+        Standard deviation of the noise by target, in e, e·Å, e·Å², and for
+        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what predicts held-out frames
+        best where one of charges or moments is missing.
+    potential : SparsePotential, optional
+        What is fitted to energies, forces and stress less those of the charges; SOAP
+        alone where None and energies are among the targets.
+    learn_from_energies : bool
+        Whether energies, forces and stress shape the electronegativities, together
+        with what else is fitted, or alone. They start from Pauling's then.
     accuracy : float
         Of Coulomb sums, see `CoulombInteraction`.
     validation_fraction : float
@@ -65,6 +91,8 @@ class ChargeEquilibrationModel(LinearChargeModel):
     weights_ : ndarray of shape (rank,)
     std_scale_ : float
         Calibration factor of standard deviations.
+    potential_ : SparsePotential or None
+        Fitted to what the charges leave of the energies.
     summary_ : dict
 
     References
@@ -85,6 +113,8 @@ class ChargeEquilibrationModel(LinearChargeModel):
         selection=None,
         targets=None,
         noises=None,
+        potential=None,
+        learn_from_energies=False,
         accuracy=1e-6,
         validation_fraction=0.1,
         random_state=0,
@@ -98,10 +128,58 @@ class ChargeEquilibrationModel(LinearChargeModel):
         self.selection = selection
         self.targets = targets
         self.noises = noises
+        self.potential = potential
+        self.learn_from_energies = learn_from_energies
         self.accuracy = accuracy
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
+
+    def fit(self, frames, y=None):
+        """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
+        frames = as_frames(frames)
+        energies = energy_targets(frames, self.targets, self.potential)
+        if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
+            self._start_from_table(frames)
+        else:
+            super().fit(frames)
+        self.potential_ = None
+        if self.learn_from_energies:
+            fit_jointly(self, frames, energies)
+        if energies:
+            parts = list(self._energy_parts(frames))
+            self.potential_ = fit_remainder(self.potential, frames, parts, energies)
+            self.summary_["potential"] = self.potential_.summary_
+        return self
+
+    def _start_from_table(self, frames) -> None:
+        """Prepare for energies alone, with electronegativities of the elements."""
+        if not self.learn_from_energies:
+            raise ValueError(
+                "charges are learned from charges, a dipole or a quadrupole; to learn "
+                "them from energies set learn_from_energies=True"
+            )
+        check_structures(frames)
+        self.targets_ = []
+        self.is_charged_ = check_total_charges(frames)
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        self._select(frames, check_random_state(self.random_state))
+        self.weights_ = np.zeros(self.rank)
+        elements = read_electronegativities(self.species_)
+        self.weights_[: elements.size] = elements / self.element_prior / self.stiffness
+        self.std_scale_ = 1.0
+        self.summary_ = {"n_structures": len(frames), "noises": {}, "rank": self.rank}
+
+    def _noises(self) -> dict:
+        """Return the noise of every kind of linear row."""
+        check_noises(self.noises or {}, [*self.targets_, *ENERGY_TARGETS])
+        return {name: (self.noises or {}).get(name, "auto") for name in self.targets_}
+
+    def _energy_parts(self, frames):
+        """Yield the energy of the charges of every structure with its derivatives."""
+        for group in batches(frames, BATCH_ATOMS):
+            some = [frames[i] for i in group]
+            yield from EquilibratedBatch(self, some).energy_parts()
 
     def _select(self, frames, random_state) -> None:
         """Read hardness and widths, and choose sparse points."""
@@ -109,6 +187,20 @@ class ChargeEquilibrationModel(LinearChargeModel):
         self.widths_ = read_widths(self.widths, self.species_)
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
+
+    @property
+    def stiffness(self) -> float:
+        """What a charge costs in V/e, the mean over elements: the scale of chi.
+
+        With it, the weights have a unit prior whatever the hardness is.
+        """
+        own = COULOMB_CONSTANT / (np.sqrt(np.pi) * self.widths_)
+        return float(np.mean(self.hardness_ + own))
+
+    def _features(self, frames):
+        """Yield every structure with the features of its electronegativities, in V."""
+        for atoms, features in super()._features(frames):
+            yield atoms, features * self.stiffness
 
     def equilibration(self, atoms) -> ChargeEquilibration:
         """Return the charge equilibration of one structure."""
@@ -141,8 +233,9 @@ class ChargeEquilibrationModel(LinearChargeModel):
             their standard deviations charges_std, dipole_std, quadrupole_std,
             electronegativities (V), chemical_potential (V), and the energy U at its
             minimum: electrostatic_energy (eV), electrostatic_forces (eV/Å),
-            electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only). Charges
-            and, for open structures, the dipole if None.
+            electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
+            energies were fitted energy, forces and stress. Where None, charges, the
+            dipole of open structures, and energy, forces and stress as far as fitted.
         field : array_like of shape (3,), optional
             Uniform field in V/Å, along directions that are not periodic. The energy of
             a charged structure in it counts from the origin.
@@ -163,18 +256,38 @@ class ChargeEquilibrationModel(LinearChargeModel):
             results += self._compute_batch([frames[i] for i in group], wanted, field)
         return results
 
+    def predict(self, frames) -> np.ndarray:
+        """Return the first target, or total energies in eV where there is no other.
+
+        Charges (n_atoms in all,), dipoles (n_frames, 3), quadrupoles (n_frames, 6).
+        """
+        name = self.targets_[0] if self.targets_ else "energy"
+        values = [result[name] for result in self.compute(frames, [name])]
+        return np.concatenate(values) if name == "charges" else np.array(values)
+
+    def score(self, frames, y=None) -> float:
+        """Return R^2 of the first target, or of energies per atom."""
+        if self.targets_:
+            return super().score(frames)
+        sizes = np.array([len(atoms) for atoms in as_frames(frames)])
+        expected = np.array([get_target(a, "energy") for a in as_frames(frames)])
+        return r2_score(expected / sizes, self.predict(frames) / sizes)
+
     def _check_properties(self, frames, properties) -> set[str] | None:
         """Return the properties to compute; None where the boundary decides."""
         if properties is None:
             return None
+        if isinstance(properties, str):
+            properties = [properties]
+        known = [*PROPERTIES, *(() if self.potential_ is None else ENERGY_TARGETS)]
         for name in properties:
-            if name not in PROPERTIES:
-                raise ValueError(f"properties must be among {PROPERTIES}, got '{name}'")
+            if name not in known:
+                raise ValueError(f"properties must be among {known}, got '{name}'")
         moments = {name.removesuffix("_std") for name in properties}
         if moments & {"dipole", "quadrupole"}:
             check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
         periodic = [bool(atoms.pbc.all()) for atoms in frames]
-        if "electrostatic_stress" in properties and not all(periodic):
+        if {"stress", "electrostatic_stress"} & {*properties} and not all(periodic):
             raise ValueError(
                 "stress is defined for fully periodic frames only, "
                 f"frame {periodic.index(False)} is not"
@@ -196,15 +309,17 @@ class ChargeEquilibrationModel(LinearChargeModel):
             result["electrostatic_energy"] = found.energy
             results.append(result)
         if wanted and GRADIENTS & wanted:
-            positions, strain = together.gradients()
-            for index, (atoms, result) in enumerate(zip(frames, results, strict=True)):
-                result["electrostatic_forces"] = -positions[together.own(index)]
+            parts = together.energy_parts()
+            for atoms, result, part in zip(frames, results, parts, strict=True):
+                result["electrostatic_forces"] = part.forces
                 if atoms.pbc.all():
-                    stress = voigt(strain[index]) / atoms.get_volume()
-                    result["electrostatic_stress"] = stress
+                    result["electrostatic_stress"] = part.stress(atoms)
         if wanted and DEVIATIONS & wanted:
             rows = self._affine(frames)
             for result, (atoms, affine) in zip(results, rows, strict=True):
                 result.update(self._compute_one(atoms, affine, DEVIATIONS & wanted))
-        kept = wanted or MOMENTS
+        kept = wanted or MOMENTS | {*ENERGY_TARGETS}
+        if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
+            parts = list(together.energy_parts())
+            add_energies(results, frames, parts, self.potential_, kept)
         return [{name: r[name] for name in r if name in kept} for r in results]

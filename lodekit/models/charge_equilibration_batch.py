@@ -7,6 +7,8 @@ import numpy as np
 from lodekit.observables.charges import AffineCharges, observe, total_charge
 from lodekit.structures.batch import StructureBatch
 
+from .charge_energy import EnergyParts
+
 
 class EquilibratedBatch:
     """Electronegativities, charges and their energy, for one batch of structures.
@@ -21,7 +23,7 @@ class EquilibratedBatch:
     Attributes
     ----------
     chi : ndarray of shape (n_atoms,)
-        Electronegativities in V.
+        Electronegativities in V: latents times the stiffness.
     charges : ndarray of shape (n_atoms,)
         In e.
     solutions : list of EquilibratedCharges
@@ -41,6 +43,8 @@ class EquilibratedBatch:
         )
         kinds = np.searchsorted(model.species_, self.batch.species)
         self.chi += model.element_prior * model.weights_[:n_species][kinds]
+        self.stiffness = model.stiffness
+        self.chi *= self.stiffness
         self.equilibrations = [model.equilibration(atoms) for atoms in frames]
         self.solutions = [
             one.solve(self.chi[self.own(index)], total_charge(atoms), field=field)
@@ -68,7 +72,7 @@ class EquilibratedBatch:
             In eV.
         """
         positions, strain = self.latent.gradients(
-            self.batch, self.states, self.adjoints, self.charges
+            self.batch, self.states, self.adjoints, self.charges * self.stiffness
         )
         for index, equilibration in enumerate(self.equilibrations):
             own = self.own(index)
@@ -76,6 +80,12 @@ class EquilibratedBatch:
             positions[own] += more[0]
             strain[index] += more[1]
         return positions, strain
+
+    def energy_parts(self):
+        """Yield the energy of every structure with forces and strain derivative."""
+        positions, strain = self.gradients()
+        for index, found in enumerate(self.solutions):
+            yield EnergyParts(found.energy, -positions[self.own(index)], strain[index])
 
     def observed(self, index: int, name: str) -> np.ndarray:
         """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""

@@ -1,13 +1,20 @@
+import copy
+
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from crystals import cluster, random_rotation, triclinic
 from finite_differences import central_differences, displaced, strained
-from labelled_structures import soap
+from labelled_structures import ATOM_ENERGIES, soap
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from lodekit.electrostatics import ChargeEquilibration
+from lodekit.model_file import load_model
+from lodekit.models import SparsePotential
 from lodekit.models.charge_equilibration import ChargeEquilibrationModel
+from lodekit.models.charge_equilibration_batch import EquilibratedBatch
+from lodekit.models.charge_equilibration_rows import EnergyExpansion
 from lodekit.units import COULOMB_CONSTANT
 
 HARDNESS = {"H": 13.9, "O": 13.4}
@@ -219,3 +226,129 @@ def test_bad_arguments(fitted, frames):
         fitted.compute(frames[0], ["electrostatic_stress"])
     with pytest.raises(ValueError, match="dipole of a periodic structure"):
         fitted.compute(periodic_case("slab"), ["dipole"])
+
+
+def with_forces(frames, model):
+    """Copies with energy, forces and stress of a model's charges, and a baseline."""
+    names = ["electrostatic_energy", "electrostatic_forces"]
+    labelled_frames = []
+    for atoms in frames:
+        wanted = names + ["electrostatic_stress"] * bool(atoms.pbc.all())
+        (result,) = model.compute(atoms, wanted)
+        results = {
+            name.removeprefix("electrostatic_"): value for name, value in result.items()
+        }
+        results["energy"] += sum(ATOM_ENERGIES[z] for z in atoms.numbers)
+        twin = atoms.copy()
+        twin.calc = SinglePointCalculator(twin, **results)
+        labelled_frames.append(twin)
+    return labelled_frames
+
+
+@pytest.mark.parametrize("name", ["energy", "forces", "stress"])
+def test_derivatives_by_weights(fitted, frames, name):
+    chosen = [frames[0], frames[1][:4]]
+    chosen[1].info = dict(frames[1].info)
+    if name == "stress":
+        chosen = [periodic_case("periodic")]
+    model = copy.copy(fitted)
+    rows, values = getattr(expansion_of(model, chosen), name)()
+    direction = np.random.default_rng(0).normal(size=model.weights_.size)
+    start = model.weights_
+
+    def moved(step):
+        model.weights_ = start + step * direction
+        return getattr(expansion_of(model, chosen), name)()[1]
+
+    step = 1e-3
+    slopes = (moved(step) - moved(-step)) / (2.0 * step)
+    np.testing.assert_allclose(rows @ direction, slopes, atol=1e-6)
+    quadratic = (moved(step) + moved(-step) - 2.0 * values) / step**2
+    assert abs(quadratic).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def with_energies(fitted, frames):
+    return with_forces(frames, fitted)
+
+
+@pytest.mark.parametrize("targets", [[], ["charges"]])
+def test_charges_are_learned_from_energies(fitted, with_energies, targets):
+    model = model_of(
+        targets=[*targets, "energy", "forces"],
+        learn_from_energies=True,
+        potential=remainder_potential(),
+        noises={"energy": 1e-3, "forces": 1e-2},
+    ).fit(with_energies)
+    found, expected = (one.compute(with_energies) for one in (model, fitted))
+    for mine, yours in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine["charges"], yours["charges"], atol=2e-3)
+    errors = [
+        result["energy"] - atoms.get_potential_energy()
+        for result, atoms in zip(found, with_energies, strict=True)
+    ]
+    assert np.sqrt(np.mean(np.square(errors))) < 5e-3
+    assert model.summary_["n_steps"] < 10
+    assert model.score(with_energies) > 0.99
+
+
+def test_forces_with_a_potential_for_the_remainder(with_energies):
+    model = model_of(
+        targets=["charges", "energy", "forces"],
+        noises={"charges": 1e-3},
+        potential=remainder_potential(),
+        accuracy=1e-10,
+    ).fit(with_energies)
+    atoms, field = with_energies[0], (0.1, 0.2, -0.3)
+
+    def energy(positions):
+        moved = displaced(atoms, positions)
+        return model.compute(moved, ["energy"], field)[0]["energy"]
+
+    (result,) = model.compute(atoms, ["forces"], field)
+    expected = central_differences(energy, atoms.positions, 1e-3)
+    np.testing.assert_allclose(result["forces"], -expected, atol=1e-6)
+
+
+def test_a_model_file_brings_everything_back(with_energies, tmp_path):
+    model = model_of(
+        targets=["dipole", "energy", "forces"],
+        noises={"dipole": 1e-2},
+        potential=remainder_potential(),
+    ).fit(with_energies[:20])
+    model.save(tmp_path / "model.lodekit")
+    names = ["charges", "dipole_std", "energy", "forces"]
+    back = load_model(tmp_path / "model.lodekit")
+    for mine, yours in zip(
+        model.compute(with_energies[20:], names),
+        back.compute(with_energies[20:], names),
+        strict=True,
+    ):
+        for name in names:
+            np.testing.assert_array_equal(mine[name], yours[name])
+
+
+def test_bad_energy_arguments(with_energies, frames):
+    for arguments, known, message in (
+        ({"targets": ["energy"]}, with_energies, "set learn_from_energies=True"),
+        (
+            {"targets": ["charges"], "learn_from_energies": True},
+            frames,
+            "needs energy, forces or stress among the targets",
+        ),
+        (
+            {"targets": ["charges"], "noises": {"dipole": 1.0}},
+            frames,
+            "noises name 'dipole'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model_of(**arguments).fit(known)
+
+
+def remainder_potential():
+    return SparsePotential(soap(), n_sparse=20, energy_noise=1e-3, force_noise=1e-2)
+
+
+def expansion_of(model, frames):
+    return EnergyExpansion(model, EquilibratedBatch(model, frames))
