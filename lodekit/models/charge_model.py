@@ -20,6 +20,7 @@ from .charge_energy import (
     fit_remainder,
 )
 from .linear_charges import LinearChargeModel
+from .settings import default_charge_terms
 from .sparse_potential import SparsePotential
 
 
@@ -71,7 +72,7 @@ class ChargeModel(LinearChargeModel):
     """
 
     #: Prior standard deviation of the components of atomic dipoles in e·Å.
-    dipole_prior = 0.3
+    dipole_prior = 0.1
     #: Sparse points for atomic dipoles, three weights each, by one of the charges'.
     dipole_points = 0.5
 
@@ -119,6 +120,10 @@ class ChargeModel(LinearChargeModel):
                 max(1, int(self.dipole_points * n_sparse)),
                 random_state=random_state,
             )
+
+    def _default_terms(self, frames) -> list[tuple]:
+        """Return SOAP, and LODE where charges are fitted."""
+        return default_charge_terms(frames, far="charges" in self.targets_)
 
     @property
     def rank(self) -> int:

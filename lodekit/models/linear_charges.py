@@ -36,8 +36,6 @@ from .settings import default_charge_terms
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
-#: Noise in e of the total charge in the fit; predictions hold it exactly.
-TOTAL_CHARGE_NOISE = 1e-4
 
 
 class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
@@ -134,7 +132,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             self.descriptor,
             self.covariance,
             self.n_sparse,
-            default=default_charge_terms,
+            default=self._default_terms,
         )
         self.latent_ = Latent.select(
             frames,
@@ -143,6 +141,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             selection=self.selection,
             random_state=random_state,
         )
+
+    def _default_terms(self, frames) -> list[tuple]:
+        """Return the terms where the user names no descriptor."""
+        return default_charge_terms(frames)
 
     @property
     def rank(self) -> int:
@@ -154,8 +156,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         given = self.noises or {}
         check_noises(given, self.targets_)
         noises = {name: given.get(name, "auto") for name in self.targets_}
-        if not self.conserves_charge:
-            noises["total_charge"] = TOTAL_CHARGE_NOISE
+        if not self.conserves_charge and "charges" not in noises:
+            noises["total_charge"] = "auto"
         return noises
 
     #: Whether `_charges` sum to the total charge whatever the weights are.

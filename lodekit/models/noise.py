@@ -17,6 +17,8 @@ DEFAULT_NOISES = {
     "charges": 1e-2,
     "dipole": 2e-2,
     "quadrupole": 1e-1,
+    # of charges before they are conditioned; no model of environments is exact
+    "total_charge": 2e-2,
 }
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)

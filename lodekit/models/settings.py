@@ -118,12 +118,16 @@ def default_terms(frames) -> list[tuple]:
     return build_terms(default_settings(frames))
 
 
-def default_charge_terms(frames) -> list[tuple]:
+def default_charge_terms(frames, far: bool = False) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of the default terms of charges.
 
-    What was best in leave-one-out on dipoles of small molecules: one SOAP term.
+    One SOAP term: what was best in leave-one-out on dipoles of small molecules. Charges
+    that are fitted themselves know of what is ``far``, by a linear LODE term.
     """
-    return build_terms({"terms": {"soap": dict(CHARGE_SOAP)}})
+    terms = {"soap": dict(CHARGE_SOAP)}
+    if far:
+        terms["lode"] = {**LODE, "n_sparse": 200}
+    return build_terms({"terms": terms})
 
 
 def check_settings(settings: dict) -> dict:

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from lodekit import load_model
 from lodekit.models import ChargeModel
-from lodekit.models.linear_charges import TOTAL_CHARGE_NOISE
+from lodekit.models.noise import DEFAULT_NOISES
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def draws(n_draws, noise):
         weights = rng.normal(size=process.rank)
         train = draw(process, few, weights, noise, seed)
         for atoms in train:
-            atoms.info["total_charge"] += TOTAL_CHARGE_NOISE * rng.normal()
+            atoms.info["total_charge"] += DEFAULT_NOISES["total_charge"] * rng.normal()
         model = small(targets=["dipole"], noises={"dipole": noise}).fit(train)
         yield model, draw(process, clusters(6, 5, seed=300), weights)
 
