@@ -32,6 +32,7 @@ from .charge_equilibration_atoms import (
     read_widths,
 )
 from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
@@ -57,11 +58,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     ----------
     descriptor, covariance, n_sparse, selection
         As in `SparsePotential`, of the electronegativities.
-    hardness : float or dict
-        J by element in V/e, or a factor of k_e / r with covalent radii r.
-    widths : float or dict
+    hardness : float, dict or "fit"
+        J by element in V/e, or a factor of k_e / r with covalent radii r; "fit" takes
+        for every element what makes charges and moments most probable.
+    widths : float, dict or "fit"
         Standard deviations of Gaussian charges by element in Å, or a factor of the
-        covalent radius.
+        covalent radius; "fit" as for the hardness.
     targets : list of str, optional
         What is fitted, of charges, dipole, quadrupole, energy, forces, stress. Where
         None, all charges and moments that the frames have; with a ``potential``,
@@ -108,7 +110,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         covariance=None,
         n_sparse=None,
         *,
-        hardness=2.0,
+        hardness=1.0,
         widths=0.7,
         selection=None,
         targets=None,
@@ -182,11 +184,19 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             yield from EquilibratedBatch(self, some).energy_parts()
 
     def _select(self, frames, random_state) -> None:
-        """Read hardness and widths, and choose sparse points."""
+        """Choose sparse points, and read or fit hardness and widths."""
+        fits = "fit" in (self.hardness, self.widths)
+        if fits and not self.targets_:
+            raise ValueError(
+                "hardness and widths are fitted to charges or moments; energies alone "
+                "need them given"
+            )
         self.hardness_ = read_hardness(self.hardness, self.species_)
         self.widths_ = read_widths(self.widths, self.species_)
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
+        if fits:
+            fit_elements(self, frames, random_state)
 
     @property
     def stiffness(self) -> float:
@@ -201,6 +211,10 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """Yield every structure with the features of its electronegativities, in V."""
         for atoms, features in super()._features(frames):
             yield atoms, features * self.stiffness
+
+    def plain_features(self, frames) -> list:
+        """Return structures with the features of latents, before the stiffness."""
+        return list(super()._features(frames))
 
     def equilibration(self, atoms) -> ChargeEquilibration:
         """Return the charge equilibration of one structure."""

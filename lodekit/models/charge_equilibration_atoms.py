@@ -26,6 +26,10 @@ PAULING = {
 VOLTS_PER_UNIT = 3.0
 
 
+#: Factors that a fit starts from.
+START = {"hardness": 0.5, "widths": 0.7}
+
+
 def read_electronegativities(species: np.ndarray) -> np.ndarray:
     """Return electronegativities of elements in V, from Pauling's scale.
 
@@ -52,7 +56,7 @@ def read_hardness(given, species: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    given : float or dict
+    given : float, dict or "fit"
         Factor, or V/e by atomic number or symbol.
     species : ndarray of shape (n_species,)
         Atomic numbers.
@@ -74,7 +78,7 @@ def read_widths(given, species: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    given : float or dict
+    given : float, dict or "fit"
         Factor of the covalent radius, or Å by atomic number or symbol.
     species : ndarray of shape (n_species,)
 
@@ -92,11 +96,13 @@ def radii(species: np.ndarray) -> np.ndarray:
 
 
 def _read(name, unit, given, species, scales) -> np.ndarray:
+    if isinstance(given, str) and given == "fit":
+        given = START[name]
     if not isinstance(given, dict):
         if not _is_positive(given):
             raise ValueError(
-                f"{name} must be a positive number or a dictionary of {unit} by "
-                f"element, got {given!r}"
+                f"{name} must be a positive number, a dictionary of {unit} by element "
+                f"or 'fit', got {given!r}"
             )
         return given * scales
     values = {atomic_numbers.get(key, key): value for key, value in given.items()}

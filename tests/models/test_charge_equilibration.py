@@ -352,3 +352,16 @@ def remainder_potential():
 
 def expansion_of(model, frames):
     return EnergyExpansion(model, EquilibratedBatch(model, frames))
+
+
+def test_hardness_is_found(frames):
+    # the frames were made with 13.9 V/e for H and 13.4 V/e for O
+    model = model_of(
+        targets=["charges", "dipole"], hardness="fit", selection=None, n_sparse=60
+    ).fit(frames)
+    np.testing.assert_allclose(model.hardness_, [13.9, 13.4], rtol=0.1)
+    np.testing.assert_allclose(model.widths_, [WIDTHS["H"], WIDTHS["O"]])
+    with pytest.raises(ValueError, match="energies alone need them given"):
+        model_of(targets=["energy"], learn_from_energies=True, hardness="fit").fit(
+            frames
+        )
