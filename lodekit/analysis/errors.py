@@ -7,9 +7,26 @@ import numpy as np
 from lodekit.structures import get_target
 
 #: Targets that can be compared, with the unit of their errors.
-UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
+UNITS = {
+    "energy": "eV/atom",
+    "forces": "eV/Å",
+    "stress": "eV/Å^3",
+    "charges": "e",
+    "dipole": "e·Å",
+    "quadrupole": "e·Å²",
+}
+#: Where xx, yy, zz, yz, xz, xy are in a matrix.
+VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 #: Property that holds the standard deviation of a target.
-STD_NAMES = {"energy": "energy_std", "forces": "forces_std"}
+STD_NAMES = {
+    "energy": "energy_std",
+    "forces": "forces_std",
+    "charges": "charges_std",
+    "dipole": "dipole_std",
+    "quadrupole": "quadrupole_std",
+}
+#: Targets of atoms, and how many numbers every atom has.
+PER_ATOM = {"forces": 3, "charges": 1}
 
 
 @dataclass
@@ -98,16 +115,18 @@ def _compare_frame(target, index, structure, result):
     reference = get_target(structure, target)
     if reference is None:
         return None
+    if target == "quadrupole":  # without the trace, as it is predicted
+        reference = (reference - np.trace(reference) / 3.0 * np.eye(3))[VOIGT]
     scale = 1.0 / len(structure) if target == "energy" else 1.0
     reference = scale * np.ravel(reference)
     predicted = scale * np.ravel(result[target])
     std = result.get(STD_NAMES.get(target))
-    numbers = structure.numbers if target == "forces" else ()
+    numbers = structure.numbers if target in PER_ATOM else ()
     return (
         reference,
         predicted,
         np.full(reference.size, index),
-        np.repeat(numbers, 3),
+        np.repeat(numbers, PER_ATOM.get(target, 0)),
         np.full(reference.size, np.nan) if std is None else scale * np.ravel(std),
     )
 
@@ -121,7 +140,7 @@ def _join(target, parts):
         reference,
         predicted,
         frame,
-        species.astype(int) if target == "forces" else None,
+        species.astype(int) if target in PER_ATOM else None,
         None if np.isnan(std).any() else std,
     )
 

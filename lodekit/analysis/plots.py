@@ -22,6 +22,9 @@ _NAMES = {
     "energy": "energy above composition baseline",
     "forces": "force component",
     "stress": "stress component",
+    "charges": "charge",
+    "dipole": "dipole component",
+    "quadrupole": "quadrupole component",
 }
 _PANEL = 3.9  # inches
 
@@ -32,7 +35,7 @@ def target_figure(target, comparisons, frames):
     Parameters
     ----------
     target : str
-        "energy", "forces" or "stress".
+        A target that can be compared, such as "energy".
     comparisons : dict of Comparison
         Of this target by name of the set, such as "training" and "validation"; the
         first of several is drawn in grey behind the others.

@@ -4,7 +4,9 @@ import numpy as np
 
 REFERENCE = "REF_"
 #: What ASE's calculators know; other predictions go to info and arrays.
-_ASE_RESULTS = ("energy", "forces", "stress", "energies")
+_ASE_RESULTS = ("energy", "forces", "stress", "energies", "charges", "dipole")
+#: Predictions with one row for every atom.
+_PER_ATOM = ("forces", "energies", "charges", "atomic_dipoles")
 
 
 def add_predictions(structure, result, prefix=""):
@@ -30,7 +32,7 @@ def add_predictions(structure, result, prefix=""):
     for name, value in result.items():
         if name in _ASE_RESULTS and not prefix:
             results[name] = value
-        elif np.ndim(value) and name != "stress":
+        elif name.removesuffix("_std") in _PER_ATOM:
             structure.arrays[prefix + name] = np.asarray(value)
         else:
             structure.info[prefix + name] = value

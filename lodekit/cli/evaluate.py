@@ -7,6 +7,7 @@ import click
 
 from lodekit.errors import StructureError
 
+from .kinds import ALL_TARGETS, computed_properties
 from .options import (
     NameList,
     SpreadCommand,
@@ -20,8 +21,6 @@ from .options import (
     use_threads,
 )
 
-TARGETS = ("energy", "forces", "stress")
-
 
 @click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
 @click.argument("model_path", metavar="MODEL", type=click.Path())
@@ -29,9 +28,10 @@ TARGETS = ("energy", "forces", "stress")
 @click.option(
     "--targets",
     multiple=True,
-    type=NameList(TARGETS),
+    type=NameList(ALL_TARGETS),
     metavar="TARGET...",
-    help="What to compare: energy, forces, stress [all that the file has].",
+    help="What to compare: energy, forces, stress, charges, dipole, quadrupole [all "
+    "that the file has and the model computes].",
 )
 @click.option(
     "--by",
@@ -69,7 +69,8 @@ def evaluate(model_path, path, options):
     check_destinations(options)
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
-    targets = present_targets(frames, flatten(options["targets"]), path)
+    asked = flatten(options["targets"])
+    targets = present_targets(frames, asked, path, computed_properties(model))
     check_species(model, frames, path)
     labels = label_frames(frames, options["by"], path)
     properties = wanted_properties(targets, options["std"])

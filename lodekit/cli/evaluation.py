@@ -45,8 +45,11 @@ def wanted_properties(targets, std):
     return [*targets, *(deviations if std else ())]
 
 
-def present_targets(frames, asked, path):
-    """Return the targets that can be judged: those asked for, or all in the frames."""
+def present_targets(frames, asked, path, computed=None):
+    """Return the targets that can be judged: those asked for, or all in the frames.
+
+    ``computed`` are the properties of the model, all where None.
+    """
     from lodekit.analysis.errors import UNITS
     from lodekit.structures import get_target
 
@@ -55,9 +58,12 @@ def present_targets(frames, asked, path):
         for name in UNITS
         if any(get_target(frame, name) is not None for frame in frames)
     ]
+    if computed is not None:
+        there = [name for name in there if name in computed]
     missing = [name for name in asked or () if name not in there]
     if missing or not there:
-        what = missing[0] if missing else "energy, forces or stress"
+        *most, last = computed or UNITS
+        what = missing[0] if missing else f"{', '.join(most)} or {last}"
         raise StructureError(
             f"{path}: no frame has {what} to compare with; name the key with --key, "
             "such as --key energy=my_energy"

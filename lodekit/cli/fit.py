@@ -8,6 +8,7 @@ import click
 
 from lodekit.errors import SettingsError
 
+from .kinds import ALL_TARGETS, KINDS
 from .options import (
     NameList,
     SpreadCommand,
@@ -24,8 +25,7 @@ from .options import (
 from .settings import SECTIONS, complete, merge, parse_assignments, read_settings_file
 from .toml_text import format_toml
 
-TARGETS = ("energy", "forces", "stress")
-MODELS = ("potential",)
+MODELS = tuple(KINDS)
 _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False}
 
 
@@ -38,9 +38,10 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 @click.option(
     "--targets",
     multiple=True,
-    type=NameList(TARGETS),
+    type=NameList(ALL_TARGETS),
     metavar="TARGET...",
-    help="What to fit: energy, forces, stress [all that the file has].",
+    help="What to fit: energy, forces, stress, or charges, dipole, quadrupole for "
+    "models of charges [all that the file has].",
 )
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(
@@ -115,6 +116,7 @@ class Fit:
         self.as_json = as_json
         self.options = given["run"]
         self.reading = given["structures"]
+        self.kind = KINDS[self.options["model"]]
 
     def run(self, dry_run):
         """Read, choose settings, fit, judge and write."""
@@ -158,15 +160,19 @@ class Fit:
 
     def choose_settings(self, frames):
         """Return complete settings of the model."""
-        from lodekit.models.settings import check_settings, default_settings
-
         from .targets import choose_targets, describe_sources
 
         asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
-        targets = choose_targets(frames, asked.get("targets"))
+        targets = choose_targets(
+            frames,
+            asked.get("targets"),
+            self.kind.default_targets,
+            self.kind.targets,
+        )
         self.show(f"targets: {describe_sources(frames, targets)}\n")
-        defaults = default_settings(frames, targets)
-        settings = check_settings(complete(defaults, self.given, self.overrides))
+        defaults = self.kind.default_settings(frames, targets)
+        settings = complete(defaults, self.given, self.overrides)
+        settings = self.kind.check_settings(settings)
         settings["fit"]["targets"] = targets
         return settings
 
@@ -177,12 +183,15 @@ class Fit:
 
     def fit(self, frames, settings):
         """Return the fitted model and the seconds it took."""
-        from lodekit.models.settings import build_potential
-
         from .targets import frame_weights
 
         weights = frame_weights(frames, self.reading.get("weight_key"))
-        model = build_potential(settings, progress=True)
+        if weights is not None and not self.kind.takes_weights:
+            raise SettingsError(
+                f"--weight-key goes with --model potential, not with --model "
+                f"{self.options['model']}"
+            )
+        model = self.kind.build(settings)
         start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}
         model.fit(frames, **arguments)

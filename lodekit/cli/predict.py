@@ -4,6 +4,7 @@ import json
 
 import click
 
+from .kinds import ALL_TARGETS, computed_properties
 from .options import (
     NameList,
     SpreadCommand,
@@ -16,11 +17,14 @@ from .options import (
     use_threads,
 )
 
-PROPERTIES = ("energy", "forces", "stress", "energies")
+PROPERTIES = (*ALL_TARGETS, "energies", "atomic_dipoles")
 DEVIATIONS = {
     "energy": "energy_std",
     "forces": "forces_std",
     "energies": "energies_std",
+    "charges": "charges_std",
+    "dipole": "dipole_std",
+    "quadrupole": "quadrupole_std",
 }
 KNOWN = (*PROPERTIES, *DEVIATIONS.values())
 
@@ -41,7 +45,8 @@ KNOWN = (*PROPERTIES, *DEVIATIONS.values())
     multiple=True,
     type=NameList(KNOWN),
     metavar="NAME...",
-    help=f"What to predict: {', '.join(KNOWN)} [energy, forces, stress].",
+    help=f"What to predict: {', '.join(KNOWN)} [energy, forces and stress, charges, "
+    "dipole: what the model has].",
 )
 @click.option("--std", is_flag=True, help="Add standard deviations.")
 @click.option(
@@ -58,9 +63,10 @@ KNOWN = (*PROPERTIES, *DEVIATIONS.values())
 def command(model_path, path, **options):
     """Predict the structures of FILE.xyz and write them with the predictions.
 
-    Predictions get the names that ASE uses (energy, forces, stress), in eV and Å.
-    Reference values that the file has under these names move to REF_energy and so on;
-    all other keys and columns stay. Stress is written for fully periodic frames.
+    Predictions get the names that ASE uses (energy, forces, stress, charges, dipole),
+    in eV, Å and e. Reference values that the file has under these names move to
+    REF_energy and so on; all other keys and columns stay. Stress is written for fully
+    periodic frames, dipoles for open ones.
     """
     with use_threads(options["threads"]):
         predict(model_path, path, options)
@@ -78,11 +84,14 @@ def predict(model_path, path, options):
 
     output = options["output"]
     check_destination(output, bool(options["overwrite"]), StructureFileError)
-    properties = flatten(options["properties"]) or ["energy", "forces", "stress"]
+    model = load_model(model_path)
+    properties = flatten(options["properties"])
+    if not properties:
+        computed = computed_properties(model)
+        properties = [name for name in computed if name != "quadrupole"]
     if options["std"]:
         added = [DEVIATIONS[name] for name in properties if name in DEVIATIONS]
         properties = list(dict.fromkeys([*properties, *added]))
-    model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     check_species(model, frames, path)
     results = compute_in_chunks(model, frames, properties)

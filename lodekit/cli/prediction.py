@@ -10,6 +10,8 @@ CHUNK_ATOMS = 20_000
 CHUNK_FRAMES = 500
 #: Properties that are defined for fully periodic frames only.
 PERIODIC_ONLY = ("stress",)
+#: Properties that are defined for structures without periodic directions only.
+OPEN_ONLY = ("dipole", "quadrupole", "dipole_std", "quadrupole_std")
 
 
 def read_frames(path, keys=None, units=None, where=None, check=True):
@@ -97,17 +99,19 @@ def compute_in_chunks(model, frames, properties, description="predicting"):
 
 
 def _compute(model, frames, properties):
-    """Compute periodic and other frames apart, because of what is defined for them."""
+    """Compute frames apart that differ in what is defined for them."""
     results = [None] * len(frames)
-    for periodic in (True, False):
-        own = [i for i, atoms in enumerate(frames) if bool(atoms.pbc.all()) == periodic]
-        wanted = [p for p in properties if periodic or p not in PERIODIC_ONLY]
-        if not own:
-            continue
-        if not wanted:
-            computed = [{} for _ in own]
-        else:
+    kinds = [(bool(atoms.pbc.all()), bool(atoms.pbc.any())) for atoms in frames]
+    for kind in dict.fromkeys(kinds):
+        is_periodic, is_partly = kind
+        own = [i for i, other in enumerate(kinds) if other == kind]
+        excluded = () if is_periodic else PERIODIC_ONLY
+        excluded += OPEN_ONLY if is_partly else ()
+        wanted = [name for name in properties if name not in excluded]
+        if wanted:
             computed = model.compute([frames[i] for i in own], properties=wanted)
+        else:
+            computed = [{} for _ in own]
         for index, result in zip(own, computed, strict=True):
             results[index] = result
     return results

@@ -5,8 +5,10 @@ from lodekit.errors import StructureError
 FITTED = ("energy", "forces", "stress")
 
 
-def choose_targets(frames, asked=None):
+def choose_targets(frames, asked=None, fitted=FITTED, known=FITTED):
     """Return the targets to fit: those asked for, or all that the frames have.
+
+    ``fitted`` are those looked for, ``known`` those that can be asked for.
 
     A target that only some frames have is refused unless the others cannot have it, as
     stress without a cell.
@@ -19,8 +21,14 @@ def choose_targets(frames, asked=None):
     from lodekit.structures import check_structures
 
     chosen = list(asked or [])
+    for name in chosen:
+        if name not in known:
+            raise StructureError(
+                f"this model cannot be fitted to {name}; it can be fitted to "
+                f"{', '.join(known)}"
+            )
     if not chosen:
-        present = {name: _count(frames, name) for name in FITTED}
+        present = {name: _count(frames, name) for name in fitted}
         chosen = [name for name, (n_there, _) in present.items() if n_there]
         for name in chosen:
             n_there, n_possible = present[name]
@@ -29,9 +37,9 @@ def choose_targets(frames, asked=None):
                 raise StructureError(
                     f"{name} is missing in {n_possible - n_there} of {n_possible} "
                     "frames; leave these frames out, or name what to fit, such as "
-                    f"--targets {others or 'energy'}"
+                    f"--targets {others or fitted[0]}"
                 )
-    for name in chosen or ["energy"]:
+    for name in chosen or fitted[:1]:
         check_structures(_capable(frames, name) or frames, [name])
     return chosen
 

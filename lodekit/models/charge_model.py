@@ -121,6 +121,12 @@ class ChargeModel(LinearChargeModel):
                 random_state=random_state,
             )
 
+    @property
+    def properties(self) -> list[str]:
+        """What a fitted model computes, of what can be compared with targets."""
+        energies = [] if self.potential_ is None else list(ENERGY_TARGETS)
+        return energies + super().properties
+
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP, and LODE where charges are fitted."""
         return default_charge_terms(frames, far="charges" in self.targets_)

@@ -142,6 +142,11 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             random_state=random_state,
         )
 
+    @property
+    def properties(self) -> list[str]:
+        """What a fitted model computes, of what can be compared with targets."""
+        return list(PROPERTIES)
+
     def _default_terms(self, frames) -> list[tuple]:
         """Return the terms where the user names no descriptor."""
         return default_charge_terms(frames)

@@ -81,6 +81,8 @@ LODE = {
     "n_sparse": 500,
 }
 
+FAR_CHARGES = {**LODE, "n_sparse": 200}
+
 TERMS = {"soap": SOAP, "lode": LODE}
 
 
@@ -126,12 +128,14 @@ def default_charge_terms(frames, far: bool = False) -> list[tuple]:
     """
     terms = {"soap": dict(CHARGE_SOAP)}
     if far:
-        terms["lode"] = {**LODE, "n_sparse": 200}
+        terms["lode"] = dict(FAR_CHARGES)
     return build_terms({"terms": terms})
 
 
-def check_settings(settings: dict) -> dict:
+def check_settings(settings: dict, fit_defaults: dict = FIT) -> dict:
     """Return complete settings: defaults filled in, nothing unknown.
+
+    ``fit_defaults`` are the keys of ``[fit]``, those of a potential if not given.
 
     Raises
     ------
@@ -141,8 +145,8 @@ def check_settings(settings: dict) -> dict:
     """
     check_names("settings", settings, ["fit", "terms"])
     fit = settings.get("fit", {})
-    check_names("[fit]", fit, FIT)
-    check_numbers("[fit]", fit, FIT)
+    check_names("[fit]", fit, fit_defaults)
+    check_numbers("[fit]", fit, fit_defaults)
     terms = settings.get("terms", {})
     check_table("[terms]", terms)
     if not terms:
@@ -158,7 +162,7 @@ def check_settings(settings: dict) -> dict:
         check_names(f"[terms.{name}]", term, TERMS[kind])
         check_numbers(f"[terms.{name}]", term, TERMS[kind])
         checked[name] = {**TERMS[kind], **term}
-    fit = {**FIT, **copy.deepcopy(fit)}
+    fit = {**fit_defaults, **copy.deepcopy(fit)}
     if fit["selection"] not in SELECTIONS:
         raise SettingsError(
             f"fit.selection must be one of {', '.join(SELECTIONS)}, "

@@ -235,7 +235,7 @@ def test_units_of_the_file_are_converted(lodekit, built, train):
         (["--unit", "energy=Ry"], "unknown unit 'Ry' of energy"),
         (["--validation", "none.xyz"], "none.xyz: there is no such file"),
         (["--output", "nowhere/m.lodekit"], "there is no folder"),
-        (["--set", "run.model=charges"], "run.model must be one of potential"),
+        (["--set", "run.model=network"], "run.model must be one of potential"),
     ],
 )
 def test_mistakes_give_one_line(lodekit, built, train, arguments, message):
