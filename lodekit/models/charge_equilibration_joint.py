@@ -7,13 +7,13 @@ found together with those of the electronegativities.
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
 from sklearn.utils import check_random_state
 
 from lodekit.observables.charges import charge_rows
 from lodekit.observables.energy import build_rows, collect_targets
 from lodekit.regression.baseline import count_species, fit_composition
 from lodekit.regression.environments import batches
+from lodekit.regression.gauss_newton import minimise
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import (
     NormalEquations,
@@ -28,10 +28,6 @@ from .noise import DEFAULT_NOISES
 from .potential_state import choose_terms
 from .sparse_potential import ROW_ATOMS
 
-#: Relative decrease of the loss that ends the iteration, and the most steps.
-LEAST_DECREASE, MAX_STEPS = 1e-3, 30
-#: Damping relative to the mean diagonal, and its factor after a step that failed.
-FIRST_DAMPING, DAMPING_FACTOR = 1e-6, 10.0
 #: Prior standard deviation in eV of what an element adds to the composition's energy.
 ELEMENT_ENERGY = 10.0
 
@@ -101,34 +97,12 @@ class JointFit:
         self.n_rest = model.species_.size + self.rest.rank
 
     def run(self) -> tuple[Solution, int]:
-        """Return the posterior of the electronegativities, and the number of steps.
-
-        Steps that raise the loss are taken back and damped (Levenberg).
-        """
-        weights = np.concatenate([np.zeros(self.n_rest), self.model.weights_])
-        matrix, moment, loss = self.linearise(weights)
-        scale = FIRST_DAMPING * np.trace(matrix) / len(matrix)
-        damping = 0.0
-        n_steps = 0
-        while n_steps < MAX_STEPS:
-            n_steps += 1
-            factor = linalg.cholesky(
-                matrix + damping * np.eye(len(matrix)), lower=True, overwrite_a=True
-            )
-            trial = linalg.cho_solve((factor, True), moment + damping * weights)
-            new = self.linearise(trial)
-            if new[2] > loss:
-                damping = max(scale, DAMPING_FACTOR * damping)
-                continue
-            decrease = (loss - new[2]) / loss
-            weights, (matrix, moment, loss) = trial, new
-            damping /= DAMPING_FACTOR
-            if decrease < LEAST_DECREASE:
-                break
-        self.model.weights_ = weights[self.n_rest :]
-        factor = linalg.cholesky(matrix, lower=True, overwrite_a=True)
-        own = np.asfortranarray(factor[self.n_rest :, self.n_rest :])
-        return Solution(self.model.weights_, own), n_steps
+        """Return the posterior of the electronegativities, and the number of steps."""
+        start = np.concatenate([np.zeros(self.n_rest), self.model.weights_])
+        found = minimise(self.linearise, start)
+        self.model.weights_ = found.weights[self.n_rest :]
+        own = np.asfortranarray(found.factor[self.n_rest :, self.n_rest :])
+        return Solution(self.model.weights_, own), found.n_steps
 
     def linearise(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the normal equations at some weights (lower triangle), and the loss.
