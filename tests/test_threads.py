@@ -63,3 +63,18 @@ def test_requested_threads_reach_numba():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert result.stdout.strip() == "1", result.stderr
+
+
+def test_threads_of_blas_do_not_wait_long_unless_the_user_wants_it(monkeypatch):
+    print_it = "import os, lodekit; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+
+    def waiting_time():
+        run = subprocess.run(
+            [sys.executable, "-c", print_it], capture_output=True, text=True, check=True
+        )
+        return run.stdout.strip()
+
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    assert waiting_time() == "4"
+    monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "20")
+    assert waiting_time() == "20"
