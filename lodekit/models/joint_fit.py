@@ -1,0 +1,187 @@
+"""Charges and a short-ranged remainder fitted together to energies and forces.
+
+The energy of charges is not linear in their weights, what they leave over is linear in
+those of a short-ranged latent: Gauss-Newton steps find both at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+
+from lodekit.observables.charges import charge_rows
+from lodekit.observables.energy import Rows, build_rows, collect_targets
+from lodekit.regression.baseline import count_species, fit_composition
+from lodekit.regression.environments import batches
+from lodekit.regression.gauss_newton import Minimum, minimise
+from lodekit.regression.latent import Latent
+from lodekit.regression.normal_equations import NormalEquations, weighted_sums
+from lodekit.structures.batch import StructureBatch
+
+from .charge_energy import default_potential
+from .potential_state import choose_terms
+from .progress import progress_bar
+from .sparse_potential import ROW_ATOMS, ROW_BYTES
+
+#: Prior standard deviation in eV of what an element adds to the composition's energy.
+ELEMENT_ENERGY = 10.0
+
+
+@dataclass
+class Linearised:
+    """Sums of rows around some weights.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (rank,)
+    equations : NormalEquations
+    squares : dict of str to float
+        Sum of the squared residuals of every target, in the units of its rows.
+    """
+
+    weights: np.ndarray
+    equations: NormalEquations
+    squares: dict
+
+    def weigh(self, noises: dict) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return A, the right-hand side and the loss for `minimise`."""
+        loss = float(self.weights @ self.weights)
+        loss += sum(self.squares[name] / noises[name] ** 2 for name in self.squares)
+        return *weighted_sums(self.equations.grams, noises), loss
+
+
+class JointFit:
+    """Weights of elements, of a short-ranged remainder and of charges, in this order.
+
+    Parameters
+    ----------
+    model : LinearChargeModel
+        With sparse points, ``targets_`` of its charges and ``weights_`` to start from.
+    frames : list of ase.Atoms
+    targets : list of {"energy", "forces", "stress"}
+    random_state : numpy.random.RandomState
+    expand : callable
+        Returns for a list of frames what their charges contribute around the model's
+        weights: ``charges``, a list of `AffineCharges`, and for each target a method
+        that returns rows (n, rank of the model) and values.
+
+    Attributes
+    ----------
+    rest : Latent
+        The short-ranged remainder.
+    baseline : ndarray of shape (n_species,)
+        Energies of the elements in eV that are taken away first.
+    n_rest : int
+        Weights before those of the charges.
+    """
+
+    def __init__(self, model, frames, targets, random_state, expand):
+        self.model = model
+        self.frames = frames
+        self.expand = expand
+        self.targets = collect_targets(frames, targets)
+        self.counts = count_species(frames, model.species_)
+        self.baseline = np.zeros(model.species_.size)
+        if "energy" in self.targets.values:
+            energies = np.array(self.targets.values["energy"])
+            self.baseline = fit_composition(self.counts, energies)
+            self.targets.values["energy"] = list(
+                energies - self.counts @ self.baseline
+            )
+        self.given = model.potential or default_potential()
+        terms = choose_terms(
+            frames, self.given.descriptor, self.given.covariance, self.given.n_sparse
+        )
+        self.rest = Latent.select(
+            frames,
+            progress_bar(terms, "sparse points of the remainder", model.progress),
+            model.species_,
+            selection=self.given.selection,
+            random_state=random_state,
+        )
+        self.n_rest = model.species_.size + self.rest.rank
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all targets."""
+        return [*self.model.targets_, *self.targets.names]
+
+    def minimise(self, start: np.ndarray, noises: dict, chosen) -> Minimum:
+        """Return the weights of least loss for the frames ``chosen``.
+
+        The model has these weights then.
+        """
+        found = minimise(
+            lambda weights: self.linearise(weights, chosen).weigh(noises), start
+        )
+        self.model.weights_ = found.weights[self.n_rest :]
+        return found
+
+    def linearise(self, weights: np.ndarray, chosen) -> Linearised:
+        """Return the sums of rows around some weights, which the model gets."""
+        self.model.weights_ = weights[self.n_rest :]
+        equations = NormalEquations(weights.size, self.names)
+        squares = dict.fromkeys(self.names, 0.0)
+        for name, rows, _ in self.rows(chosen, "rows"):
+            equations.add(name, rows.matrix, rows.values)
+            residuals = rows.values - rows.matrix @ weights
+            squares[name] += float(residuals @ residuals)
+        return Linearised(weights, equations, squares)
+
+    def rows(self, chosen, description: str):
+        """Yield name, rows and their weights (1) of frames, batch by batch.
+
+        Rows are linear in all weights around those of the model, the values such that
+        residuals are those of the model itself.
+        """
+        rank = self.n_rest + self.model.rank
+        n_atoms = max(1, min(ROW_ATOMS, int(ROW_BYTES / (24.0 * rank))))
+        groups = list(batches([self.frames[i] for i in chosen], n_atoms))
+        for group in progress_bar(groups, description, self.model.progress):
+            for name, rows in self.batch_rows(np.asarray(chosen)[group]):
+                yield name, rows, np.ones(len(rows.values))
+
+    def batch_rows(self, indices):
+        """Yield name and rows of frames that fit into memory together."""
+        frames = [self.frames[i] for i in indices]
+        expansion = self.expand(frames)
+        for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
+            for name in self.model.targets_:
+                own = charge_rows(atoms, expansion.charges[place], name, index)
+                none = np.zeros((len(own.values), self.n_rest))
+                yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
+        batch = StructureBatch.from_frames(frames)
+        short = build_rows(self.rest.kernels, batch, self.targets.subset(indices))
+        for name, rows in short.items():
+            elements = np.zeros((len(rows.values), self.model.species_.size))
+            if name == "energy":
+                counts = self.counts[indices]
+                elements = ELEMENT_ENERGY * counts / counts.sum(axis=1)[:, None]
+            own, values = getattr(expansion, name)()
+            values = rows.values - values + own @ self.model.weights_
+            matrix = np.hstack([elements, rows.matrix, own])
+            yield name, Rows(matrix, values, indices[rows.frames])
+
+    def potential(self, found: Minimum, ensemble, std_scale: float, summary: dict):
+        """Return the remainder as a fitted `SparsePotential`.
+
+        Parameters
+        ----------
+        ensemble : ndarray of shape (rank, n_members)
+            Deviations of all weights.
+        """
+        potential = clone(self.given)
+        n_species = self.model.species_.size
+        own = slice(n_species, self.n_rest)
+        potential.species_ = self.model.species_
+        potential.kernels_ = self.rest.kernels
+        potential.weights_ = found.weights[own]
+        potential.baseline_ = self.baseline + ELEMENT_ENERGY * found.weights[:n_species]
+        potential.ensemble_ = np.ascontiguousarray(ensemble[own])
+        potential.coefficients_ = self.rest.coefficients(potential.weights_)
+        potential.std_scale_ = std_scale
+        potential.summary_ = {**summary, "rank": self.rest.rank}
+        potential.noises_ = summary["noises"]
+        return potential
