@@ -87,9 +87,7 @@ class JointFit:
         if "energy" in self.targets.values:
             energies = np.array(self.targets.values["energy"])
             self.baseline = fit_composition(self.counts, energies)
-            self.targets.values["energy"] = list(
-                energies - self.counts @ self.baseline
-            )
+            self.targets.values["energy"] = list(energies - self.counts @ self.baseline)
         self.given = model.potential or default_potential()
         terms = choose_terms(
             frames, self.given.descriptor, self.given.covariance, self.given.n_sparse
