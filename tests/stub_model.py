@@ -26,6 +26,16 @@ def pair_sums(atoms):
 class StubModel:
     """E = strength * pair sum + shift * n_atoms, fitted to energies."""
 
+    properties = (
+        "energy",
+        "forces",
+        "stress",
+        "energies",
+        "energy_std",
+        "forces_std",
+        "energies_std",
+    )
+
     def __init__(self, progress=False, settings=None):
         self.progress = progress
         self.settings = settings

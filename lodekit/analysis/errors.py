@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.observables.charges import reference
 from lodekit.structures import get_target
 
 #: Targets that can be compared, with the unit of their errors.
@@ -14,16 +15,6 @@ UNITS = {
     "charges": "e",
     "dipole": "e·Å",
     "quadrupole": "e·Å²",
-}
-#: Where xx, yy, zz, yz, xz, xy are in a matrix.
-VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
-#: Property that holds the standard deviation of a target.
-STD_NAMES = {
-    "energy": "energy_std",
-    "forces": "forces_std",
-    "charges": "charges_std",
-    "dipole": "dipole_std",
-    "quadrupole": "quadrupole_std",
 }
 #: Targets of atoms, and how many numbers every atom has.
 PER_ATOM = {"forces": 3, "charges": 1}
@@ -112,22 +103,22 @@ def _compare_frame(target, index, structure, result):
     """Return reference, prediction, frame, species and deviation of each number."""
     if target not in result:
         return None
-    reference = get_target(structure, target)
-    if reference is None:
+    values = get_target(structure, target)
+    if values is None:
         return None
     if target == "quadrupole":  # without the trace, as it is predicted
-        reference = (reference - np.trace(reference) / 3.0 * np.eye(3))[VOIGT]
+        values = reference(structure, target)
     scale = 1.0 / len(structure) if target == "energy" else 1.0
-    reference = scale * np.ravel(reference)
+    values = scale * np.ravel(values)
     predicted = scale * np.ravel(result[target])
-    std = result.get(STD_NAMES.get(target))
+    std = result.get(f"{target}_std")
     numbers = structure.numbers if target in PER_ATOM else ()
     return (
-        reference,
+        values,
         predicted,
-        np.full(reference.size, index),
+        np.full(values.size, index),
         np.repeat(numbers, PER_ATOM.get(target, 0)),
-        np.full(reference.size, np.nan) if std is None else scale * np.ravel(std),
+        np.full(values.size, np.nan) if std is None else scale * np.ravel(std),
     )
 
 
@@ -158,7 +149,8 @@ def error_statistics(comparison):
     statistics : dict
         "rmse", "mae" and "max" (largest absolute error) in "unit"; "r2", the
         coefficient of determination, None when all reference values are equal; "n",
-        the number of values: frames for energies, components for forces and stress.
+        the number of values: frames for energies, atoms for charges, components for
+        vectors and tensors.
     """
     errors = comparison.errors
     spread = np.sum((comparison.reference - comparison.reference.mean()) ** 2)

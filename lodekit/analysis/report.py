@@ -156,8 +156,8 @@ def _page(title, sections):
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{title}</h1>\n{body}\n"
         f"<footer>lodekit {__version__}. Energies per atom. n counts frames for "
-        "energies and components for forces and stress; max is the largest absolute "
-        "error.</footer>\n</body>\n</html>\n"
+        "energies, atoms for charges, and components for vectors and tensors; max is "
+        "the largest absolute error.</footer>\n</body>\n</html>\n"
     )
 
 

@@ -5,6 +5,9 @@ READABLE = {
     "eV/atom": ("meV/atom", 1e3),
     "eV/Å": ("meV/Å", 1e3),
     "eV/Å^3": ("meV/Å^3", 1e3),
+    "e": ("me", 1e3),
+    "e·Å": ("e·Å", 1.0),
+    "e·Å²": ("e·Å²", 1.0),
 }
 HEADINGS = ("", "target", "unit", "n", "RMSE", "MAE", "max", "R2")
 

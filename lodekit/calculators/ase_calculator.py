@@ -4,6 +4,7 @@
 
     atoms.calc = LodekitCalculator("model.lodekit")
     atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+    atoms.get_charges(), atoms.get_dipole_moment()
 
 What ASE asks for is what is computed: energies alone cost less than forces, and stress
 is computed only when it is wanted.
@@ -15,8 +16,15 @@ from ase.calculators.calculator import (
     Calculator,
     PropertyNotImplementedError,
     all_changes,
+    all_properties,
 )
 from ase.data import chemical_symbols
+
+from lodekit.models.charge_checks import field_argument
+from lodekit.structures import get_target
+
+#: What is computed whenever anything is, where the model and the boundary allow it.
+_ALWAYS = ("energy", "energies", "charges", "dipole")
 
 
 class LodekitCalculator(Calculator):
@@ -27,24 +35,38 @@ class LodekitCalculator(Calculator):
     model : str, Path or estimator
         A model file, or a fitted model such as `lodekit.models.SparsePotential`.
     std : bool
-        Compute standard deviations with every energy and every force, too. They are in
-        ``results`` under "energy_std", "energies_std" and "forces_std".
+        Compute the standard deviations that the model has of all that is computed, too.
+        They are in ``results`` under "energy_std", "forces_std", "charges_std" and so
+        on.
+    field : array_like of shape (3,), optional
+        Uniform electric field in V/Å, for models that respond to one. Energy and forces
+        include it. It may be changed: ``calculator.field = (0, 0, 0.1)``.
+
+    Attributes
+    ----------
+    implemented_properties : list of str
+        What the model has of energy, free_energy, energies, forces, stress, charges and
+        dipole.
+
+    Raises
+    ------
+    ValueError
+        If there is a field and the model does not respond to one.
 
     Notes
     -----
     Energies are in eV, forces in eV/Å, stress in eV/Å^3 in the order xx, yy, zz, yz,
-    xz, xy. ``free_energy`` equals ``energy``: models have no electronic entropy.
+    xz, xy, charges in e, dipoles in e·Å from the origin. ``free_energy`` equals
+    ``energy``: models have no electronic entropy.
+
+    The total charge of a structure is ``atoms.info["total_charge"]``, in e.
+
+    A model that was fitted to charges or moments alone has no energy: charges and the
+    dipole can be asked for, energies, forces and stress cannot. Its electrostatic
+    energy is a part of the energy only, and does not stand in for it.
     """
 
-    implemented_properties = [
-        "energy",
-        "free_energy",
-        "energies",
-        "forces",
-        "stress",
-    ]
-
-    def __init__(self, model, std=False):
+    def __init__(self, model, std=False, field=None):
         super().__init__()
         if isinstance(model, (str, os.PathLike)):
             from lodekit.model_file import load_model
@@ -52,7 +74,41 @@ class LodekitCalculator(Calculator):
             model = load_model(model)
         self.model = model
         self.std = std
+        self.field = field
         self._species = frozenset(model.summary_["species"])
+        known = [name for name in all_properties if name in model.properties]
+        if "energy" in known:
+            known.append("free_energy")
+        self.implemented_properties = known
+
+    @property
+    def field(self):
+        """Electric field in V/Å, or None."""
+        return self._field
+
+    @field.setter
+    def field(self, field):
+        field_argument(self.model, field)
+        self._field = field
+        self.reset()
+
+    def check_state(self, atoms, tol=1e-15):
+        """Return what changed since the last call; the total charge counts, too."""
+        changes = super().check_state(atoms, tol)
+        if changes or self.atoms is None:
+            return changes
+        before, now = (get_target(a, "total_charge") for a in (self.atoms, atoms))
+        return [] if now == before else ["initial_charges"]
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """Return one property; ASE calls this."""
+        if name not in self.implemented_properties:
+            raise PropertyNotImplementedError(
+                f"this {type(self.model).__name__} has no {name}; it has "
+                f"{', '.join(self.implemented_properties)}, which the targets of its "
+                "fit decide"
+            )
+        return super().get_property(name, atoms, allow_calculation)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Compute properties of a structure; ASE calls this.
@@ -70,30 +126,46 @@ class LodekitCalculator(Calculator):
         ------
         ValueError
             For species that the model has not seen, and for boundaries and cells that
-            it cannot describe.
+            it cannot describe, total charges that are missing, a field along a periodic
+            direction.
         PropertyNotImplementedError
-            For the stress of a structure that is not periodic in three directions.
+            For the stress of a structure that is not periodic in three directions, and
+            the dipole of one that is periodic in any.
         """
         super().calculate(atoms, properties, system_changes)
         self._check(properties)
-        wanted = {"energy", "energies"}
-        if {"forces", "stress"} & set(properties):
-            wanted.add("forces")
-        if "stress" in properties:
-            wanted.add("stress")
-        if self.std:
-            wanted |= {"energy_std", "energies_std"}
-            wanted |= {"forces_std"} if "forces" in wanted else set()
-        (results,) = self.model.compute([self.atoms], properties=sorted(wanted))
-        results["free_energy"] = results["energy"]
+        (results,) = self.model.compute(
+            [self.atoms],
+            properties=self._wanted(properties),
+            **field_argument(self.model, self.field),
+        )
+        if "energy" in results:
+            results["free_energy"] = results["energy"]
         # ASE keeps results while the structure stays: what was asked before is kept.
         self.results.update(results)
 
+    def _wanted(self, properties):
+        """Return what to compute when some properties are asked for."""
+        wanted = {*_ALWAYS, *properties} - {"free_energy"}
+        if "stress" in wanted:
+            wanted.add("forces")
+        if self.atoms.pbc.any():
+            wanted.discard("dipole")
+        if self.std:
+            wanted |= {f"{name}_std" for name in wanted}
+        return sorted(wanted.intersection(self.model.properties))
+
     def _check(self, properties):
-        if "stress" in properties and not self.atoms.pbc.all():
+        pbc = self.atoms.pbc
+        if "stress" in properties and not pbc.all():
             raise PropertyNotImplementedError(
                 "stress needs a structure that is periodic in three directions, pbc is "
-                f"{self.atoms.pbc.tolist()}"
+                f"{pbc.tolist()}"
+            )
+        if "dipole" in properties and pbc.any():
+            raise PropertyNotImplementedError(
+                "a dipole needs a structure without periodic directions, pbc is "
+                f"{pbc.tolist()}"
             )
         foreign = sorted(set(self.atoms.numbers.tolist()) - self._species)
         if foreign:

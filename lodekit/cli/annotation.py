@@ -6,7 +6,16 @@ REFERENCE = "REF_"
 #: What ASE's calculators know; other predictions go to info and arrays.
 _ASE_RESULTS = ("energy", "forces", "stress", "energies", "charges", "dipole")
 #: Predictions with one row for every atom.
-_PER_ATOM = ("forces", "energies", "charges", "atomic_dipoles")
+_PER_ATOM = (
+    "forces",
+    "energies",
+    "charges",
+    "atomic_dipoles",
+    "electronegativities",
+    "electrostatic_forces",
+)
+#: Where the elements of a symmetric matrix are in Voigt order, row by row.
+_MATRIX = [0, 5, 4, 5, 1, 3, 4, 3, 2]
 
 
 def add_predictions(structure, result, prefix=""):
@@ -27,13 +36,15 @@ def add_predictions(structure, result, prefix=""):
         Put before the names of predictions.
     """
     if not prefix:
-        _set_reference_aside(structure)
+        _set_reference_aside(structure, result)
     results = {}
     for name, value in result.items():
         if name in _ASE_RESULTS and not prefix:
             results[name] = value
         elif name.removesuffix("_std") in _PER_ATOM:
             structure.arrays[prefix + name] = np.asarray(value)
+        elif name == "quadrupole":  # as reference values are written
+            structure.info[prefix + name] = np.asarray(value)[_MATRIX]
         else:
             structure.info[prefix + name] = value
     if results:
@@ -42,11 +53,18 @@ def add_predictions(structure, result, prefix=""):
         structure.calc = SinglePointCalculator(structure, **results)
 
 
-def _set_reference_aside(structure):
-    """Move what the calculator of the file holds to ``REF_`` names."""
+def _set_reference_aside(structure, predicted):
+    """Move what the calculator of the file holds, or is predicted, to ``REF_`` names.
+
+    Targets that have their home in info, such as the quadrupole, move where they are
+    among the names ``predicted``.
+    """
     from lodekit.structures import TARGETS
 
-    results = getattr(structure.calc, "results", {})
+    results = dict(getattr(structure.calc, "results", {}))
+    for name in predicted:
+        if name in TARGETS and name in structure.info:
+            results[name] = structure.info.pop(name)
     for name, value in results.items():
         is_target = name in TARGETS
         key = f"{REFERENCE}{name}" if is_target else name

@@ -1,13 +1,14 @@
 """``lodekit evaluate``: errors of a model on structures with reference values."""
 
 import json
+import warnings
 from pathlib import Path
 
 import click
 
 from lodekit.errors import StructureError
 
-from .kinds import ALL_TARGETS, computed_properties
+from .kinds import ALL_TARGETS
 from .options import (
     NameList,
     SpreadCommand,
@@ -64,20 +65,23 @@ def evaluate(model_path, path, options):
     from lodekit.model_file import load_model
 
     from .evaluation import present_targets, wanted_properties
-    from .prediction import check_species, compute_in_chunks, read_frames
+    from .prediction import check_frames, compute_in_chunks, read_frames
 
     check_destinations(options)
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     asked = flatten(options["targets"])
-    targets = present_targets(frames, asked, path, computed_properties(model))
-    check_species(model, frames, path)
+    targets = present_targets(model, frames, asked, path)
+    check_frames(model, frames, path)
     labels = label_frames(frames, options["by"], path)
-    properties = wanted_properties(targets, options["std"])
-    if options["report"] and "energy" in targets:
-        properties = list(dict.fromkeys([*properties, "energy_std"]))
+    properties = wanted_properties(model, targets, options["std"])
+    if options["report"]:  # deviations of forces take time
+        cheap = [name for name in targets if name != "forces"]
+        properties += wanted_properties(model, cheap, std=True)
+    properties = list(dict.fromkeys(properties))
     results = compute_in_chunks(model, frames, properties, "evaluating")
     comparisons = compare(frames, results, targets)
+    check_comparisons(comparisons, path)
     errors = {Path(path).name: summarize(comparisons)}
     groups = group_errors(comparisons, labels, options["by"])
     show(errors, groups, comparisons, options)
@@ -98,6 +102,27 @@ def check_destinations(options):
         check_report_folder(options["report"], overwrite)
     if options["predictions"]:
         check_destination(options["predictions"], overwrite, StructureFileError)
+
+
+def check_comparisons(comparisons, path):
+    """Check that there is something to compare; warn of predictions among references.
+
+    Columns of extended XYZ have eight decimals.
+    """
+    import numpy as np
+
+    if not comparisons:
+        raise StructureError(
+            f"{path}: nothing can be compared: stress is defined for fully periodic "
+            "frames only, dipole and quadrupole for open ones"
+        )
+    same = [name for name, c in comparisons.items() if np.abs(c.errors).max() < 1e-8]
+    if same:
+        warnings.warn(
+            f"{path}: {' and '.join(same)} equal the predictions to the last digit: "
+            "these may be predictions of this model, not reference values",
+            stacklevel=2,
+        )
 
 
 def label_frames(frames, key, path):

@@ -1,6 +1,6 @@
 """What fit and evaluate share: comparing predictions with reference values."""
 
-from lodekit.errors import StructureError
+from lodekit.errors import SettingsError, StructureError
 
 from .prediction import compute_in_chunks
 
@@ -28,54 +28,65 @@ def compare_frames(model, frames, targets, description, std=False):
     """
     from lodekit.analysis.errors import compare
 
-    properties = wanted_properties(targets, std)
+    properties = wanted_properties(model, targets, std)
     results = compute_in_chunks(model, frames, properties, description)
     return compare(frames, results, targets)
 
 
-def wanted_properties(targets, std):
-    """Return the properties to compute for some targets.
+def wanted_properties(model, names, std):
+    """Return some properties, and the standard deviations that the model has of them.
 
-    >>> wanted_properties(["energy", "stress"], std=True)
+    >>> from types import SimpleNamespace
+    >>> model = SimpleNamespace(properties=["energy", "energy_std", "stress"])
+    >>> wanted_properties(model, ["energy", "stress"], std=True)
     ['energy', 'stress', 'energy_std']
     """
-    from lodekit.analysis.errors import STD_NAMES
+    deviations = [f"{name}_std" for name in names] if std else []
+    known = [name for name in deviations if name in model.properties]
+    return list(dict.fromkeys([*names, *known]))
 
-    deviations = [STD_NAMES[name] for name in targets if name in STD_NAMES]
-    return [*targets, *(deviations if std else ())]
 
-
-def present_targets(frames, asked, path, computed=None):
-    """Return the targets that can be judged: those asked for, or all in the frames.
-
-    ``computed`` are the properties of the model, all where None.
-    """
+def present_targets(model, frames, asked, path):
+    """Return the targets that can be judged: those asked for, or all in the frames."""
     from lodekit.analysis.errors import UNITS
     from lodekit.structures import get_target
 
+    computed = [name for name in UNITS if name in model.properties]
+    check_properties(model, asked or ())
     there = [
         name
-        for name in UNITS
+        for name in computed
         if any(get_target(frame, name) is not None for frame in frames)
     ]
-    if computed is not None:
-        there = [name for name in there if name in computed]
     missing = [name for name in asked or () if name not in there]
     if missing or not there:
-        *most, last = computed or UNITS
+        *most, last = computed
         what = missing[0] if missing else f"{', '.join(most)} or {last}"
         raise StructureError(
             f"{path}: no frame has {what} to compare with; name the key with --key, "
-            "such as --key energy=my_energy"
+            f"such as --key {(missing or computed)[0]}=my_key"
         )
     return list(asked or there)
+
+
+def check_properties(model, names):
+    """Check that a model computes some properties."""
+    for name in names:
+        if name not in model.properties:
+            raise SettingsError(
+                f"this {type(model).__name__} does not compute {name}; it computes "
+                f"{', '.join(model.properties)}"
+            )
 
 
 def held_out_summary(summary):
     """Return the errors on held-out frames that a model remembers from its fit."""
     from lodekit.analysis.errors import UNITS
 
-    errors = summary.get("held_out_errors") or {}
+    errors = {
+        **summary.get("held_out_errors", {}),
+        **summary.get("potential", {}).get("held_out_errors", {}),
+    }
     return {
         name: {"rmse": error, "unit": UNITS[name]}
         for name, error in errors.items()
@@ -87,28 +98,59 @@ def model_facts(summary):
     """Return what a fitted model is made of, as texts by name."""
     from ase.data import chemical_symbols
 
-    rows = summary.get("n_rows", {})
-    noises = summary.get("noises", {})
-    seconds = summary.get("seconds", {})
     species = " ".join(chemical_symbols[z] for z in summary["species"])
     facts = {
         "structures": _join(summary.get("n_structures"), summary.get("n_held_out")),
         "species": species,
+        "total charge": _total_charge(summary.get("is_charged")),
+        "hardness": _numbers(summary.get("hardness"), "V/e"),
+        "widths": _numbers(summary.get("widths"), "Å"),
+        **_fit_facts(summary),
+    }
+    if "potential" in summary:
+        rest = _fit_facts(summary["potential"])
+        facts |= {f"remainder: {name}": text for name, text in rest.items()}
+    return {name: text for name, text in facts.items() if text}
+
+
+def _fit_facts(summary):
+    """Return facts about the rows and weights of one fit."""
+    rows = summary.get("n_rows", {})
+    noises = summary.get("noises", {})
+    seconds = summary.get("seconds", {})
+    return {
         "rows": ", ".join(f"{name} {count}" for name, count in rows.items()),
         "weights": _rank(summary),
         "condition": _number(summary.get("condition_number"), ".2g"),
         "noises": ", ".join(
-            f"{name} {noise:.3g} {_unit(name)}" for name, noise in noises.items()
+            f"{name} {noise:.3g} {_unit(name)}".rstrip()
+            for name, noise in noises.items()
         ),
         "std scale": _number(summary.get("std_scale"), ".3g"),
         "seconds": ", ".join(f"{name} {time:.1f}" for name, time in seconds.items()),
     }
-    return {name: text for name, text in facts.items() if text}
 
 
 def format_facts(facts):
     """Return facts as lines."""
-    return "\n".join(f"{name:<12} {text}" for name, text in facts.items())
+    width = max([12, *map(len, facts)])
+    return "\n".join(f"{name:<{width}} {text}" for name, text in facts.items())
+
+
+def _total_charge(is_charged):
+    if is_charged is None:  # a model without charges
+        return ""
+    if is_charged:
+        return "exact, of total_charge in every frame"
+    return "exact, of total_charge where a frame has it, 0 elsewhere"
+
+
+def _numbers(values, unit):
+    """Return numbers by element."""
+    if not values:
+        return ""
+    texts = [f"{symbol} {value:.4g}" for symbol, value in values.items()]
+    return f"{', '.join(texts)} {unit}"
 
 
 def _join(n_structures, n_held_out):
@@ -134,4 +176,4 @@ def _number(value, form):
 def _unit(name):
     from lodekit.analysis.errors import UNITS
 
-    return UNITS.get(name, "")
+    return {**UNITS, "total_charge": "e"}.get(name, "")

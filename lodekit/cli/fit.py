@@ -34,14 +34,21 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 @click.option(
     "--output", "-o", type=click.Path(), help="Model file to write [model.lodekit]."
 )
-@click.option("--model", type=click.Choice(MODELS), help="Kind of model [potential].")
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    help="Kind of model: potential (energy, forces, stress), charges, dipole (charges "
+    "and atomic dipoles from molecular dipoles), kqeq (charges that equilibrate and "
+    "respond to fields) [potential].",
+)
 @click.option(
     "--targets",
     multiple=True,
     type=NameList(ALL_TARGETS),
     metavar="TARGET...",
-    help="What to fit: energy, forces, stress, or charges, dipole, quadrupole for "
-    "models of charges [all that the file has].",
+    help="What to fit: energy, forces, stress, for models of charges also charges, "
+    "dipole, quadrupole [all that the file has; energies of models of charges where "
+    "they are named].",
 )
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(
@@ -59,7 +66,9 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     help="Judge by these frames, of TRAIN.xyz when there is no other file.",
 )
 @click.option(
-    "--weight-key", metavar="KEY", help="Info key that holds the weight of a frame."
+    "--weight-key",
+    metavar="KEY",
+    help="Info key that holds the weight of a frame, for --model potential.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Read, print the complete settings, and stop."
@@ -101,9 +110,20 @@ def gather(options):
     if options["targets"]:
         overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})
     given["run"] = merge(_DEFAULTS, given["run"])
-    if given["run"]["model"] not in MODELS:
-        raise SettingsError(f"run.model must be one of {', '.join(MODELS)}")
+    check_model(given["run"]["model"], given["structures"].get("weight_key"))
     return given, overrides
+
+
+def check_model(model, weight_key):
+    """Check the kind of model, and that it takes weights where there are any."""
+    if model not in MODELS:
+        raise SettingsError(f"run.model must be one of {', '.join(MODELS)}")
+    if weight_key and not KINDS[model].takes_weights:
+        takers = [name for name, kind in KINDS.items() if kind.takes_weights]
+        raise SettingsError(
+            f"--model {model} takes no weights of frames; leave --weight-key out, it "
+            f"goes with --model {' or '.join(takers)}"
+        )
 
 
 class Fit:
@@ -163,12 +183,7 @@ class Fit:
         from .targets import choose_targets, describe_sources
 
         asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
-        targets = choose_targets(
-            frames,
-            asked.get("targets"),
-            self.kind.default_targets,
-            self.kind.targets,
-        )
+        targets = choose_targets(frames, asked.get("targets"), self.kind)
         self.show(f"targets: {describe_sources(frames, targets)}\n")
         defaults = self.kind.default_settings(frames, targets)
         settings = complete(defaults, self.given, self.overrides)
@@ -186,11 +201,6 @@ class Fit:
         from .targets import frame_weights
 
         weights = frame_weights(frames, self.reading.get("weight_key"))
-        if weights is not None and not self.kind.takes_weights:
-            raise SettingsError(
-                f"--weight-key goes with --model potential, not with --model "
-                f"{self.options['model']}"
-            )
         model = self.kind.build(settings)
         start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}

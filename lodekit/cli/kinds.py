@@ -1,6 +1,7 @@
 """Kinds of models that ``lodekit fit`` knows."""
 
 ENERGIES = ("energy", "forces", "stress")
+MOMENTS = ("charges", "dipole", "quadrupole")
 
 
 class Potential:
@@ -30,51 +31,47 @@ class Potential:
 
 
 class Charges:
-    """A `ChargeModel`; energies go with it where they are named."""
+    """A model of charges; energies go with it where they are named.
 
-    targets = ("charges", "dipole", "quadrupole", *ENERGIES)
-    default_targets = ("charges", "dipole", "quadrupole")
+    Parameters
+    ----------
+    name : str
+        Class in `lodekit.models`.
+    default_targets : tuple of str
+        Targets that are fitted where the user names none.
+    """
+
+    targets = (*MOMENTS, *ENERGIES)
     takes_weights = False
-    name = "ChargeModel"
+
+    def __init__(self, name, default_targets=MOMENTS):
+        self.name = name
+        self.default_targets = default_targets
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
         from lodekit.models.charge_settings import default_charge_settings
 
-        return default_charge_settings(targets)
+        return default_charge_settings(self.name, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
         from lodekit.models.charge_settings import check_charge_settings
 
-        return check_charge_settings(settings)
+        return check_charge_settings(self.name, settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models.charge_settings import build_charges
+        from lodekit.models.charge_settings import build_charge_model
 
-        return build_charges(settings, progress=True, kind=self.name)
-
-
-class Dipoles(Charges):
-    """A `DipoleModel`."""
-
-    targets = ("dipole", "quadrupole")
-    default_targets = ("dipole",)
-    name = "DipoleModel"
-
-    def default_settings(self, frames, targets):
-        """Return complete settings for frames."""
-        from lodekit.models.charge_settings import default_dipole_settings
-
-        return default_dipole_settings(targets)
+        return build_charge_model(self.name, settings, progress=True)
 
 
-KINDS = {"potential": Potential(), "charges": Charges(), "dipole": Dipoles()}
+KINDS = {
+    "potential": Potential(),
+    "charges": Charges("ChargeModel"),
+    "dipole": Charges("DipoleModel", ("dipole",)),
+    "kqeq": Charges("ChargeEquilibrationModel"),
+}
 #: Every target of some kind.
-ALL_TARGETS = tuple(dict.fromkeys(t for kind in KINDS.values() for t in kind.targets))
-
-
-def computed_properties(model):
-    """Return what a fitted model computes, of what can be compared with targets."""
-    return getattr(model, "properties", ENERGIES)
+ALL_TARGETS = (*ENERGIES, *MOMENTS)

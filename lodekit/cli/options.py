@@ -11,8 +11,8 @@ class SpreadCommand(click.Command):
     """A command whose repeatable options also take several values in a row.
 
     ``--targets energy forces`` means ``--targets energy --targets forces``. Values go
-    on until the next option, and until something that looks like a file: an existing
-    path, or a word with a dot or a slash but without "=".
+    on until the next option, and until something that looks like a file: the name of
+    one that exists, or a word with a dot or a slash but without "=".
     """
 
     def parse_args(self, ctx, args):
@@ -48,25 +48,25 @@ def spread_values(arguments, names):
 
 
 def looks_like_file(word):
-    """Return whether a word is rather a path than the value of an option."""
+    """Return whether a word is rather a file than the value of an option."""
     if "=" in word:
         return False
-    return "." in word or os.sep in word or os.path.exists(word)
+    return "." in word or os.sep in word or os.path.isfile(word)
 
 
 class NameList(click.ParamType):
-    """Names out of a list of known ones, separated by commas."""
+    """Names separated by commas, out of a list of known ones where there is one."""
 
     name = "name"
 
-    def __init__(self, known):
+    def __init__(self, known=None):
         self.known = known
 
     def convert(self, value, param, ctx):
         """Return the names as a tuple."""
         names = tuple(name.strip() for name in value.split(",") if name.strip())
         for name in names:
-            if name not in self.known:
+            if self.known and name not in self.known:
                 self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
         return names
 

@@ -4,7 +4,6 @@ import json
 
 import click
 
-from .kinds import ALL_TARGETS, computed_properties
 from .options import (
     NameList,
     SpreadCommand,
@@ -16,17 +15,6 @@ from .options import (
     threads_option,
     use_threads,
 )
-
-PROPERTIES = (*ALL_TARGETS, "energies", "atomic_dipoles")
-DEVIATIONS = {
-    "energy": "energy_std",
-    "forces": "forces_std",
-    "energies": "energies_std",
-    "charges": "charges_std",
-    "dipole": "dipole_std",
-    "quadrupole": "quadrupole_std",
-}
-KNOWN = (*PROPERTIES, *DEVIATIONS.values())
 
 
 @click.command("predict", cls=SpreadCommand, short_help="Predict structures.")
@@ -43,12 +31,21 @@ KNOWN = (*PROPERTIES, *DEVIATIONS.values())
 @click.option(
     "--properties",
     multiple=True,
-    type=NameList(KNOWN),
+    type=NameList(),
     metavar="NAME...",
-    help=f"What to predict: {', '.join(KNOWN)} [energy, forces and stress, charges, "
-    "dipole: what the model has].",
+    help="What to predict, such as energy, forces, stress, energies (of atoms), "
+    "charges, dipole, quadrupole, atomic_dipoles, electronegativities, and with _std "
+    "their standard deviations [what the model has of energy, forces, stress, charges, "
+    "dipole and quadrupole].",
 )
 @click.option("--std", is_flag=True, help="Add standard deviations.")
+@click.option(
+    "--field",
+    nargs=3,
+    type=float,
+    metavar="X Y Z",
+    help="Uniform electric field in V/Å, for models that respond to one.",
+)
 @click.option(
     "--prefix",
     default="",
@@ -66,7 +63,7 @@ def command(model_path, path, **options):
     Predictions get the names that ASE uses (energy, forces, stress, charges, dipole),
     in eV, Å and e. Reference values that the file has under these names move to
     REF_energy and so on; all other keys and columns stay. Stress is written for fully
-    periodic frames, dipoles for open ones.
+    periodic frames, dipoles and quadrupoles for open ones.
     """
     with use_threads(options["threads"]):
         predict(model_path, path, options)
@@ -74,29 +71,36 @@ def command(model_path, path, **options):
 
 def predict(model_path, path, options):
     """Do what `command` says."""
+    import numpy as np
+
+    from lodekit.analysis.errors import UNITS
     from lodekit.errors import StructureFileError
     from lodekit.model_file import load_model
     from lodekit.structures import write_structures
     from lodekit.whole_files import check_destination
 
     from .annotation import add_predictions
-    from .prediction import check_species, compute_in_chunks, read_frames
+    from .evaluation import check_properties, wanted_properties
+    from .prediction import check_frames, compute_in_chunks, read_frames
 
     output = options["output"]
     check_destination(output, bool(options["overwrite"]), StructureFileError)
     model = load_model(model_path)
     properties = flatten(options["properties"])
-    if not properties:
-        computed = computed_properties(model)
-        properties = [name for name in computed if name != "quadrupole"]
-    if options["std"]:
-        added = [DEVIATIONS[name] for name in properties if name in DEVIATIONS]
-        properties = list(dict.fromkeys([*properties, *added]))
+    check_properties(model, properties)
+    properties = wanted_properties(
+        model,
+        properties or [name for name in UNITS if name in model.properties],
+        options["std"],
+    )
+    field = options["field"]
     frames = read_frames(path, **reading(options))
-    check_species(model, frames, path)
-    results = compute_in_chunks(model, frames, properties)
+    check_frames(model, frames, path)
+    results = compute_in_chunks(model, frames, properties, field=field)
     for structure, result in zip(frames, results, strict=True):
         add_predictions(structure, result, options["prefix"])
+        if field:
+            structure.info["field"] = np.array(field)
     write_structures(output, frames, overwrite=bool(options["overwrite"]))
     if options["as_json"]:
         answer = {"output": str(output), "n": len(frames), "properties": properties}

@@ -9,7 +9,7 @@ from lodekit.errors import StructureError
 CHUNK_ATOMS = 20_000
 CHUNK_FRAMES = 500
 #: Properties that are defined for fully periodic frames only.
-PERIODIC_ONLY = ("stress",)
+PERIODIC_ONLY = ("stress", "electrostatic_stress")
 #: Properties that are defined for structures without periodic directions only.
 OPEN_ONLY = ("dipole", "quadrupole", "dipole_std", "quadrupole_std")
 
@@ -56,9 +56,11 @@ def _choose(frames, key, value, path):
     return chosen
 
 
-def check_species(model, frames, path):
-    """Check that the model has seen every species of the frames."""
+def check_frames(model, frames, path):
+    """Check that a model knows every species, and has the total charges it needs."""
     from ase.data import chemical_symbols
+
+    from lodekit.structures import get_target
 
     known = set(model.summary_["species"])
     for number, structure in enumerate(frames, start=1):
@@ -69,9 +71,15 @@ def check_species(model, frames, path):
                 f"{path}: frame {number} has {chemical_symbols[foreign[0]]}, which the "
                 f"model has not seen; it knows {names}"
             )
+        is_charged = getattr(model, "is_charged_", False)
+        if is_charged and get_target(structure, "total_charge") is None:
+            raise StructureError(
+                f"{path}: frame {number} has no total_charge, and the model was fitted "
+                "to charged structures; write total_charge into every frame"
+            )
 
 
-def compute_in_chunks(model, frames, properties, description="predicting"):
+def compute_in_chunks(model, frames, properties, description="predicting", field=None):
     """Return ``model.compute`` of many frames, showing how far it went.
 
     Parameters
@@ -84,21 +92,26 @@ def compute_in_chunks(model, frames, properties, description="predicting"):
         Properties to compute; stress only where a frame is fully periodic.
     description : str
         Name of the work for the progress bar.
+    field : sequence of three float, optional
+        In V/Å, for a model that responds to one.
 
     Returns
     -------
     results : list of dict
         One for each frame.
     """
+    from lodekit.models.charge_checks import field_argument
+
+    more = field_argument(model, field)
     results = []
     with progress(len(frames), description) as advance:
         for start, stop in chunks(frames):
-            results += _compute(model, frames[start:stop], properties)
+            results += _compute(model, frames[start:stop], properties, **more)
             advance(stop - start)
     return results
 
 
-def _compute(model, frames, properties):
+def _compute(model, frames, properties, **more):
     """Compute frames apart that differ in what is defined for them."""
     results = [None] * len(frames)
     kinds = [(bool(atoms.pbc.all()), bool(atoms.pbc.any())) for atoms in frames]
@@ -109,7 +122,7 @@ def _compute(model, frames, properties):
         excluded += OPEN_ONLY if is_partly else ()
         wanted = [name for name in properties if name not in excluded]
         if wanted:
-            computed = model.compute([frames[i] for i in own], properties=wanted)
+            computed = model.compute([frames[i] for i in own], wanted, **more)
         else:
             computed = [{} for _ in own]
         for index, result in zip(own, computed, strict=True):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from lodekit.errors import SettingsError
 
-#: Keys of the sections that the command line itself reads; [fit] and [terms] belong to
-#: the model.
+#: Keys of the sections that the command line itself reads; the others belong to the
+#: model.
 SECTIONS = {
     "structures": ("keys", "units", "where", "validation_where", "weight_key"),
     "run": ("model", "output", "validation", "report", "threads", "overwrite"),
 }
-_MODEL_SECTIONS = ("fit", "terms")
+_MODEL_SECTIONS = ("fit", "terms", "potential")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")
 
 
@@ -93,6 +93,17 @@ def check_sections(settings):
             if key not in SECTIONS[section]:
                 what = f"key {key!r} in [{section}]"
                 raise SettingsError(unknown(what, key, SECTIONS[section]))
+    check_terms(settings)
+    for section, table in settings.get("potential", {}).items():
+        if not isinstance(table, dict):
+            raise SettingsError(
+                f"potential.{section} is a section with keys, not a value"
+            )
+    check_terms(settings.get("potential", {}))
+
+
+def check_terms(settings):
+    """Check that every term is a section, or left out."""
     for name, term in settings.get("terms", {}).items():
         if not isinstance(term, dict) and term is not False:
             raise SettingsError(
@@ -126,12 +137,12 @@ def complete(defaults, from_file, overrides):
 
     Terms that a file names take the place of the default ones; a default term of the
     same name, and of the same type, fills in what the file leaves out. A term that is
-    set to false is left out.
+    set to false is left out. The section "potential" is such settings once more.
 
     Parameters
     ----------
     defaults : dict
-        From `lodekit.models.settings.default_settings`.
+        Of the kind of model.
     from_file : dict
         From `read_settings_file`, or empty.
     overrides : dict
@@ -140,10 +151,10 @@ def complete(defaults, from_file, overrides):
     Returns
     -------
     settings : dict
-        Sections "fit" and "terms", to be checked by the model.
+        Sections "fit", "terms" and "potential", to be checked by the model.
     """
-    fit = merge(defaults["fit"], from_file.get("fit", {}))
-    terms = defaults["terms"]
+    fit = merge(defaults.get("fit", {}), from_file.get("fit", {}))
+    terms = defaults.get("terms", {})
     if from_file.get("terms"):
         terms = {
             name: _fill(terms.get(name, {}), given)
@@ -155,7 +166,11 @@ def complete(defaults, from_file, overrides):
             raise SettingsError(unknown(f"term {name!r}", name, list(terms)))
     terms = merge(terms, changes)
     terms = {name: term for name, term in terms.items() if term is not False}
-    return {"fit": merge(fit, overrides.get("fit", {})), "terms": terms}
+    settings = {"fit": merge(fit, overrides.get("fit", {})), "terms": terms}
+    rest = [given.get("potential") for given in (defaults, from_file, overrides)]
+    if any(given is not None for given in rest):
+        settings["potential"] = complete(*(given or {} for given in rest))
+    return settings
 
 
 def _fill(default, given):

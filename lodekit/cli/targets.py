@@ -1,31 +1,39 @@
 """Which targets to fit, and what each frame counts."""
 
-from lodekit.errors import StructureError
-
-FITTED = ("energy", "forces", "stress")
+from lodekit.errors import SettingsError, StructureError
 
 
-def choose_targets(frames, asked=None, fitted=FITTED, known=FITTED):
+def choose_targets(frames, asked, kind):
     """Return the targets to fit: those asked for, or all that the frames have.
-
-    ``fitted`` are those looked for, ``known`` those that can be asked for.
 
     A target that only some frames have is refused unless the others cannot have it, as
     stress without a cell.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+        The structures.
+    asked : list of str or None
+        Targets that the user named.
+    kind : object
+        Kind of model in `lodekit.cli.kinds`.
 
     Raises
     ------
     StructureError
         If there is no target, or one is missing in some frames.
+    SettingsError
+        If the kind of model cannot be fitted to a target.
     """
     from lodekit.structures import check_structures
 
+    fitted = kind.default_targets
     chosen = list(asked or [])
     for name in chosen:
-        if name not in known:
-            raise StructureError(
-                f"this model cannot be fitted to {name}; it can be fitted to "
-                f"{', '.join(known)}"
+        if name not in kind.targets:
+            raise SettingsError(
+                f"this kind of model cannot be fitted to {name}; it can be fitted to "
+                f"{', '.join(kind.targets)}"
             )
     if not chosen:
         present = {name: _count(frames, name) for name in fitted}
@@ -46,7 +54,11 @@ def choose_targets(frames, asked=None, fitted=FITTED, known=FITTED):
 
 def _capable(frames, name):
     """Return the frames that can have a target."""
-    return [frame for frame in frames if name != "stress" or frame.pbc.all()]
+    if name == "stress":
+        return [frame for frame in frames if frame.pbc.all()]
+    if name in ("dipole", "quadrupole"):
+        return [frame for frame in frames if not frame.pbc.any()]
+    return frames
 
 
 def _count(frames, name):

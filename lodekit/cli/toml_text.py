@@ -4,13 +4,15 @@ import json
 import re
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+#: Sections whose dictionaries are sections.
+_PARENTS = ((), ("terms",), ("potential",), ("potential", "terms"))
 
 
 def format_toml(settings):
     """Return nested dictionaries as TOML.
 
-    None is left out: TOML has no word for it. Dictionaries become sections down to the
-    second level and inline tables below.
+    None is left out: TOML has no word for it. Dictionaries become sections on the first
+    level and in ``terms`` and ``potential``, and inline tables elsewhere.
 
     >>> print(format_toml({"fit": {"targets": ["energy"], "energy_noise": 1e-3}}))
     [fit]
@@ -37,7 +39,7 @@ def _sections(table, path):
 
 
 def _is_section(value, path):
-    return isinstance(value, dict) and (not path or path == ("terms",))
+    return isinstance(value, dict) and path in _PARENTS
 
 
 def _key(key):

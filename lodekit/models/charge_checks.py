@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 
 import numpy as np
@@ -35,6 +36,24 @@ def check_stress(frames, properties) -> None:
             "stress is defined for fully periodic frames only, "
             f"frame {periodic.index(False)} is not"
         )
+
+
+def field_argument(model, field) -> dict:
+    """Return what the ``compute`` of a model takes for a field, nothing without one.
+
+    Raises
+    ------
+    ValueError
+        If the model has no response to a field.
+    """
+    if field is None:
+        return {}
+    if "field" not in inspect.signature(model.compute).parameters:
+        raise ValueError(
+            f"a {type(model).__name__} has no response to a field; fit a "
+            "ChargeEquilibrationModel (lodekit fit --model kqeq)"
+        )
+    return {"field": field}
 
 
 def is_number(value) -> bool:

@@ -56,13 +56,10 @@ def energy_targets(frames, targets, potential) -> list[str]:
 
 
 def default_potential():
-    """Return the potential of a remainder: SOAP alone, charges are there for the far.
+    """Return the potential of a remainder where the user names none."""
+    from .settings import build_potential, remainder_settings
 
-    The terms of energies know what goes beyond the cutoff, which is the charges' task.
-    """
-    from .settings import FIT, SOAP, build_potential
-
-    return build_potential({"fit": dict(FIT), "terms": {"soap": dict(SOAP)}})
+    return build_potential(remainder_settings())
 
 
 def fit_remainder(potential, frames, parts, targets):

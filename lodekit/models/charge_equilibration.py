@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase.data import chemical_symbols
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -41,7 +42,6 @@ MOMENTS = {"charges", "dipole", "quadrupole"}
 DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
 GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
 OTHERS = {"electronegativities", "chemical_potential", "electrostatic_energy"}
-PROPERTIES = sorted(MOMENTS | DEVIATIONS | GRADIENTS | OTHERS)
 
 
 class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
@@ -152,7 +152,17 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             parts = list(self._energy_parts(frames))
             self.potential_ = fit_remainder(self.potential, frames, parts, energies)
             self.summary_["potential"] = self.potential_.summary_
+        symbols = [chemical_symbols[z] for z in self.species_]
+        for name in ("hardness", "widths"):
+            values = getattr(self, f"{name}_").tolist()
+            self.summary_[name] = dict(zip(symbols, values, strict=True))
         return self
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        energies = () if self.potential_ is None else ENERGY_TARGETS
+        return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
 
     def _start_from_table(self, frames) -> None:
         """Prepare for energies alone, with electronegativities of the elements."""
@@ -170,7 +180,13 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         elements = read_electronegativities(self.species_)
         self.weights_[: elements.size] = elements / self.element_prior / self.stiffness
         self.std_scale_ = 1.0
-        self.summary_ = {"n_structures": len(frames), "noises": {}, "rank": self.rank}
+        self.summary_ = {
+            "n_structures": len(frames),
+            "species": self.species_.tolist(),
+            "is_charged": self.is_charged_,
+            "noises": {},
+            "rank": self.rank,
+        }
 
     def _noises(self) -> dict:
         """Return the noise of every kind of linear row."""
@@ -293,10 +309,11 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             return None
         if isinstance(properties, str):
             properties = [properties]
-        known = [*PROPERTIES, *(() if self.potential_ is None else ENERGY_TARGETS)]
         for name in properties:
-            if name not in known:
-                raise ValueError(f"properties must be among {known}, got '{name}'")
+            if name not in self.properties:
+                raise ValueError(
+                    f"properties must be among {self.properties}, got '{name}'"
+                )
         moments = {name.removesuffix("_std") for name in properties}
         if moments & {"dipole", "quadrupole"}:
             check_open(frames, sorted(moments & {"dipole", "quadrupole"}))

@@ -123,9 +123,10 @@ class ChargeModel(LinearChargeModel):
 
     @property
     def properties(self) -> list[str]:
-        """What a fitted model computes, of what can be compared with targets."""
-        energies = [] if self.potential_ is None else list(ENERGY_TARGETS)
-        return energies + super().properties
+        """Names of what `compute` can return."""
+        energies = () if self.potential_ is None else ENERGY_TARGETS
+        dipoles = () if self.vectors_ is None else ("atomic_dipoles",)
+        return [*energies, *super().properties, *dipoles]
 
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP, and LODE where charges are fitted."""

@@ -1,68 +1,117 @@
-"""Settings of charge and dipole models, in the layout of those of potentials."""
+"""Settings of charge models, in the layout of those of potentials.
+
+``[fit]`` holds the arguments of the model, ``[terms.NAME]`` the descriptors of its
+charges, and where energies are fitted ``[potential.fit]`` and
+``[potential.terms.NAME]`` the potential of what the charges leave over.
+"""
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
+
+from lodekit.errors import SettingsError
+
+from .charge_energy import ENERGY_TARGETS
 from .settings import (
-    CHARGE_SOAP,
-    FAR_CHARGES,
-    SELECTIONS,
-    build_terms,
+    REMAINDER_FIT,
+    build_arguments,
+    build_potential,
+    charge_terms,
+    check_names,
     check_settings,
+    remainder_settings,
 )
 
-FIT = {
-    "targets": None,
-    "charges_noise": "auto",
-    "dipole_noise": "auto",
-    "quadrupole_noise": "auto",
-    "max_multipole": 0,
-    "charge_width": 1.0,
-    "selection": "farthest-points",
-    "validation_fraction": 0.1,
-    "random_state": 0,
+#: Keys of the noise of every target; those of energies where charges learn from them.
+NOISES = {
+    "charges": "charge_noise",
+    "dipole": "dipole_noise",
+    "quadrupole": "quadrupole_noise",
 }
-NOISES = ("charges", "dipole", "quadrupole")
+ENERGY_NOISES = {
+    "energy": "energy_noise",
+    "forces": "force_noise",
+    "stress": "stress_noise",
+}
+#: Arguments that are objects, or follow from other settings.
+_BUILT = {"descriptor", "covariance", "n_sparse", "noises", "potential", "progress"}
+#: Arguments that are numbers, or something else that the model checks.
+_FREE = ("hardness", "widths")
 
 
-def default_charge_settings(targets) -> dict:
-    """Return complete settings of a `ChargeModel` for these targets."""
-    terms = {"soap": dict(CHARGE_SOAP)}
-    if "charges" in targets:
-        terms["lode"] = dict(FAR_CHARGES)
-    return {"fit": {**FIT, "targets": list(targets)}, "terms": terms}
+def fit_defaults(kind: str) -> dict:
+    """Return the keys of ``[fit]``, which are the arguments of a class of models."""
+    parameters = inspect.signature(_model_class(kind)).parameters
+    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
+    noises = {**NOISES, **(ENERGY_NOISES if "learn_from_energies" in own else {})}
+    return {
+        "targets": None,
+        **dict.fromkeys(noises.values(), "auto"),
+        **own,
+        "selection": "farthest-points",
+    }
 
 
-def default_dipole_settings(targets) -> dict:
-    """Return complete settings of a `DipoleModel` for these targets."""
-    settings = default_charge_settings(targets)
-    settings["fit"]["max_multipole"] = 1
+def default_charge_settings(kind: str, targets) -> dict:
+    """Return complete settings of a class of models for these targets."""
+    fit = {**fit_defaults(kind), "targets": list(targets)}
+    if "learn_from_energies" in fit and set(targets) <= set(ENERGY_TARGETS):
+        fit["learn_from_energies"] = True
+    far = "charges" in targets and kind != "ChargeEquilibrationModel"
+    settings = {"fit": fit, "terms": charge_terms(far)}
+    if set(targets) & set(ENERGY_TARGETS):
+        settings["potential"] = remainder_settings()
     return settings
 
 
-def check_charge_settings(settings: dict) -> dict:
-    """Return complete settings, as `check_settings` does for a potential."""
-    return check_settings(settings, FIT)
+def check_charge_settings(kind: str, settings: dict) -> dict:
+    """Return complete settings, as `check_settings` does for a potential.
+
+    Raises
+    ------
+    SettingsError
+        Also for settings of energies that are not fitted.
+    """
+    check_names("settings", settings, ["fit", "terms", "potential"])
+    own = {key: settings[key] for key in ("fit", "terms") if key in settings}
+    checked = check_settings(own, fit_defaults(kind), _FREE)
+    fit = checked["fit"]
+    given = [key for key in ENERGY_NOISES.values() if fit.get(key, "auto") != "auto"]
+    if given and not fit["learn_from_energies"]:
+        raise SettingsError(
+            f"fit.{given[0]} needs fit.learn_from_energies = true; the noise of what "
+            f"charges leave over is potential.fit.{given[0]}"
+        )
+    if "potential" in settings:
+        if not set(fit["targets"] or ()) & set(ENERGY_TARGETS):
+            raise SettingsError(
+                "[potential] is fitted to energy, forces or stress; name some of them "
+                "among the targets"
+            )
+        try:
+            potential = check_settings(settings["potential"], REMAINDER_FIT)
+        except SettingsError as problem:
+            raise SettingsError(f"[potential]: {problem}") from None
+        checked["potential"] = potential
+    return checked
 
 
-def build_charges(settings: dict, progress: bool = False, kind: str = "ChargeModel"):
-    """Return the unfitted `ChargeModel` or `DipoleModel` of settings."""
-    from . import charge_model
-
-    settings = check_charge_settings(settings)
-    terms = build_terms(settings)
-    arguments = dict(settings["fit"])
-    given = {name: arguments.pop(f"{name}_noise") for name in NOISES}
+def build_charge_model(kind: str, settings: dict, progress: bool = False):
+    """Return the unfitted model of complete or partial settings."""
+    settings = check_charge_settings(kind, settings)
+    arguments = build_arguments(settings, progress)
     noises = {
-        name: noise
-        for name, noise in given.items()
-        if noise != "auto" and name in (arguments["targets"] or NOISES)
+        target: arguments.pop(key)
+        for target, key in {**NOISES, **ENERGY_NOISES}.items()
+        if key in arguments
     }
-    return getattr(charge_model, kind)(
-        [descriptor for descriptor, _, _ in terms],
-        [covariance for _, covariance, _ in terms],
-        [n_sparse for _, _, n_sparse in terms],
-        selection=SELECTIONS[arguments.pop("selection")](),
-        noises=noises or None,
-        progress=progress,
-        **arguments,
-    )
+    given = {target: noise for target, noise in noises.items() if noise != "auto"}
+    arguments["noises"] = given or None
+    if "potential" in settings:
+        arguments["potential"] = build_potential(settings["potential"], progress)
+    return _model_class(kind)(**arguments)
+
+
+def _model_class(kind: str):
+    return getattr(import_module("lodekit.models"), kind)

@@ -110,6 +110,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             "n_held_out": n_held_out,
             "n_rows": fit.n_rows,
             "species": self.species_.tolist(),
+            "is_charged": self.is_charged_,
             "n_sparse": [
                 {str(z): len(p.features) for z, p in kernel.points.items()}
                 for kernel in self.latent_.kernels
@@ -144,8 +145,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
 
     @property
     def properties(self) -> list[str]:
-        """What a fitted model computes, of what can be compared with targets."""
-        return list(PROPERTIES)
+        """Names of what `compute` can return."""
+        return [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES)]
 
     def _default_terms(self, frames) -> list[tuple]:
         """Return the terms where the user names no descriptor."""
@@ -225,10 +226,11 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
-        known = [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES), "atomic_dipoles"]
         for name in properties or ():
-            if name not in known:
-                raise ValueError(f"properties must be among {known}, got '{name}'")
+            if name not in self.properties:
+                raise ValueError(
+                    f"properties must be among {self.properties}, got '{name}'"
+                )
         check_structures(frames)
         self._check_frames(frames)
         moments = {name.removesuffix("_std") for name in properties or ()}

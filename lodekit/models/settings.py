@@ -44,6 +44,9 @@ FIT = {
     "random_state": 0,
 }
 
+#: The model with the charges says what is fitted.
+REMAINDER_FIT = {key: value for key, value in FIT.items() if key != "targets"}
+
 SOAP = {
     "type": "soap",
     "cutoff": 5.0,
@@ -120,22 +123,36 @@ def default_terms(frames) -> list[tuple]:
     return build_terms(default_settings(frames))
 
 
-def default_charge_terms(frames, far: bool = False) -> list[tuple]:
-    """Return (descriptor, covariance, n_sparse) of the default terms of charges.
+def charge_terms(far: bool = False) -> dict:
+    """Return settings of the default terms of charges.
 
     One SOAP term: what was best in leave-one-out on dipoles of small molecules. Charges
     that are fitted themselves know of what is ``far``, by a linear LODE term.
     """
-    terms = {"soap": dict(CHARGE_SOAP)}
-    if far:
-        terms["lode"] = dict(FAR_CHARGES)
-    return build_terms({"terms": terms})
+    return {
+        "soap": dict(CHARGE_SOAP),
+        **({"lode": dict(FAR_CHARGES)} if far else {}),
+    }
 
 
-def check_settings(settings: dict, fit_defaults: dict = FIT) -> dict:
+def default_charge_terms(frames, far: bool = False) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of `charge_terms`."""
+    return build_terms({"terms": charge_terms(far)})
+
+
+def remainder_settings() -> dict:
+    """Return settings of the potential of what charges leave over: SOAP alone.
+
+    The terms of energies know what goes beyond the cutoff, which is the charges' task.
+    """
+    return {"fit": dict(REMAINDER_FIT), "terms": {"soap": dict(SOAP)}}
+
+
+def check_settings(settings: dict, fit_defaults: dict = FIT, free=()) -> dict:
     """Return complete settings: defaults filled in, nothing unknown.
 
-    ``fit_defaults`` are the keys of ``[fit]``, those of a potential if not given.
+    ``fit_defaults`` are the keys of ``[fit]``, those of a potential if not given, of
+    which the ``free`` ones need not be of the kind of their default.
 
     Raises
     ------
@@ -146,7 +163,8 @@ def check_settings(settings: dict, fit_defaults: dict = FIT) -> dict:
     check_names("settings", settings, ["fit", "terms"])
     fit = settings.get("fit", {})
     check_names("[fit]", fit, fit_defaults)
-    check_numbers("[fit]", fit, fit_defaults)
+    bound = {key: value for key, value in fit.items() if key not in free}
+    check_kinds("[fit]", bound, fit_defaults)
     terms = settings.get("terms", {})
     check_table("[terms]", terms)
     if not terms:
@@ -160,7 +178,7 @@ def check_settings(settings: dict, fit_defaults: dict = FIT) -> dict:
                 f"[terms.{name}] needs type = one of {', '.join(TERMS)}, got {kind!r}"
             )
         check_names(f"[terms.{name}]", term, TERMS[kind])
-        check_numbers(f"[terms.{name}]", term, TERMS[kind])
+        check_kinds(f"[terms.{name}]", term, TERMS[kind])
         checked[name] = {**TERMS[kind], **term}
     fit = {**fit_defaults, **copy.deepcopy(fit)}
     if fit["selection"] not in SELECTIONS:
@@ -177,13 +195,19 @@ def check_table(where: str, given) -> None:
         raise SettingsError(f"{where} must be a table of settings, got {given!r}")
 
 
-def check_numbers(where: str, given: dict, defaults: dict) -> None:
-    """Raise ``SettingsError`` for something else where the default is a number."""
+def check_kinds(where: str, given: dict, defaults: dict) -> None:
+    """Raise ``SettingsError`` where the default is a number or a truth value."""
     for key, value in given.items():
-        wanted = isinstance(defaults[key], numbers.Real)
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if wanted and not is_number:
-            raise SettingsError(f"{where} {key} must be a number, got {value!r}")
+        wanted = kind_of(defaults[key])
+        if wanted and kind_of(value) != wanted:
+            raise SettingsError(f"{where} {key} must be {wanted}, got {value!r}")
+
+
+def kind_of(value) -> str:
+    """Return what a number or a truth value is, nothing for all else."""
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, numbers.Real) else ""
 
 
 def check_names(where: str, given: dict, known) -> None:
@@ -202,18 +226,21 @@ def build_potential(settings: dict, progress: bool = False):
     """Return the unfitted `SparsePotential` of complete or partial settings."""
     from .sparse_potential import SparsePotential
 
-    settings = check_settings(settings)
-    terms = build_terms(settings)
+    return SparsePotential(**build_arguments(check_settings(settings), progress))
+
+
+def build_arguments(settings: dict, progress: bool = False) -> dict:
+    """Return the arguments of a model that complete settings stand for."""
     arguments = dict(settings["fit"])
-    selection = SELECTIONS[arguments.pop("selection")]()
-    return SparsePotential(
-        [descriptor for descriptor, _, _ in terms],
-        [covariance for _, covariance, _ in terms],
-        [n_sparse for _, _, n_sparse in terms],
-        selection=selection,
-        progress=progress,
+    descriptors, covariances, sizes = zip(*build_terms(settings), strict=True)
+    return {
         **arguments,
-    )
+        "descriptor": list(descriptors),
+        "covariance": list(covariances),
+        "n_sparse": list(sizes),
+        "selection": SELECTIONS[arguments["selection"]](),
+        "progress": progress,
+    }
 
 
 def build_terms(settings: dict) -> list[tuple]:

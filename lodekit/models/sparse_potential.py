@@ -23,7 +23,7 @@ from lodekit.structures.batch import StructureBatch, as_frames
 
 from .clock import Clock
 from .potential_state import PotentialState, check_whole
-from .prediction import Predictor, draw_ensemble
+from .prediction import PROPERTIES, Predictor, draw_ensemble
 from .progress import progress_bar
 from .row_fit import fit_rows
 
@@ -332,6 +332,11 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
             "seconds": clock.seconds,
         }
         del self.solution_
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        return list(PROPERTIES)
 
     def predict(self, frames) -> np.ndarray:
         """Return the total energies in eV, shape (n_frames,)."""
