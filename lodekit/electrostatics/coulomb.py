@@ -23,8 +23,8 @@ class CoulombInteraction(InteractionMatrix):
     * Periodic cells: every charge comes with a uniform background that neutralises it,
       and the mean potential of the cell is zero (metallic surroundings).
     * Slabs: two periodic directions, nothing else. A net charge has no finite energy;
-      the matrix alone counts the potential of a charged plane, -2 pi k_e |z| per charge
-      and area, from the plane.
+      the matrix alone counts the potential of a charged plane, -2 pi k_e abs(z) per
+      charge and area, from the plane.
     * Open systems: the plain sum.
 
     Parameters
