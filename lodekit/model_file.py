@@ -27,6 +27,7 @@ MODEL_CLASSES = {
     "ChargeModel": "lodekit.models",
     "DipoleModel": "lodekit.models",
     "ChargeEquilibrationModel": "lodekit.models",
+    "LatentChargeModel": "lodekit.models",
 }
 #: What the numbers in a file mean; a file with other conventions is refused.
 CONVENTIONS = {

@@ -121,17 +121,63 @@ class PowerSpectrumFeatures:
 
     def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn d(scalar)/d(features) into position and strain gradients."""
+        left, *right = self.reverse_product(adjoint)
+        positions, strain = self.left.reverse(left)
+        for gradients in right:
+            more_positions, more_strain = self.right.reverse(gradients)
+            positions, strain = positions + more_positions, strain + more_strain
+        return positions, strain
+
+    def reverse_product(self, adjoint: np.ndarray) -> list[np.ndarray]:
+        """Turn d(scalar)/d(features) into that by the coefficients of each factor."""
         left = self.left.coefficients
         left_gradients = np.empty_like(left)
         if self.right is None:
             reverse_square(adjoint, left, left_gradients)
-            return self.left.reverse(left_gradients)
+            return [left_gradients]
         right = self.right.coefficients
         right_gradients = np.empty_like(right)
         reverse_multiply(adjoint, left, right, left_gradients, right_gradients)
-        positions, strain = self.left.reverse(left_gradients)
-        more_positions, more_strain = self.right.reverse(right_gradients)
-        return positions + more_positions, strain + more_strain
+        return [left_gradients, right_gradients]
+
+    def atom_gradients(self, adjoint: np.ndarray) -> np.ndarray:
+        """Return the gradients of adjoint_i . p_i of every atom i on its own.
+
+        Parameters
+        ----------
+        adjoint : ndarray of shape (n_atoms, n_features)
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_atoms, n_atoms, 3)
+            Of the first atom by the position of the second.
+        """
+        n_atoms = len(adjoint)
+        gradients = np.zeros((n_atoms, n_atoms, 3))
+        for factor, own in zip(
+            self.factors, self.reverse_product(adjoint), strict=True
+        ):
+            jacobian = factor.jacobian
+            n_lm, n_radial = jacobian.derivatives.shape[2:]
+            own = own.reshape(n_atoms, n_lm, -1, n_radial).swapaxes(1, 2)
+            moved = np.einsum(
+                "exln,eln->ex",
+                jacobian.derivatives,
+                own[jacobian.centers, jacobian.channels],
+            )
+            np.add.at(gradients, (jacobian.centers, jacobian.movers), moved)
+            np.subtract.at(gradients, (jacobian.centers, jacobian.centers), moved)
+        return gradients
+
+    def atom_strain_gradients(self, adjoint: np.ndarray) -> np.ndarray:
+        """Do what `atom_gradients` does, for strain: (n_atoms, 3, 3)."""
+        parts = [
+            np.einsum("iabln,iln->iab", factor.expansion.strain_jacobian(), own)
+            for factor, own in zip(
+                self.factors, self.reverse_product(adjoint), strict=True
+            )
+        ]
+        return sum(parts)
 
     @cached_property
     def factors(self) -> list[Factor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_random_state
 
+from lodekit.observables.energy import collect_targets
 from lodekit.regression.normal_equations import Solution
 
 from .charge_equilibration_batch import EquilibratedBatch
@@ -36,13 +37,20 @@ def fit_jointly(model, frames, targets) -> None:
     noises = dict(model.summary_["noises"])
     noises |= {name: float(given.get(name, DEFAULT_NOISES[name])) for name in targets}
 
-    def expand(some):
+    def expand(some, weights):
+        model.weights_ = weights
         return EnergyExpansion(model, EquilibratedBatch(model, some))
 
-    random_state = check_random_state(model.random_state)
-    fit = JointFit(model, frames, targets, random_state, expand)
+    fit = JointFit(
+        model,
+        frames,
+        collect_targets(frames, targets),
+        model.targets_,
+        check_random_state(model.random_state),
+    )
     start = np.concatenate([np.zeros(fit.n_rest), model.weights_])
-    found = fit.minimise(start, noises, np.arange(len(frames)))
+    found = fit.minimise(expand, start, noises, np.arange(len(frames)))
+    model.weights_ = found.weights[fit.n_rest :]
     own = np.asfortranarray(found.factor[fit.n_rest :, fit.n_rest :])
     model.solution_ = Solution(model.weights_, own)
     model.summary_ |= {"noises": noises, "n_steps": found.n_steps}

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.observables.charges import AffineCharges
+
 from .charge_equilibration_batch import EquilibratedBatch
 
 
@@ -37,6 +39,10 @@ class EnergyExpansion:
         self.features = [features for _, features in pairs]
         self.charges = [model._charges(atoms, features) for atoms, features in pairs]
         self.slopes = None
+
+    def linear(self, index: int, name: str) -> AffineCharges:
+        """Return the charges that a linear target is about."""
+        return self.charges[index]
 
     def energy(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/atom."""

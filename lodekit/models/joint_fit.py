@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 
 from lodekit.observables.charges import charge_rows
-from lodekit.observables.energy import Rows, build_rows, collect_targets
+from lodekit.observables.energy import Rows, build_rows
 from lodekit.regression.baseline import count_species, fit_composition
 from lodekit.regression.environments import batches
 from lodekit.regression.gauss_newton import Minimum, minimise
@@ -55,17 +55,21 @@ class Linearised:
 class JointFit:
     """Weights of elements, of a short-ranged remainder and of charges, in this order.
 
+    What the charges contribute is told by a function ``expand(frames, weights)``: an
+    object with a method for each of energy, forces and stress that returns rows (n,
+    n_weights) and values around these weights of the charges, and ``linear(index,
+    name)``, the `AffineCharges` of one structure for a linear target.
+
     Parameters
     ----------
     model : LinearChargeModel
-        With sparse points, ``targets_`` of its charges and ``weights_`` to start from.
+        With its species.
     frames : list of ase.Atoms
-    targets : list of {"energy", "forces", "stress"}
+    targets : EnergyTargets
+        Energies, forces, stress.
+    linear : list of str
+        Charges, moments, total charges that are fitted with them.
     random_state : numpy.random.RandomState
-    expand : callable
-        Returns for a list of frames what their charges contribute around the model's
-        weights: ``charges``, a list of `AffineCharges`, and for each target a method
-        that returns rows (n, rank of the model) and values.
 
     Attributes
     ----------
@@ -77,17 +81,18 @@ class JointFit:
         Weights before those of the charges.
     """
 
-    def __init__(self, model, frames, targets, random_state, expand):
+    def __init__(self, model, frames, targets, linear, random_state):
         self.model = model
         self.frames = frames
-        self.expand = expand
-        self.targets = collect_targets(frames, targets)
+        self.targets = targets
+        self.names = [*linear, *targets.names]
+        self.linear = linear
         self.counts = count_species(frames, model.species_)
         self.baseline = np.zeros(model.species_.size)
-        if "energy" in self.targets.values:
-            energies = np.array(self.targets.values["energy"])
+        if "energy" in targets.values:
+            energies = np.array(targets.values["energy"])
             self.baseline = fit_composition(self.counts, energies)
-            self.targets.values["energy"] = list(energies - self.counts @ self.baseline)
+            targets.values["energy"] = list(energies - self.counts @ self.baseline)
         self.given = model.potential or default_potential()
         terms = choose_terms(
             frames, self.given.descriptor, self.given.covariance, self.given.n_sparse
@@ -101,53 +106,42 @@ class JointFit:
         )
         self.n_rest = model.species_.size + self.rest.rank
 
-    @property
-    def names(self) -> list[str]:
-        """Names of all targets."""
-        return [*self.model.targets_, *self.targets.names]
-
-    def minimise(self, start: np.ndarray, noises: dict, chosen) -> Minimum:
-        """Return the weights of least loss for the frames ``chosen``.
-
-        The model has these weights then.
-        """
-        found = minimise(
-            lambda weights: self.linearise(weights, chosen).weigh(noises), start
+    def minimise(self, expand, start: np.ndarray, noises: dict, chosen) -> Minimum:
+        """Return the weights of least loss for the frames ``chosen``."""
+        return minimise(
+            lambda weights: self.linearise(expand, weights, chosen).weigh(noises), start
         )
-        self.model.weights_ = found.weights[self.n_rest :]
-        return found
 
-    def linearise(self, weights: np.ndarray, chosen) -> Linearised:
-        """Return the sums of rows around some weights, which the model gets."""
-        self.model.weights_ = weights[self.n_rest :]
+    def linearise(self, expand, weights: np.ndarray, chosen) -> Linearised:
+        """Return the sums of rows around some weights."""
         equations = NormalEquations(weights.size, self.names)
         squares = dict.fromkeys(self.names, 0.0)
-        for name, rows, _ in self.rows(chosen, "rows"):
+        for name, rows, _ in self.rows(expand, weights, chosen):
             equations.add(name, rows.matrix, rows.values)
             residuals = rows.values - rows.matrix @ weights
             squares[name] += float(residuals @ residuals)
         return Linearised(weights, equations, squares)
 
-    def rows(self, chosen, description: str):
+    def rows(self, expand, weights: np.ndarray, chosen):
         """Yield name, rows and their weights (1) of frames, batch by batch.
 
-        Rows are linear in all weights around those of the model, the values such that
-        residuals are those of the model itself.
+        Rows are linear in all weights, the values such that residuals at the weights
+        given are those of the model itself.
         """
-        rank = self.n_rest + self.model.rank
-        n_atoms = max(1, min(ROW_ATOMS, int(ROW_BYTES / (24.0 * rank))))
+        n_atoms = max(1, min(ROW_ATOMS, int(ROW_BYTES / (24.0 * weights.size))))
         groups = list(batches([self.frames[i] for i in chosen], n_atoms))
-        for group in progress_bar(groups, description, self.model.progress):
-            for name, rows in self.batch_rows(np.asarray(chosen)[group]):
+        for group in progress_bar(groups, "rows", self.model.progress):
+            indices = np.asarray(chosen)[group]
+            for name, rows in self.batch_rows(expand, weights[self.n_rest :], indices):
                 yield name, rows, np.ones(len(rows.values))
 
-    def batch_rows(self, indices):
+    def batch_rows(self, expand, weights: np.ndarray, indices):
         """Yield name and rows of frames that fit into memory together."""
         frames = [self.frames[i] for i in indices]
-        expansion = self.expand(frames)
+        expansion = expand(frames, weights)
         for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
-            for name in self.model.targets_:
-                own = charge_rows(atoms, expansion.charges[place], name, index)
+            for name in self.linear:
+                own = charge_rows(atoms, expansion.linear(place, name), name, index)
                 none = np.zeros((len(own.values), self.n_rest))
                 yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
         batch = StructureBatch.from_frames(frames)
@@ -158,7 +152,7 @@ class JointFit:
                 counts = self.counts[indices]
                 elements = ELEMENT_ENERGY * counts / counts.sum(axis=1)[:, None]
             own, values = getattr(expansion, name)()
-            values = rows.values - values + own @ self.model.weights_
+            values = rows.values - values + own @ weights
             matrix = np.hstack([elements, rows.matrix, own])
             yield name, Rows(matrix, values, indices[rows.frames])
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-#: Relative decrease of the loss that ends the iteration, and the most steps.
+#: Relative change of the loss that ends the iteration, and the most steps.
 LEAST_DECREASE, MAX_STEPS = 1e-3, 30
 #: Damping relative to the mean diagonal, and its factor after a step that failed.
 FIRST_DAMPING, DAMPING_FACTOR = 1e-6, 10.0
@@ -73,12 +73,12 @@ def minimise(linearise, weights: np.ndarray) -> Minimum:
         factor = damped_factor(matrix, damping)
         trial = linalg.cho_solve((factor, True), moment + damping * weights)
         new = linearise(trial)
-        if new[2] > loss:
+        ended = abs(loss - new[2]) <= LEAST_DECREASE * loss
+        if new[2] <= loss:
+            weights, (matrix, moment, loss) = trial, new
+            damping /= DAMPING_FACTOR
+        else:
             damping = max(scale, DAMPING_FACTOR * damping)
-            continue
-        ended = loss - new[2] <= LEAST_DECREASE * loss
-        weights, (matrix, moment, loss) = trial, new
-        damping /= DAMPING_FACTOR
         if ended:
             break
     return Minimum(weights, damped_factor(matrix, 0.0), loss, n_steps)

@@ -160,19 +160,25 @@ class Latent:
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (n_structures, 3, 3)
         """
-        sums: dict = {}
-        for state, adjoint in zip(states, adjoints, strict=True):
-            sums[id(state)] = sums.get(id(state), 0.0) + adjoint
         positions = np.zeros((batch.n_atoms, 3))
         strain = np.zeros((batch.n_structures, 3, 3))
-        for state in {id(state): state for state in states}.values():
-            adjoint = sums[id(state)]
+        for state, adjoint in merge_terms(states, adjoints):
             if scales is not None:
                 adjoint = adjoint * scales[:, None]
             more_positions, more_strain = state.reverse(adjoint)
             positions += more_positions
             strain += more_strain
         return positions, strain
+
+    def atom_gradients(self, states, adjoints) -> np.ndarray:
+        """Return the derivatives of every a_i on its own, (n_atoms, n_atoms, 3)."""
+        terms = merge_terms(states, adjoints)
+        return sum(state.atom_gradients(adjoint) for state, adjoint in terms)
+
+    def atom_strain_gradients(self, states, adjoints) -> np.ndarray:
+        """Return the strain derivatives of every a_i on its own, (n_atoms, 3, 3)."""
+        terms = merge_terms(states, adjoints)
+        return sum(state.atom_strain_gradients(adjoint) for state, adjoint in terms)
 
     def get_state(self, name: str) -> tuple[list, dict]:
         """Return settings and arrays (named ``name/...``) for a model file."""
@@ -206,3 +212,11 @@ class Latent:
             covariance = PolynomialCovariance(**term["covariance"])
             kernels.append(SparseKernel(descriptor, covariance, species, points))
         return cls(kernels)
+
+
+def merge_terms(states: list, adjoints: list) -> list[tuple]:
+    """Return features and the sum of their adjoints, once where terms share them."""
+    sums: dict = {}
+    for state, adjoint in zip(states, adjoints, strict=True):
+        sums[id(state)] = state, sums.get(id(state), (state, 0.0))[1] + adjoint
+    return list(sums.values())

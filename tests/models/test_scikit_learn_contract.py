@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
-from lodekit.models import SparsePotential
+from lodekit.models import LatentChargeModel, SparsePotential
 from lodekit.regression import (
     CurSelection,
     FarthestPointSelection,
@@ -39,6 +39,7 @@ CHECKS = [
 ]
 ESTIMATORS = [
     SparsePotential(),
+    LatentChargeModel(),
     PolynomialCovariance(),
     FarthestPointSelection(),
     CurSelection(),

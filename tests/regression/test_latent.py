@@ -94,3 +94,19 @@ def test_a_saved_latent_comes_back(latent, atoms):
     np.testing.assert_array_equal(
         again.rows(*evaluate(again, [atoms])), latent.rows(*evaluate(latent, [atoms]))
     )
+
+
+def test_gradients_of_every_atom_add_up(latent, atoms):
+    # two structures in one batch: no atom feels those of the other
+    batch, states = evaluate(latent, [atoms, atoms])
+    coefficients = latent.coefficients(np.ones(latent.rank))
+    _, adjoints = latent.values(batch, states, coefficients)
+    scales = np.concatenate([SCALES, 2.0 * SCALES])
+    positions, strain = latent.gradients(batch, states, adjoints, scales)
+    single = latent.atom_gradients(states, adjoints)
+    np.testing.assert_allclose(
+        np.einsum("i,ija->ja", scales, single), positions, atol=1e-10
+    )
+    assert not single[:6, 6:].any()
+    single = scales[:, None, None] * latent.atom_strain_gradients(states, adjoints)
+    np.testing.assert_allclose(single[:6].sum(axis=0), strain[0], atol=1e-10)

@@ -1,0 +1,311 @@
+"""`LatentChargeModel`: charges learned from energies and forces."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.observables.charges import (
+    AffineCharges,
+    check_open,
+    check_total_charges,
+    collect_charge_targets,
+    total_charge,
+)
+from lodekit.observables.energy import collect_targets
+from lodekit.regression.environments import batches
+from lodekit.structures import check_structures, get_target
+from lodekit.structures.batch import as_frames
+
+from .charge_checks import check_fraction, check_noises, check_stress, is_number
+from .charge_energy import ENERGY_TARGETS, add_energies
+from .clock import Clock
+from .joint_fit import ELEMENT_ENERGY, JointFit
+from .latent_charge_batch import LatentBatch, project
+from .latent_charge_fit import LatentFit
+from .latent_charge_state import LatentChargeState
+from .linear_charges import BATCH_ATOMS, LinearChargeModel
+from .potential_state import check_whole
+from .prediction import Predictor
+
+MOMENTS = {"charges", "dipole", "quadrupole"}
+DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
+PROPERTIES = sorted({*MOMENTS, *ENERGY_TARGETS, *DEVIATIONS, "energy_std"})
+
+
+class LatentChargeModel(LatentChargeState, LinearChargeModel):
+    """Charges of environments, learned from energies and forces.
+
+    q_i = q_0(species of i) + Phi_i w, moved by one number for each structure to its
+    total charge (0 where it is not given), with the energy
+
+        U = sum_i [e_0(species of i) + a_i] + k_e sum over pairs q_i q_j erf(...) / r
+
+    of Gaussian charges, by an Ewald sum where the structure is periodic, and a
+    short-ranged latent a_i. Both latents are fitted at once: a convex problem in a few
+    directions says where to start, Gauss-Newton steps with exact derivatives do the
+    rest. Charges and moments can be fitted with the energies.
+
+    Energies of neutral structures do not tell q from -q. Where nothing else does, the
+    sign is such that elements of high electronegativity (Pauling's) are negative; among
+    equal elements the first charge of the frames is positive.
+
+    Parameters
+    ----------
+    descriptor, covariance, n_sparse, selection
+        As in `SparsePotential`, of the charges.
+    targets : list of str, optional
+        What is fitted, of energy, forces, stress (of which energy or forces must be
+        there), charges, dipole, quadrupole. All energies, forces and stress that the
+        frames have where None.
+    noises : dict of str to float, optional
+        Standard deviation of the noise by target in eV/atom, eV/Å, eV/Å^3, e, e·Å and
+        e·Å², and of the "total_charge" of charges before they are moved; where one is
+        missing or "auto", what predicts held-out frames best.
+    charge_width : float
+        Standard deviation in Å of the Gaussian charges.
+    potential : SparsePotential, optional
+        What describes the short-ranged remainder: descriptor, covariance, n_sparse and
+        selection are used. SOAP alone where None.
+    validation_fraction : float
+        Share of the frames that chooses noises and calibrates standard deviations.
+    n_ensemble : int
+        Members drawn from the posterior for standard deviations of energies.
+    random_state : int or numpy.random.RandomState
+    progress : bool
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+    weights_ : ndarray of shape (rank,)
+        Of the charges.
+    potential_ : SparsePotential
+        The short-ranged remainder.
+    std_scale_ : float
+        Calibration factor of standard deviations.
+    summary_ : dict
+
+    References
+    ----------
+    O. T. Unke, M. Meuwly, J. Chem. Theory Comput. 15, 3678 (2019); B. Cheng, npj
+    Comput. Mater. 11, 80 (2025).
+    """
+
+    conserves_charge = True
+
+    def __init__(
+        self,
+        descriptor=None,
+        covariance=None,
+        n_sparse=None,
+        *,
+        selection=None,
+        targets=None,
+        noises=None,
+        charge_width=1.0,
+        potential=None,
+        validation_fraction=0.1,
+        n_ensemble=32,
+        random_state=0,
+        progress=False,
+    ):
+        self.descriptor = descriptor
+        self.covariance = covariance
+        self.n_sparse = n_sparse
+        self.selection = selection
+        self.targets = targets
+        self.noises = noises
+        self.charge_width = charge_width
+        self.potential = potential
+        self.validation_fraction = validation_fraction
+        self.n_ensemble = n_ensemble
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, frames, y=None):
+        """Fit to the targets of ``frames``.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        y : array-like of shape (n_frames,), optional
+            Total energies in eV instead of those of the frames.
+
+        Returns
+        -------
+        self : LatentChargeModel
+
+        Raises
+        ------
+        ValueError
+            For targets that are missing in some frames, neither energies nor forces,
+            structures of one atom alone, slabs with a net charge, arguments out of
+            range.
+        """
+        clock = Clock()
+        frames = as_frames(frames)
+        targets = self._check(frames, y)
+        random_state = check_random_state(self.random_state)
+        self.charge_width_ = float(self.charge_width)
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        self._select(frames, random_state)
+        fit = JointFit(self, frames, targets, self._linear(), random_state)
+        clock.lap("sparse points")
+        LatentFit(self, fit, random_state, clock).run()
+        return self
+
+    def _check(self, frames, y):
+        """Check arguments and frames, and return the targets of energies."""
+        check_structures(frames)
+        check_fraction(self.validation_fraction)
+        check_whole("n_ensemble", self.n_ensemble)
+        if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
+            raise ValueError(
+                f"charge_width must be a length in Å, got {self.charge_width!r}"
+            )
+        names = None
+        if self.targets is not None:
+            names = [name for name in self.targets if name in ENERGY_TARGETS]
+        if names is not None and not {"energy", "forces"} & {*names}:
+            raise ValueError(
+                "latent charges are learned from energy or forces, got the targets "
+                f"{list(self.targets)}; `ChargeModel` needs charges or moments alone"
+            )
+        targets = collect_targets(frames, names, y)
+        moments = [name for name in self.targets or () if name not in ENERGY_TARGETS]
+        self.targets_ = collect_charge_targets(frames, moments) if moments else []
+        self.is_charged_ = check_total_charges(frames)
+        check_noises(self.noises or {}, [*self._linear(), *targets.names])
+        check_slabs(frames)
+        if max(len(atoms) for atoms in frames) == 1:
+            raise ValueError(
+                "every structure has one atom, whose charge is the total charge: there "
+                "is nothing to learn; add structures of several atoms"
+            )
+        return targets
+
+    def _linear(self) -> list[str]:
+        """Return the targets that are linear in the charges.
+
+        Charges before they are moved shall sum to the total charge as well, so that
+        they are moved little and parts of a structure have charges of their own.
+        """
+        return [*self.targets_, "total_charge"]
+
+    def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
+        """Return the charges of one structure, affine in the weights."""
+        return project(features, total_charge(atoms))
+
+    @property
+    def properties(self) -> list[str]:
+        """What a fitted model computes, of what can be compared with targets."""
+        return [*ENERGY_TARGETS, *sorted(MOMENTS)]
+
+    def predict(self, frames) -> np.ndarray:
+        """Return the total energies in eV, (n_frames,)."""
+        return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
+
+    def score(self, frames, y=None) -> float:
+        """Return R^2 of the energies per atom."""
+        frames = as_frames(frames)
+        sizes = np.array([len(atoms) for atoms in frames])
+        expected = [get_target(atoms, "energy") for atoms in frames] if y is None else y
+        return r2_score(np.array(expected) / sizes, self.predict(frames) / sizes)
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of energy (eV), forces (eV/Å), stress (eV/Å^3, Voigt, fully periodic
+            frames only), charges (e), dipole (e·Å, from the origin), quadrupole (e·Å²,
+            (6,)), and the standard deviations energy_std, charges_std, dipole_std,
+            quadrupole_std. Where None, energy, forces, charges, and as far as the
+            boundary has them stress and dipole.
+
+        Returns
+        -------
+        results : list of dict
+
+        Raises
+        ------
+        ValueError
+            For unknown species and properties, missing total charges, moments of
+            periodic structures, slabs with a net charge.
+        """
+        check_is_fitted(self, "weights_")
+        frames = as_frames(frames)
+        check_structures(frames)
+        self._check_frames(frames)
+        check_slabs(frames)
+        if isinstance(properties, str):
+            properties = [properties]
+        for name in properties or ():
+            if name not in PROPERTIES:
+                raise ValueError(f"properties must be among {PROPERTIES}, got '{name}'")
+        check_stress(frames, properties or ())
+        moments = {name.removesuffix("_std") for name in properties or ()}
+        if moments & {"dipole", "quadrupole"}:
+            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
+        results = []
+        for group in batches(frames, BATCH_ATOMS):
+            results += self._compute_batch([frames[i] for i in group], properties)
+        return results
+
+    def _compute_batch(self, frames, properties) -> list[dict]:
+        """Predict frames that fit into memory together."""
+        together = LatentBatch(self, frames)
+        results = []
+        for atoms, charges in zip(frames, together.charges, strict=True):
+            wanted = properties
+            if wanted is None:
+                wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
+            none = np.zeros((len(atoms), self.rank))
+            fixed = AffineCharges(none, charges)
+            results.append(self._compute_one(atoms, fixed, MOMENTS & {*wanted}))
+        wanted = {*(ENERGY_TARGETS if properties is None else properties)}
+        if DEVIATIONS & wanted:
+            for result, (atoms, affine) in zip(
+                results, self._affine(frames), strict=True
+            ):
+                result.update(self._compute_one(atoms, affine, DEVIATIONS & wanted))
+        if "energy_std" in wanted:
+            for result, deviation in zip(results, self._spread(together), strict=True):
+                result["energy_std"] = deviation
+        if {*ENERGY_TARGETS} & wanted:
+            parts = list(together.energy_parts())
+            add_energies(results, frames, parts, self.potential_, wanted)
+        return results
+
+    def _spread(self, together: LatentBatch) -> list[float]:
+        """Return standard deviations of energies in eV: those of the ensemble."""
+        n_species = self.species_.size
+        predictor = Predictor(self.potential_)
+        members = predictor.ensemble_energies(
+            together.batch, predictor.evaluate(together.batch)
+        )
+        kinds = np.searchsorted(self.species_, together.batch.species)
+        members += ELEMENT_ENERGY * self.ensemble_[:n_species][kinds]
+        own = self.ensemble_[n_species:]
+        moved = self.element_prior * own[:n_species][kinds]
+        rows = self.latent_.rows(together.batch, together.states)
+        moved += rows @ own[n_species:]
+        members += together.scales[:, None] * moved
+        first = together.batch.first_atom[:-1]
+        totals = np.add.reduceat(members, first, axis=0)
+        return [float(spread) for spread in predictor.spread(totals)]
+
+
+def check_slabs(frames) -> None:
+    """Raise ``ValueError`` for slabs with a net charge."""
+    for index, atoms in enumerate(frames):
+        if atoms.pbc.sum() == 2 and total_charge(atoms) != 0.0:
+            raise ValueError(
+                f"frame {index} is a slab with the total charge "
+                f"{total_charge(atoms):g} e, which has no finite energy; add a "
+                "counter-charge, or make it periodic in three directions"
+            )

@@ -1,0 +1,293 @@
+"""Where the fit of latent charges starts: the lifted problem in a few directions.
+
+With charges q = B z + c in a few directions z (a constant for each element, and the
+leading direction of the environments of each), c = Q / n, the energy is
+
+    U = sum_ab W_ab b_a.A b_b / 2 + sum_a z_a b_a.A c + c.A c / 2,    W = z z^T,
+
+linear in W and z. Least squares for W, z and the remainder together has one solution;
+the leading eigenvector of W is z up to its sign. Since the remainder is linear, it is
+eliminated from the normal equations for good: what is left is a problem in z alone,
+where Gauss-Newton steps cost nothing. They start from the eigenvectors, with both
+signs, and from the linear z, and the least loss of all of them is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+
+from lodekit.observables.charges import AffineCharges, total_charge
+from lodekit.regression.environments import batches
+from lodekit.regression.gauss_newton import minimise
+from lodekit.structures.batch import StructureBatch
+
+from .latent_charge_batch import Interaction, voigt_rows
+from .sparse_potential import ROW_ATOMS
+
+#: Atoms of the frames that the start is found from, about.
+START_ATOMS = 5000
+#: Charges in e that one of z stands for; those of environments are smaller.
+ELEMENT_CHARGE = 2.0
+#: Eigenvectors of W that are tried.
+N_VECTORS = 4
+
+
+def find_start(fit, model, noises: dict, chosen) -> np.ndarray:
+    """Return weights of elements, remainder and charges to start from.
+
+    Parameters
+    ----------
+    fit : JointFit
+    model : LatentChargeModel
+    noises : dict of str to float
+    chosen : ndarray
+        Indices of frames.
+    """
+    frames = [fit.frames[i] for i in chosen]
+    directions = find_directions(model, frames)
+
+    def expand(some, _):
+        return LiftedExpansion(model, some, directions)
+
+    n_lifted = directions.shape[1] * (directions.shape[1] + 3) // 2
+    none = np.zeros(fit.n_rest + n_lifted)
+    lifted = Reduced.of(fit.linearise(expand, none, chosen), fit.n_rest, noises)
+    lifted.prior = directions.T @ directions
+    best = min(map(lifted.polish, lifted.starts()), key=lambda found: found.loss)
+    return np.concatenate([lifted.rest(best.weights), directions @ best.weights])
+
+
+def find_directions(model, frames) -> np.ndarray:
+    """Return weights of the charges for each direction, (rank, n_directions)."""
+    n_species = model.species_.size
+    totals = np.zeros((n_species, model.rank - n_species))
+    squares = [np.zeros((totals.shape[1],) * 2) for _ in range(n_species)]
+    counts = np.zeros(n_species)
+    for group in batches(frames, ROW_ATOMS):
+        batch = StructureBatch.from_frames([frames[i] for i in group])
+        rows = model.latent_.rows(batch, model.latent_.evaluate(batch))
+        for kind, z in enumerate(model.species_):
+            own = rows[batch.species == z]
+            counts[kind] += len(own)
+            totals[kind] += own.sum(axis=0)
+            squares[kind] += own.T @ own
+    directions = np.zeros((model.rank, 2 * n_species))
+    kinds = np.arange(n_species)
+    directions[kinds, kinds] = ELEMENT_CHARGE / model.element_prior
+    for kind in kinds:
+        mean = totals[kind] / max(counts[kind], 1.0)
+        covariance = squares[kind] / max(counts[kind], 1.0) - np.outer(mean, mean)
+        vector = linalg.eigh(covariance)[1][:, -1]
+        directions[n_species:, n_species + kind] = vector
+        directions[kind, n_species + kind] = -mean @ vector / model.element_prior
+    return directions
+
+
+class LiftedExpansion:
+    """Rows of the lifted problem for one batch, linear in z and in W.
+
+    The columns of W_ab, a <= b, follow those of z; W_ab and W_ba are one unknown.
+
+    Parameters
+    ----------
+    model : LatentChargeModel
+    frames : list of ase.Atoms
+    directions : ndarray of shape (rank, n_directions)
+    """
+
+    def __init__(self, model, frames, directions):
+        self.frames = frames
+        self.batch = StructureBatch.from_frames(frames)
+        self.states = model.latent_.evaluate(self.batch)
+        self.latent = model.latent_
+        self.n_species = model.species_.size
+        self.directions = directions
+        elements = (self.batch.species[:, None] == model.species_) * model.element_prior
+        rows = model.latent_.rows(self.batch, self.states)
+        self.columns = np.hstack([elements, rows]) @ directions
+        self.interactions = [Interaction(model, atoms) for atoms in frames]
+        self.pairs = list(zip(*np.triu_indices(directions.shape[1]), strict=True))
+
+    def own(self, index: int) -> slice:
+        """Return the atoms of one structure."""
+        return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
+
+    def charges(self, index: int) -> np.ndarray:
+        """Return b_a of one structure and, as last column, c."""
+        own = self.columns[self.own(index)]
+        share = total_charge(self.frames[index]) / len(own)
+        return np.column_stack([own - own.mean(axis=0), np.full(len(own), share)])
+
+    def linear(self, index: int, name: str) -> AffineCharges:
+        """Return the charges that a linear target is about."""
+        n_pairs = len(self.pairs)
+        own = self.columns[self.own(index)]
+        charges = self.charges(index)
+        if name == "total_charge":
+            charges = np.column_stack([own, np.zeros(len(own))])
+        none = np.zeros((len(own), n_pairs))
+        return AffineCharges(np.hstack([charges[:, :-1], none]), charges[:, -1])
+
+    def collect(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn b_a.A b_b (or derivatives), (n_b, n_b, n), into rows and values."""
+        linear = products[:-1, -1]
+        squares = [(0.5 if a == b else 1.0) * products[a, b] for a, b in self.pairs]
+        return np.concatenate([linear, squares]).T, 0.5 * products[-1, -1]
+
+    def energy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and values in eV/atom."""
+        rows, values = [], []
+        for index, interaction in enumerate(self.interactions):
+            charges = self.charges(index)
+            products = charges.T @ (interaction @ charges) / len(charges)
+            row, value = self.collect(products[:, :, None])
+            rows.append(row)
+            values.append(value)
+        return np.concatenate(rows), np.concatenate(values)
+
+    def forces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and values in eV/Å."""
+        moved = self.moved(self.latent.atom_gradients)
+        rows, values = [], []
+        for index in range(len(self.frames)):
+            own = self.own(index)
+            shares = {a: change[own, own] for a, change in moved.items()}
+            row, value = self.collect(-self.derivatives(index, 0, shares))
+            rows.append(row)
+            values.append(value)
+        return np.concatenate(rows), np.concatenate(values)
+
+    def stress(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and values in eV/Å^3, of fully periodic structures."""
+        moved = self.moved(self.latent.atom_strain_gradients)
+        rows, values = [], []
+        for index, atoms in enumerate(self.frames):
+            if atoms.pbc.all():
+                shares = {a: change[self.own(index)] for a, change in moved.items()}
+                products = self.derivatives(index, 1, shares)
+                products = products.transpose(2, 0, 1).reshape(
+                    3, 3, *products.shape[:2]
+                )
+                products = voigt_rows(products).transpose(1, 2, 0) / atoms.get_volume()
+                row, value = self.collect(products)
+                rows.append(row)
+                values.append(value)
+        return np.concatenate(rows), np.concatenate(values)
+
+    def derivatives(self, index: int, axes: int, moved: dict) -> np.ndarray:
+        """Return those of b_a.A b_b, (n_b, n_b, n); complete for a <= b.
+
+        ``axes`` is 0 for positions and 1 for strain, ``moved`` the change of b_a.
+        """
+        charges, interaction = self.charges(index), self.interactions[index]
+        products = np.array(
+            [
+                [
+                    interaction.gradients(left, right)[axes].ravel()
+                    if a <= b
+                    else np.zeros((3 * len(charges), 9)[axes])
+                    for b, right in enumerate(charges.T)
+                ]
+                for a, left in enumerate(charges.T)
+            ]
+        )
+        potentials = interaction @ charges
+        scales = potentials - potentials.mean(axis=0)
+        for a, change in moved.items():
+            along = scales.T @ change.reshape(len(charges), -1)
+            products[a] += along
+            products[:, a] += along
+        return products
+
+    def moved(self, gradients) -> dict[int, np.ndarray]:
+        """Return the gradients of the directions that environments change."""
+        changes = {}
+        for a in range(self.n_species, self.directions.shape[1]):
+            coefficients = self.latent.coefficients(
+                np.ascontiguousarray(self.directions[self.n_species :, a])
+            )
+            adjoints = self.latent.values(self.batch, self.states, coefficients)[1]
+            changes[a] = gradients(self.states, adjoints)
+        return changes
+
+
+class Reduced:
+    """The lifted problem without the remainder: quadratic in x = (z, W).
+
+    Attributes
+    ----------
+    factor : ndarray of shape (n_rest, n_rest)
+        Cholesky factor of the remainder's part.
+    cross : ndarray of shape (n_rest, n_lifted)
+        What couples it with x, divided by the factor.
+    moment : ndarray of shape (n_rest,)
+        Its right-hand side, divided by the factor.
+    matrix, vector : ndarray of shape (n_lifted, n_lifted) and (n_lifted,)
+        The loss is x.matrix x - 2 vector.x + constant.
+    constant : float
+        The loss without charges.
+    prior : ndarray of shape (n_directions, n_directions)
+        Of the weights that z stands for.
+    """
+
+    @classmethod
+    def of(cls, linearised, n_rest: int, noises: dict):
+        """Eliminate the remainder from normal equations."""
+        matrix, moment, constant = linearised.weigh(noises)
+        reduced = cls()
+        reduced.factor = linalg.cholesky(matrix[:n_rest, :n_rest], lower=True)
+        reduced.cross = linalg.solve_triangular(
+            reduced.factor, matrix[n_rest:, :n_rest].T, lower=True
+        )
+        reduced.moment = linalg.solve_triangular(
+            reduced.factor, moment[:n_rest], lower=True
+        )
+        own = matrix[n_rest:, n_rest:]
+        own = np.tril(own) + np.tril(own, -1).T - np.eye(len(own))
+        reduced.matrix = own - reduced.cross.T @ reduced.cross
+        reduced.vector = moment[n_rest:] - reduced.cross.T @ reduced.moment
+        reduced.constant = constant - float(reduced.moment @ reduced.moment)
+        return reduced
+
+    def starts(self) -> list[np.ndarray]:
+        """Return z to start from: of the convex problem's solution."""
+        lifted = np.linalg.solve(self.matrix + np.eye(len(self.matrix)), self.vector)
+        n_directions = len(self.prior)
+        square = np.zeros((n_directions, n_directions))
+        square[np.triu_indices(n_directions)] = lifted[n_directions:]
+        square += np.triu(square, 1).T
+        values, vectors = linalg.eigh(square)
+        leading = vectors[:, -N_VECTORS:] * np.sqrt(np.maximum(values[-N_VECTORS:], 0))
+        return [lifted[:n_directions], *leading.T, *-leading.T]
+
+    def polish(self, start: np.ndarray):
+        """Return the `Minimum` that Gauss-Newton steps reach."""
+
+        def linearise(z):
+            x, slopes = lift(z)
+            matrix = slopes.T @ self.matrix @ slopes + self.prior
+            residual = self.vector - self.matrix @ (x - slopes @ z)
+            loss = self.constant + x @ (self.matrix @ x - 2.0 * self.vector)
+            return matrix, slopes.T @ residual, float(loss + z @ self.prior @ z)
+
+        return minimise(linearise, start)
+
+    def rest(self, z: np.ndarray) -> np.ndarray:
+        """Return the weights of the remainder for some z."""
+        left = self.moment - self.cross @ lift(z)[0]
+        return linalg.solve_triangular(self.factor, left, lower=True, trans="T")
+
+
+def lift(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (z, W) with W = z z^T, and its derivatives by z.
+
+    Returns
+    -------
+    lifted : ndarray of shape (n_lifted,)
+    slopes : ndarray of shape (n_lifted, n_directions)
+    """
+    first, second = np.triu_indices(z.size)
+    units = np.eye(z.size)
+    slopes = units[first] * z[second, None] + units[second] * z[first, None]
+    return np.concatenate([z, z[first] * z[second]]), np.concatenate([units, slopes])
