@@ -186,88 +186,89 @@ def add_cell_gradients(
 
     Atoms are sorted by the cells of a grid, which are wider than the range, at least
     three in every direction; ``positions`` (n_atoms, 3) are within the periodic cell,
-    ``first_atom`` (n_grid + 1,) are the first atoms of the grid's cells. A layer along
-    x writes to itself and the next one, so that every second layer is done at a time:
-    sums are in the same order on any number of threads.
+    ``first_atom`` (n_grid + 1,) are the first atoms of the grid's cells. A row of cells
+    along z reaches itself and four rows that come later, and has a sum of its own for
+    each of the five: all rows are done at a time, with the same sums on any number of
+    threads.
     """
     n_x, n_y, n_z = n_cells
-    strains = np.zeros((n_x, 3, 3))
-    n_even = n_x - n_x % 2
-    for color in range(3):
-        for task in prange(n_even // 2 if color < 2 else n_x % 2):
-            layer = 2 * task + color if color < 2 else n_x - 1
-            for column in range(n_y * n_z):
-                y = column // n_z
-                z = column % n_z
-                here = (layer * n_y + y) * n_z + z
-                # half of the 27 neighbours: those that come later
-                for offset in range(13, 27):
-                    to_x = layer + offset // 9 - 1
-                    to_y = y + (offset // 3) % 3 - 1
-                    to_z = z + offset % 3 - 1
-                    image_x = 1 if to_x == n_x else 0
-                    image_y = 1 if to_y == n_y else (-1 if to_y < 0 else 0)
-                    image_z = 1 if to_z == n_z else (-1 if to_z < 0 else 0)
-                    there = (
-                        (to_x - image_x * n_x) * n_y + to_y - image_y * n_y
-                    ) * n_z + (to_z - image_z * n_z)
-                    shift_x = (
-                        image_x * cell[0, 0]
-                        + image_y * cell[1, 0]
-                        + image_z * cell[2, 0]
-                    )
-                    shift_y = (
-                        image_x * cell[0, 1]
-                        + image_y * cell[1, 1]
-                        + image_z * cell[2, 1]
-                    )
-                    shift_z = (
-                        image_x * cell[0, 2]
-                        + image_y * cell[1, 2]
-                        + image_z * cell[2, 2]
-                    )
-                    for i in range(first_atom[here], first_atom[here + 1]):
-                        from_x = positions[i, 0] - shift_x
-                        from_y = positions[i, 1] - shift_y
-                        from_z = positions[i, 2] - shift_z
-                        start = first_atom[there] if there != here else i + 1
-                        for j in range(start, first_atom[there + 1]):
-                            dx = positions[j, 0] - from_x
-                            dy = positions[j, 1] - from_y
-                            dz = positions[j, 2] - from_z
-                            square = dx * dx + dy * dy + dz * dz
-                            if square >= range_square:
-                                continue
-                            value, slope = near_value(
-                                square,
-                                variances[i] + variances[j],
-                                exponent,
-                                cutoff * cutoff,
-                                table,
-                                reach,
-                            )
-                            potential[i] += value * right[j]
-                            potential[j] += value * right[i]
-                            factor = -slope * (left[i] * right[j] + left[j] * right[i])
-                            gx = factor * dx
-                            gy = factor * dy
-                            gz = factor * dz
-                            gradients[j, 0] += gx
-                            gradients[j, 1] += gy
-                            gradients[j, 2] += gz
-                            gradients[i, 0] -= gx
-                            gradients[i, 1] -= gy
-                            gradients[i, 2] -= gz
-                            strains[layer, 0, 0] += dx * gx
-                            strains[layer, 0, 1] += dx * gy
-                            strains[layer, 0, 2] += dx * gz
-                            strains[layer, 1, 1] += dy * gy
-                            strains[layer, 1, 2] += dy * gz
-                            strains[layer, 2, 2] += dz * gz
-    for layer in range(n_x):
+    n_atoms = positions.shape[0]
+    potentials = np.zeros((5, n_atoms))
+    sums = np.zeros((5, n_atoms, 3))
+    strains = np.zeros((n_x * n_y, 3, 3))
+    for row in prange(n_x * n_y):
+        x = row // n_y
+        y = row % n_y
+        for z in range(n_z):
+            here = row * n_z + z
+            # half of the 27 neighbours: those that come later
+            for offset in range(13, 27):
+                reached = offset // 3 - 4
+                to_x = x + offset // 9 - 1
+                to_y = y + (offset // 3) % 3 - 1
+                to_z = z + offset % 3 - 1
+                image_x = 1 if to_x == n_x else 0
+                image_y = 1 if to_y == n_y else (-1 if to_y < 0 else 0)
+                image_z = 1 if to_z == n_z else (-1 if to_z < 0 else 0)
+                there = ((to_x - image_x * n_x) * n_y + to_y - image_y * n_y) * n_z + (
+                    to_z - image_z * n_z
+                )
+                shift_x = (
+                    image_x * cell[0, 0] + image_y * cell[1, 0] + image_z * cell[2, 0]
+                )
+                shift_y = (
+                    image_x * cell[0, 1] + image_y * cell[1, 1] + image_z * cell[2, 1]
+                )
+                shift_z = (
+                    image_x * cell[0, 2] + image_y * cell[1, 2] + image_z * cell[2, 2]
+                )
+                for i in range(first_atom[here], first_atom[here + 1]):
+                    from_x = positions[i, 0] - shift_x
+                    from_y = positions[i, 1] - shift_y
+                    from_z = positions[i, 2] - shift_z
+                    start = first_atom[there] if there != here else i + 1
+                    for j in range(start, first_atom[there + 1]):
+                        dx = positions[j, 0] - from_x
+                        dy = positions[j, 1] - from_y
+                        dz = positions[j, 2] - from_z
+                        square = dx * dx + dy * dy + dz * dz
+                        if square >= range_square:
+                            continue
+                        value, slope = near_value(
+                            square,
+                            variances[i] + variances[j],
+                            exponent,
+                            cutoff * cutoff,
+                            table,
+                            reach,
+                        )
+                        potentials[0, i] += value * right[j]
+                        potentials[reached, j] += value * right[i]
+                        factor = -slope * (left[i] * right[j] + left[j] * right[i])
+                        gx = factor * dx
+                        gy = factor * dy
+                        gz = factor * dz
+                        sums[reached, j, 0] += gx
+                        sums[reached, j, 1] += gy
+                        sums[reached, j, 2] += gz
+                        sums[0, i, 0] -= gx
+                        sums[0, i, 1] -= gy
+                        sums[0, i, 2] -= gz
+                        strains[row, 0, 0] += dx * gx
+                        strains[row, 0, 1] += dx * gy
+                        strains[row, 0, 2] += dx * gz
+                        strains[row, 1, 1] += dy * gy
+                        strains[row, 1, 2] += dy * gz
+                        strains[row, 2, 2] += dz * gz
+    for i in prange(n_atoms):
+        for reached in range(5):
+            potential[i] += potentials[reached, i]
+            for axis in range(3):
+                gradients[i, axis] += sums[reached, i, axis]
+    for row in range(n_x * n_y):
         for a in range(3):
             for b in range(a, 3):
-                strain[a, b] += strains[layer, a, b]
+                strain[a, b] += strains[row, a, b]
     strain[1, 0] = strain[0, 1]
     strain[2, 0] = strain[0, 2]
     strain[2, 1] = strain[1, 2]

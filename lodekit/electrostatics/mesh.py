@@ -79,8 +79,13 @@ class Mesh:
     @cached_property
     def spline_factors(self) -> np.ndarray:
         """Fourier transform of the spline at the k-vectors, shape (n_k,)."""
-        factors = np.sinc(self.indices / self.shape) ** self.order
-        return np.prod(factors, axis=1)
+        factors = np.ones(len(self.indices))
+        for column, most, n_points in zip(
+            self.indices.T, self.largest, self.shape, strict=True
+        ):
+            index = np.arange(-most, most + 1)
+            factors *= (np.sinc(index / n_points) ** self.order)[column + most]
+        return factors
 
     @cached_property
     def starts(self) -> np.ndarray:
