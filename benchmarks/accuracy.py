@@ -15,6 +15,9 @@ import resource
 import time
 import tomllib
 
+import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
+
+# isort: split
 import numpy as np
 
 from lodekit import read_structures

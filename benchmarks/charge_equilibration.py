@@ -13,6 +13,9 @@ import os
 import resource
 import time
 
+import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
+
+# isort: split
 import numpy as np
 
 

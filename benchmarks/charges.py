@@ -13,6 +13,9 @@ import argparse
 import pathlib
 import time
 
+import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
+
+# isort: split
 import numpy as np
 
 from lodekit import read_structures

@@ -15,6 +15,9 @@ import itertools
 import os
 import time
 
+import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
+
+# isort: split
 import numpy as np
 
 from lodekit.units import COULOMB_CONSTANT

@@ -15,6 +15,9 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
+
+# isort: split
 import numpy as np
 from coulomb import crystal, relative_error
 
