@@ -7,6 +7,8 @@ import numbers
 
 import numpy as np
 
+from lodekit.structures import frame_name
+
 
 def check_fraction(value) -> None:
     """Raise ``ValueError`` unless a validation fraction lies in [0, 1)."""
@@ -31,10 +33,10 @@ def check_noises(given: dict, targets) -> None:
 def check_stress(frames, properties) -> None:
     """Raise ``ValueError`` where the stress of open structures is asked for."""
     periodic = [bool(atoms.pbc.all()) for atoms in frames]
-    if "stress" in properties and not all(periodic):
+    if {"stress", "electrostatic_stress"} & {*properties} and not all(periodic):
         raise ValueError(
             "stress is defined for fully periodic frames only, "
-            f"frame {periodic.index(False)} is not"
+            f"{frame_name(periodic.index(False))} is not"
         )
 
 

@@ -20,7 +20,7 @@ from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import as_frames
 from lodekit.units import COULOMB_CONSTANT
 
-from .charge_checks import check_noises
+from .charge_checks import check_noises, check_stress
 from .charge_energy import (
     ENERGY_TARGETS,
     add_energies,
@@ -317,12 +317,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         moments = {name.removesuffix("_std") for name in properties}
         if moments & {"dipole", "quadrupole"}:
             check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
-        periodic = [bool(atoms.pbc.all()) for atoms in frames]
-        if {"stress", "electrostatic_stress"} & {*properties} and not all(periodic):
-            raise ValueError(
-                "stress is defined for fully periodic frames only, "
-                f"frame {periodic.index(False)} is not"
-            )
+        check_stress(frames, properties)
         return set(properties)
 
     def _compute_batch(self, frames, wanted, field) -> list[dict]:

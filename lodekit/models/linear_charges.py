@@ -22,7 +22,7 @@ from lodekit.observables.charges import (
 )
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
-from lodekit.structures import check_structures, get_target
+from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .charge_checks import check_fraction, check_noises
@@ -251,8 +251,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         missing = [get_target(a, "total_charge") is None for a in frames]
         if self.is_charged_ and any(missing):
             raise ValueError(
-                f"frame {missing.index(True)} has no total_charge, and the model was "
-                "fitted to charged structures; set total_charge in every frame"
+                f"{frame_name(missing.index(True))} has no total_charge, and the model "
+                "was fitted to charged structures; set total_charge in every frame"
             )
         check_total_charges(frames)
 

@@ -10,7 +10,10 @@ from lodekit.regression.baseline import count_species
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Solution
+from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
+
+from .charge_checks import check_stress
 
 PROPERTIES = (
     "energy",
@@ -53,7 +56,7 @@ class Predictor:
                 if group[0] == 0:
                     raise
                 raise ValueError(
-                    f"{problem} (structures counted from frame {group[0]})"
+                    f"{problem} (structures counted from {frame_name(group[0])})"
                 ) from problem
         return results
 
@@ -72,12 +75,7 @@ class Predictor:
                 raise ValueError(
                     f"properties must be among {list(PROPERTIES)}, got '{name}'"
                 )
-        periodic = [bool(atoms.pbc.all()) for atoms in frames]
-        if "stress" in properties and not all(periodic):
-            raise ValueError(
-                "stress is defined for fully periodic frames only, "
-                f"frame {periodic.index(False)} is not"
-            )
+        check_stress(frames, properties)
         return set(properties)
 
     def compute_batch(self, frames, wanted) -> list[dict]:
@@ -180,8 +178,9 @@ def check_species(frames, species: np.ndarray) -> None:
             atom = int(foreign.argmax())
             known = ", ".join(chemical_symbols[z] for z in species)
             raise ValueError(
-                f"frame {index} has {chemical_symbols[atoms.numbers[atom]]} (atom "
-                f"{atom}), which the model has not seen; it knows {known}"
+                f"{frame_name(index)}: atom {atom + 1} is "
+                f"{chemical_symbols[atoms.numbers[atom]]}, which the model has not "
+                f"seen; it knows {known}"
             )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lodekit.structures import get_target
+from lodekit.structures import frame_name, get_target
 
 from .energy import Rows
 
@@ -75,7 +75,7 @@ def check_total_charges(frames) -> bool:
     if missing and len(missing) < len(given):
         raise ValueError(
             f"total_charge is missing in {len(missing)} of {len(given)} frames (first: "
-            f"frame {missing[0]}) and given in the others; give it in every frame"
+            f"{frame_name(missing[0])}) and given in the others; give it in every frame"
         )
     return any(given)
 
@@ -104,8 +104,8 @@ def collect_charge_targets(frames, names=None) -> list[str]:
         if missing:
             raise ValueError(
                 f"target '{name}' is missing in {len(missing)} of {len(frames)} frames "
-                f"(first: frame {missing[0]}); add it, leave these frames out, or "
-                f"leave '{name}' out of the targets"
+                f"(first: {frame_name(missing[0])}); add it, leave these frames out, "
+                f"or leave '{name}' out of the targets"
             )
         found.append(name)
     if not found:
@@ -128,8 +128,8 @@ def check_open(frames, names) -> None:
             wanted = [name for name in names if name != "charges"]
             raise ValueError(
                 f"the {wanted[0]} of a periodic structure is not a sum over charges, "
-                f"frame {index} has pbc {atoms.pbc.tolist()}; leave it out of the "
-                "targets"
+                f"{frame_name(index)} has pbc {atoms.pbc.tolist()}; leave it out of "
+                "the targets"
             )
 
 
@@ -139,8 +139,8 @@ def check_sums(frames, tolerance: float = 0.05) -> None:
         total = float(np.sum(get_target(atoms, "charges")))
         if abs(total - total_charge(atoms)) > tolerance:
             raise ValueError(
-                f"the charges of frame {index} sum to {total:.3f} e, its total charge "
-                f"is {total_charge(atoms):g} e; set total_charge in the file"
+                f"the charges of {frame_name(index)} sum to {total:.3f} e, its total "
+                f"charge is {total_charge(atoms):g} e; set total_charge in the file"
             )
 
 

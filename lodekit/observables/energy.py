@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.regression.sparse_kernel import SparseKernel
-from lodekit.structures import get_target
+from lodekit.structures import frame_name, get_target
 from lodekit.structures.batch import StructureBatch
 
 PROPERTIES = ("energy", "forces", "stress")
@@ -75,8 +75,8 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
         if missing:
             raise ValueError(
                 f"target '{name}' is missing in {len(missing)} of {len(frames)} "
-                f"frames (first: frame {missing[0]}); add it, leave these frames out, "
-                f"or leave '{name}' out of the targets"
+                f"frames (first: {frame_name(missing[0])}); add it, leave these frames "
+                f"out, or leave '{name}' out of the targets"
             )
         values[name] = [
             v if use else None for v, use in zip(found, usable, strict=True)
@@ -99,7 +99,7 @@ def check_energies(energies, n_frames: int) -> list[float]:
         )
     if not np.isfinite(energies).all():
         bad = int(np.flatnonzero(~np.isfinite(energies))[0])
-        raise ValueError(f"y must be finite, frame {bad} has {energies[bad]}")
+        raise ValueError(f"y must be finite, {frame_name(bad)} has {energies[bad]}")
     return energies.tolist()
 
 

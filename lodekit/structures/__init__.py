@@ -2,7 +2,7 @@
 
 from .audit import audit_structures
 from .audit_table import format_audit
-from .checks import check_structures
+from .checks import check_structures, frame_name
 from .keys import TARGETS, FoundTarget, find_target, parse_key_options
 from .reading import read_structures
 from .targets import get_target
@@ -15,6 +15,7 @@ __all__ = [
     "check_structures",
     "find_target",
     "format_audit",
+    "frame_name",
     "get_target",
     "parse_key_options",
     "read_structures",

@@ -60,8 +60,7 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
             shortest = _check_structure(structure)
             values = {name: get_target(structure, name, keys) for name in targets}
         except StructureError as problem:
-            message = f"frame {index + 1} (index {index}): {problem}"
-            raise StructureError(message) from None
+            raise StructureError(f"{frame_name(index)}: {problem}") from None
         for name, value in values.items():
             present[name].append(value is not None)
         if values.get("energy") is not None:
@@ -78,6 +77,15 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
         if suspicion:
             warnings.warn(suspicion, stacklevel=2)
     return {name: sum(present[name]) for name in targets}
+
+
+def frame_name(index):
+    """Return how messages call a structure of a list.
+
+    >>> frame_name(2)
+    'frame 3 (index 2)'
+    """
+    return f"frame {index + 1} (index {index})"
 
 
 def geometry_problem(structure):

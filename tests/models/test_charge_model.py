@@ -171,14 +171,18 @@ def test_missing_total_charges_are_named():
 def test_a_model_of_charged_structures_asks_for_the_total_charge():
     frames = [charged([0.7, 0.3], 1.0), charged([0.5, -0.5], 0.0)]
     model = small().fit(frames)
-    with pytest.raises(ValueError, match="frame 0 has no total_charge, and the model"):
+    with pytest.raises(ValueError, match=r"frame 1 \(index 0\) has no total_charge"):
         model.compute(charged([0.0, 0.0]))
 
 
 @pytest.mark.parametrize(
     ("frames", "arguments", "message"),
     [
-        ([charged([0.7, 0.3])], {}, "charges of frame 0 sum to 1.000 e, its total"),
+        (
+            [charged([0.7, 0.3])],
+            {},
+            r"frame 1 \(index 0\) sum to 1.000 e, its",
+        ),
         ([periodic(charged([0.3, -0.3]))], {"targets": ["dipole"]}, "periodic"),
         ([charged([0.3, -0.3])], {"targets": ["energy"]}, "LatentChargeModel"),
         ([charged([0.3, -0.3])], {"targets": ["spin"]}, "must be among"),
@@ -208,7 +212,7 @@ def test_bad_input_gives_one_clear_line(frames, arguments, message):
 @pytest.mark.parametrize(
     ("atoms", "properties", "message"),
     [
-        (Atoms("He"), None, "has He"),
+        (Atoms("He"), None, "atom 1 is He"),
         (periodic(charged([0.3, -0.3], 0.0)), ["dipole"], "periodic"),
         (charged([0.3, -0.3], 0.0), ["spin"], "must be among"),
         (charged([0.3, -0.3], 0.0), ["energy"], "was not fitted to energies"),

@@ -75,7 +75,7 @@ def spoil_energy(atoms):
         (make_periodic_without_cell, r"frame 3 \(index 2\): periodic along T T T, but"),
         (
             remove_forces,
-            r"target 'forces' is missing in 1 of 4 frames \(first: frame 2",
+            r"target 'forces' is missing in 1 of 4 frames \(first: frame 3 \(index 2\)",
         ),
         (shorten_forces, r"forces must have shape \(4, 3\), got \(3, 3\)"),
         (spoil_energy, "energy is not finite"),
@@ -241,7 +241,7 @@ def model():
 
 def test_species_that_the_model_has_not_seen_are_named(model):
     frames = [*open_frames(2), Atoms("OHNa", [[0, 0, 0], [0, 0, 1], [2, 0, 0]])]
-    message = r"frame 2 has Na \(atom 2\), which the model has not seen; it knows H, O"
+    message = r"frame 3 \(index 2\): atom 3 is Na, which .* not seen; it knows H, O"
     with pytest.raises(ValueError, match=message):
         model.predict(frames)
 
@@ -249,13 +249,13 @@ def test_species_that_the_model_has_not_seen_are_named(model):
 def test_frames_are_counted_over_all_batches(model, monkeypatch):
     monkeypatch.setattr(prediction, "BATCH_ATOMS", 1)
     frames = [*open_frames(3), Atoms("Na")]
-    with pytest.raises(ValueError, match="frame 3 has Na"):
+    with pytest.raises(ValueError, match=r"frame 4 \(index 3\): atom 1 is Na"):
         model.predict(frames)
     frames[3] = Atoms("HO", [[0, 0, 0], [0, 0, np.inf]])
-    with pytest.raises(ValueError, match=r"finite.*structures counted from frame 3"):
+    with pytest.raises(ValueError, match=r"finite.*counted from frame 4 \(index 3\)"):
         model.predict(frames)
     frames = [*periodic_frames(2), *open_frames(1)]
-    with pytest.raises(ValueError, match="fully periodic frames only, frame 2 is not"):
+    with pytest.raises(ValueError, match=r"periodic frames only, frame 3 \(index 2\)"):
         model.compute(frames, ["stress"])
 
 

@@ -64,12 +64,12 @@ def test_subsets_hold_the_chosen_frames():
         (
             without(open_frames(3), "forces", 1),
             None,
-            r"target 'forces' is missing in 1 of 3 frames \(first: frame 1\)",
+            r"'forces' is missing in 1 of 3 frames \(first: frame 2 \(index 1\)\)",
         ),
         (
             without(periodic_frames(3), "stress", 0, 2),
             None,
-            r"target 'stress' is missing in 2 of 3 frames \(first: frame 0\)",
+            r"'stress' is missing in 2 of 3 frames \(first: frame 1 \(index 0\)\)",
         ),
         (
             without(open_frames(2), "energy", 0, 1),
@@ -98,7 +98,7 @@ def test_frames_without_any_target_ask_for_keys():
     [
         ([1.0], r"y must have shape \(2,\), one energy in eV per frame, got \(1,\)"),
         ([[1.0], [2.0]], r"got \(2, 1\)"),
-        ([1.0, np.nan], "y must be finite, frame 1 has nan"),
+        ([1.0, np.nan], r"y must be finite, frame 2 \(index 1\) has nan"),
     ],
 )
 def test_given_energies_of_another_shape_or_kind_are_refused(y, message):
