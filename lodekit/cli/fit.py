@@ -39,7 +39,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     type=click.Choice(MODELS),
     help="Kind of model: potential (energy, forces, stress), charges, dipole (charges "
     "and atomic dipoles from molecular dipoles), kqeq (charges that equilibrate and "
-    "respond to fields) [potential].",
+    "respond to fields), latent-charges (charges from energies and forces) "
+    "[potential].",
 )
 @click.option(
     "--targets",
@@ -47,8 +48,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     type=NameList(ALL_TARGETS),
     metavar="TARGET...",
     help="What to fit: energy, forces, stress, for models of charges also charges, "
-    "dipole, quadrupole [all that the file has; energies of models of charges where "
-    "they are named].",
+    "dipole, quadrupole [all that the file has of energy, forces and stress; charges "
+    "and moments for charges and kqeq; dipole for dipole].",
 )
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(

@@ -72,6 +72,7 @@ KINDS = {
     "charges": Charges("ChargeModel"),
     "dipole": Charges("DipoleModel", ("dipole",)),
     "kqeq": Charges("ChargeEquilibrationModel"),
+    "latent-charges": Charges("LatentChargeModel", ENERGIES),
 }
 #: Every target of some kind.
 ALL_TARGETS = (*ENERGIES, *MOMENTS)

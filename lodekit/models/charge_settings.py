@@ -23,6 +23,10 @@ from .settings import (
     remainder_settings,
 )
 
+#: Models whose charges know of what is far by a LODE term, where they are fitted.
+_FAR = ("ChargeModel", "DipoleModel")
+#: Models whose charges can learn from energies.
+_LEARNING = ("ChargeEquilibrationModel", "LatentChargeModel")
 #: Keys of the noise of every target; those of energies where charges learn from them.
 NOISES = {
     "charges": "charge_noise",
@@ -44,7 +48,7 @@ def fit_defaults(kind: str) -> dict:
     """Return the keys of ``[fit]``, which are the arguments of a class of models."""
     parameters = inspect.signature(_model_class(kind)).parameters
     own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
-    noises = {**NOISES, **(ENERGY_NOISES if "learn_from_energies" in own else {})}
+    noises = {**NOISES, **(ENERGY_NOISES if kind in _LEARNING else {})}
     return {
         "targets": None,
         **dict.fromkeys(noises.values(), "auto"),
@@ -58,11 +62,23 @@ def default_charge_settings(kind: str, targets) -> dict:
     fit = {**fit_defaults(kind), "targets": list(targets)}
     if "learn_from_energies" in fit and set(targets) <= set(ENERGY_TARGETS):
         fit["learn_from_energies"] = True
-    far = "charges" in targets and kind != "ChargeEquilibrationModel"
+    far = "charges" in targets and kind in _FAR
     settings = {"fit": fit, "terms": charge_terms(far)}
     if set(targets) & set(ENERGY_TARGETS):
-        settings["potential"] = remainder_settings()
+        rest = remainder_settings()
+        settings["potential"] = {**rest, "fit": remainder_fit(kind)}
     return settings
+
+
+def remainder_fit(kind: str) -> dict:
+    """Return the keys of ``[potential.fit]`` with their defaults.
+
+    Latent charges are fitted together with the remainder, which has no noises or
+    baseline of its own.
+    """
+    if kind == "LatentChargeModel":
+        return {"selection": REMAINDER_FIT["selection"]}
+    return dict(REMAINDER_FIT)
 
 
 def check_charge_settings(kind: str, settings: dict) -> dict:
@@ -78,7 +94,7 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
     checked = check_settings(own, fit_defaults(kind), _FREE)
     fit = checked["fit"]
     given = [key for key in ENERGY_NOISES.values() if fit.get(key, "auto") != "auto"]
-    if given and not fit["learn_from_energies"]:
+    if given and not fit.get("learn_from_energies", True):
         raise SettingsError(
             f"fit.{given[0]} needs fit.learn_from_energies = true; the noise of what "
             f"charges leave over is potential.fit.{given[0]}"
@@ -90,7 +106,7 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
                 "among the targets"
             )
         try:
-            potential = check_settings(settings["potential"], REMAINDER_FIT)
+            potential = check_settings(settings["potential"], remainder_fit(kind))
         except SettingsError as problem:
             raise SettingsError(f"[potential]: {problem}") from None
         checked["potential"] = potential

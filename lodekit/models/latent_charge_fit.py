@@ -134,6 +134,7 @@ class LatentFit:
         model.summary_ = {
             "n_structures": len(self.fit.frames),
             "species": model.species_.tolist(),
+            "is_charged": model.is_charged_,
             "n_sparse": count_points(model.latent_),
             "rank": found.weights.size,
             "effective_rank": solution.effective_rank,

@@ -16,7 +16,7 @@ from lodekit.observables.charges import (
 )
 from lodekit.observables.energy import collect_targets
 from lodekit.regression.environments import batches
-from lodekit.structures import check_structures, get_target
+from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises, check_stress, is_number
@@ -32,7 +32,6 @@ from .prediction import Predictor
 
 MOMENTS = {"charges", "dipole", "quadrupole"}
 DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
-PROPERTIES = sorted({*MOMENTS, *ENERGY_TARGETS, *DEVIATIONS, "energy_std"})
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):
@@ -200,8 +199,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
 
     @property
     def properties(self) -> list[str]:
-        """What a fitted model computes, of what can be compared with targets."""
-        return [*ENERGY_TARGETS, *sorted(MOMENTS)]
+        """Names of what `compute` can return."""
+        return [*ENERGY_TARGETS, "energy_std", *super().properties]
 
     def predict(self, frames) -> np.ndarray:
         """Return the total energies in eV, (n_frames,)."""
@@ -245,8 +244,10 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         if isinstance(properties, str):
             properties = [properties]
         for name in properties or ():
-            if name not in PROPERTIES:
-                raise ValueError(f"properties must be among {PROPERTIES}, got '{name}'")
+            if name not in self.properties:
+                raise ValueError(
+                    f"properties must be among {self.properties}, got '{name}'"
+                )
         check_stress(frames, properties or ())
         moments = {name.removesuffix("_std") for name in properties or ()}
         if moments & {"dipole", "quadrupole"}:
@@ -305,7 +306,7 @@ def check_slabs(frames) -> None:
     for index, atoms in enumerate(frames):
         if atoms.pbc.sum() == 2 and total_charge(atoms) != 0.0:
             raise ValueError(
-                f"frame {index} is a slab with the total charge "
+                f"{frame_name(index)} is a slab with the total charge "
                 f"{total_charge(atoms):g} e, which has no finite energy; add a "
                 "counter-charge, or make it periodic in three directions"
             )

@@ -28,6 +28,7 @@ CASES = {
     "dipole": ("dipole", ("dipole",)),
     "kqeq": ("kqeq", ("charges", "dipole", *ENERGIES)),
     "kqeq-from-energies": ("kqeq", ENERGIES),
+    "latent": ("latent-charges", ENERGIES),
 }
 UNITS = {"charges": "e", "dipole": "e·Å", "energy": "eV/atom", "forces": "eV/Å"}
 

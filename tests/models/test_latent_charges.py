@@ -252,7 +252,11 @@ SLAB = Atoms("HO", PAIR.positions, cell=[5.0] * 3, pbc=[True, True, False])
         ([one(PAIR, energy=0.0)], {"n_ensemble": 0}, "n_ensemble must be a whole"),
         ([one(PAIR, energy=0.0)], {"validation_fraction": 1.0}, "must lie in"),
         ([one(Atoms("H"), energy=0.0)], {}, "every structure has one atom"),
-        ([one(SLAB, 1.0, energy=0.0)], {}, "frame 0 is a slab with the total charge 1"),
+        (
+            [one(SLAB, 1.0, energy=0.0)],
+            {},
+            "is a slab with the total charge 1",
+        ),
         (
             [one(PAIR, 0.0, energy=0.0), one(PAIR, energy=0.0)],
             {},
@@ -274,9 +278,9 @@ def test_bad_input_gives_one_clear_line(frames, arguments, message):
 @pytest.mark.parametrize(
     ("atoms", "properties", "message"),
     [
-        (one(Atoms("He"), 0.0), None, "has He"),
-        (one(PAIR), None, "frame 0 has no total_charge"),
-        (one(SLAB, 1.0), None, "frame 0 is a slab"),
+        (one(Atoms("He"), 0.0), None, "atom 1 is He"),
+        (one(PAIR), None, "frame 1 .* has no total_charge"),
+        (one(SLAB, 1.0), None, "frame 1 .* is a slab"),
         (one(SLAB, 0.0), ["dipole"], "periodic"),
         (one(PAIR, 0.0), ["stress"], "stress is defined for fully periodic"),
         (one(PAIR, 0.0), ["spin"], "must be among"),
