@@ -37,9 +37,6 @@ def check_destination(path, overwrite=False, error=OSError):
 def written_whole(path, error=OSError):
     """Give a binary file to write, which becomes ``path`` if the block succeeds.
 
-    The bytes go to a hidden file in the same folder, which takes the place of ``path``
-    when they are on the disk and is removed when anything fails, an interrupt included.
-
     Parameters
     ----------
     path : Path
@@ -47,12 +44,27 @@ def written_whole(path, error=OSError):
     error : type
         Class of the error to raise when the disk refuses.
     """
-    partial = path.with_name(f".{path.name}-{uuid4().hex[:8]}.partial")
+    with replaced_whole(path, error) as partial, open(partial, "xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replaced_whole(path, error=OSError):
+    """Give the name of a file to write, which becomes ``path`` if the block succeeds.
+
+    It is hidden, in the same folder and of the same kind. It takes the place of
+    ``path`` in the end, and is removed when anything fails, an interrupt included.
+
+    Parameters
+    ----------
+    path, error
+        As in `written_whole`.
+    """
+    partial = path.with_name(f".{path.stem}-{uuid4().hex[:8]}{path.suffix}")
     try:
-        with open(partial, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         os.replace(partial, path)
     except OSError as problem:
         reason = problem.strerror or str(problem)

@@ -116,7 +116,11 @@ def check_comparisons(comparisons, path):
             f"{path}: nothing can be compared: stress is defined for fully periodic "
             "frames only, dipole and quadrupole for open ones"
         )
-    same = [name for name, c in comparisons.items() if np.abs(c.errors).max() < 1e-8]
+    same = [
+        name
+        for name, comparison in comparisons.items()
+        if np.abs(comparison.errors).max() < 1e-8 and comparison.reference.any()
+    ]
     if same:
         warnings.warn(
             f"{path}: {' and '.join(same)} equal the predictions to the last digit: "

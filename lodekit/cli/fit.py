@@ -152,8 +152,7 @@ class Fit:
         sets = {"training": frames}
         where = self.reading["validation_where"]
         if self.options.get("validation") or where:
-            path = self.options.get("validation", self.train)
-            sets["validation"] = self.read(path, where)
+            sets["validation"] = self.read_validation(frames, where)
         self.show(f"settings\n\n{text}\n")
         model, seconds = self.fit(frames, settings)
         self.save(model, settings, sets, seconds)
@@ -177,6 +176,19 @@ class Fit:
         frames = read_frames(path, self.reading["keys"], self.reading["units"], where)
         n_atoms = sum(map(len, frames))
         self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {path}")
+        return frames
+
+    def read_validation(self, train, where):
+        """Read the structures to judge by, and check them before hours of fitting."""
+        from lodekit.structures import get_target
+
+        from .prediction import check_known
+
+        path = self.options.get("validation", self.train)
+        frames = self.read(path, where)
+        known = {int(number) for atoms in train for number in atoms.numbers}
+        is_charged = any(get_target(atoms, "total_charge") for atoms in train)
+        check_known(frames, path, known, is_charged and self.kind.needs_total_charge)
         return frames
 
     def choose_settings(self, frames):

@@ -10,6 +10,7 @@ class Potential:
     #: Targets that can be fitted, and those fitted where the user names none.
     targets = default_targets = ENERGIES
     takes_weights = True
+    needs_total_charge = False
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
@@ -43,6 +44,7 @@ class Charges:
 
     targets = (*MOMENTS, *ENERGIES)
     takes_weights = False
+    needs_total_charge = True
 
     def __init__(self, name, default_targets=MOMENTS):
         self.name = name

@@ -58,11 +58,33 @@ def _choose(frames, key, value, path):
 
 def check_frames(model, frames, path):
     """Check that a model knows every species, and has the total charges it needs."""
+    is_charged = model.summary_.get("is_charged", False)
+    check_known(frames, path, set(model.summary_["species"]), is_charged)
+
+
+def check_known(frames, path, known, is_charged):
+    """Check frames for a model.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+        The structures.
+    path : str
+        The file that they come from.
+    known : set of int
+        Atomic numbers that the model has seen.
+    is_charged : bool
+        Whether the model needs total charges.
+
+    Raises
+    ------
+    StructureError
+        For another species, or a total charge that is missing.
+    """
     from ase.data import chemical_symbols
 
     from lodekit.structures import get_target
 
-    known = set(model.summary_["species"])
     for number, structure in enumerate(frames, start=1):
         foreign = sorted(set(structure.numbers.tolist()) - known)
         if foreign:
@@ -71,7 +93,6 @@ def check_frames(model, frames, path):
                 f"{path}: frame {number} has {chemical_symbols[foreign[0]]}, which the "
                 f"model has not seen; it knows {names}"
             )
-        is_charged = getattr(model, "is_charged_", False)
         if is_charged and get_target(structure, "total_charge") is None:
             raise StructureError(
                 f"{path}: frame {number} has no total_charge, and the model was fitted "

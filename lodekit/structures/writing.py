@@ -1,8 +1,6 @@
 """Write structures so that nothing is lost and no half file is left."""
 
 import os
-from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -10,6 +8,7 @@ from ase.io import write as write_with_ase
 from ase.io.extxyz import per_atom_properties, per_config_properties
 
 from lodekit.errors import StructureError, StructureFileError
+from lodekit.whole_files import check_destination, replaced_whole
 
 from .batch import as_frames
 from .keys import TARGETS, calculator_results
@@ -40,35 +39,14 @@ def write_structures(path, frames, overwrite=False):
         If the file exists already, or cannot be written; what was there stays.
     """
     frames = as_frames(frames)
-    path = Path(path).resolve()
-    _check_destination(path, overwrite)
+    path = check_destination(path, overwrite, StructureFileError)
     if not frames:
         raise StructureFileError(f"{path}: there are no structures to write")
-    partial = path.with_name(f".{path.stem}-{uuid4().hex[:8]}{path.suffix}")
-    try:
+    with replaced_whole(path, StructureFileError) as partial:
         if path.suffix.lower() in _XYZ_SUFFIXES:
             _write_xyz(partial, path, frames)
         else:
             _write_other(partial, path, frames)
-        os.replace(partial, path)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise StructureFileError(
-            f"{path}: could not be written ({reason}); nothing was changed"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _check_destination(path, overwrite):
-    if path.exists() and not path.is_file():
-        raise StructureFileError(f"{path}: this is not a file, choose another name")
-    if path.exists() and not overwrite:
-        raise StructureFileError(
-            f"{path}: exists already; choose another name or overwrite it"
-        )
-    if not path.parent.is_dir():
-        raise StructureFileError(f"{path}: there is no folder {path.parent}")
 
 
 def _write_xyz(partial, path, frames):
