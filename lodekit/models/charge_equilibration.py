@@ -32,7 +32,7 @@ from .charge_equilibration_atoms import (
     read_hardness,
     read_widths,
 )
-from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_batch import EquilibratedBatch, affine_charges
 from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
@@ -220,8 +220,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
 
         With it, the weights have a unit prior whatever the hardness is.
         """
-        own = COULOMB_CONSTANT / (np.sqrt(np.pi) * self.widths_)
-        return float(np.mean(self.hardness_ + own))
+        return float(np.mean(self.hardness_ + self.self_interaction))
+
+    @property
+    def self_interaction(self) -> np.ndarray:
+        """That of Gaussian charges by element in V/e, (n_species,)."""
+        return COULOMB_CONSTANT / (np.sqrt(np.pi) * self.widths_)
 
     def _features(self, frames):
         """Yield every structure with the features of its electronegativities, in V."""
@@ -246,11 +250,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return q = -Abar Phi w + b Q."""
-        equilibration = self.equilibration(atoms)
-        start = equilibration.start(total_charge(atoms))
-        columns = np.column_stack([features, equilibration.product(start)])
-        moved = equilibration.respond(columns)
-        return AffineCharges(moved[:, :-1], start + moved[:, -1])
+        return affine_charges(self.equilibration(atoms), total_charge(atoms), features)
 
     def compute(self, frames, properties=None, field=None) -> list[dict]:
         """Predict properties of ``frames``.

@@ -1,24 +1,46 @@
-"""Hardness and widths of elements that make the targets most probable."""
+"""Hardness and widths of elements that make charges and moments most probable.
+
+Equilibrated charges are q = q_0 - Abar chi, and electronegativities have the covariance
+S^2 G with G = Phi Phi^T, so that rows O q of charges or moments have K = S^2 P G P^T +
+noise with P = O Abar, and the mean O q_0. A change dM of the matrix behind the response
+Abar changes charges by -Abar dM q. With W / 2 and v' the derivatives of the likelihood
+by K and by the values v = y - O q_0, any parameter of M changes it by
+
+    sum_ij T_ij dM_ij,    T = P^T (v' q_0^T - S^2 W P G Abar).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import linalg, optimize
+from scipy.linalg import lapack
 
-from lodekit.observables.charges import charge_rows, row_counts
+from lodekit.electrostatics import CoulombInteraction
+from lodekit.observables.charges import (
+    AffineCharges,
+    observe,
+    reference,
+    row_counts,
+    total_charge,
+)
 from lodekit.regression.environments import batches
 
 from .charge_equilibration_atoms import radii
+from .charge_equilibration_batch import affine_charges
 from .noise import DEFAULT_NOISES
 
-#: Rows that decide, at the most: the cost grows with their cube.
-MAX_ROWS = 1000
+#: Rows and atoms that decide, at the most: the cost grows with the cube of rows.
+MAX_ROWS, MAX_ATOMS = 400, 3000
 #: Limits of the hardness in V/e and of widths as a factor of the covalent radius.
 HARDNESS, WIDTHS = (0.05, 1000.0), (0.2, 2.0)
+#: Prior standard deviation of the logarithms of hardness and widths.
+SPREAD = 1.0
 #: Noises relative to the defaults, from and to.
 NOISES = (1e-3, 30.0)
 #: Atoms whose features are made at once.
 BATCH_ATOMS = 1000
+#: Relative step of the differences that give derivatives by widths.
+WIDTH_STEP = 1e-2
 
 
 def fit_elements(model, frames, random_state) -> None:
@@ -44,37 +66,39 @@ def fit_elements(model, frames, random_state) -> None:
     found = optimize.minimize(
         search.loss,
         search.start,
+        jac=True,
         method="L-BFGS-B",
         bounds=search.bounds,
-        options={"maxiter": 30, "ftol": 1e-5, "eps": 1e-3},
+        options={"maxiter": 30, "ftol": 1e-4},
     )
     search.apply(found.x)
 
 
 class ElementSearch:
-    """What is varied, as logarithms, and how probable it makes the targets."""
+    """What is varied, as logarithms, and how probable it makes the targets.
+
+    Parameters
+    ----------
+    model : ChargeEquilibrationModel
+    frames : list of ase.Atoms
+    random_state : numpy.random.RandomState
+    """
 
     def __init__(self, model, frames, random_state):
         self.model = model
         self.names = model.targets_
-        chosen, n_rows = [], 0
-        for index in random_state.permutation(len(frames)):
-            n_rows += sum(row_counts([frames[index]], name) for name in self.names)
-            if chosen and n_rows > MAX_ROWS:
-                break
-            chosen.append(index)
-        some = [frames[i] for i in chosen]
-        self.features = []
-        for group in batches(some, BATCH_ATOMS):
-            self.features += model.plain_features([some[i] for i in group])
-        n_species = model.species_.size
-        self.fits_hardness = model.hardness == "fit"
-        self.fits_widths = model.widths == "fit"
+        self.frames = draw_frames(frames, self.names, random_state)
+        features = []
+        for group in batches(self.frames, BATCH_ATOMS):
+            pairs = model.plain_features([self.frames[i] for i in group])
+            features += [own for _, own in pairs]
+        features = np.concatenate(features)
+        self.gram = features @ features.T
         start, limits = [], []
-        if self.fits_hardness:
+        if model.hardness == "fit":
             start += list(model.hardness_)
-            limits += [HARDNESS] * n_species
-        if self.fits_widths:
+            limits += [HARDNESS] * model.species_.size
+        if model.widths == "fit":
             start += list(model.widths_)
             limits += list(np.outer(radii(model.species_), WIDTHS))
         for name in self.names:
@@ -82,34 +106,137 @@ class ElementSearch:
             limits.append(DEFAULT_NOISES[name] * np.array(NOISES))
         self.start = np.log(start)
         self.bounds = np.log(limits)
+        self.spread = np.full(len(start), SPREAD)
+        self.spread[len(start) - len(self.names) :] = np.inf
 
-    def apply(self, logarithms: np.ndarray) -> dict[str, float]:
-        """Set hardness and widths of the model, and return the noises."""
-        values, n_species = np.exp(logarithms), self.model.species_.size
-        if self.fits_hardness:
-            self.model.hardness_ = values[:n_species]
-            values = values[n_species:]
-        if self.fits_widths:
-            self.model.widths_ = values[:n_species]
-            values = values[n_species:]
-        return dict(zip(self.names, values, strict=True))
+    def apply(self, logarithms: np.ndarray) -> np.ndarray:
+        """Set hardness and widths of the model, and return the noise by target."""
+        model, values = self.model, np.exp(logarithms)
+        if model.hardness == "fit":
+            model.hardness_, values = np.split(values, [model.species_.size])
+        if model.widths == "fit":
+            model.widths_, values = np.split(values, [model.species_.size])
+        return values
 
-    def loss(self, logarithms: np.ndarray) -> float:
-        """Return minus the logarithm of the marginal likelihood per row."""
+    def loss(self, logarithms: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return minus the logarithm of the likelihood per row, and its slopes."""
         noises = self.apply(logarithms)
-        matrix, values, variances = [], [], []
-        for atoms, features in self.features:
-            scaled = features * self.model.stiffness
-            charges = self.model._charges(atoms, scaled)
-            for name in self.names:
-                rows = charge_rows(atoms, charges, name, 0)
-                matrix.append(rows.matrix)
-                values.append(rows.values)
-                variances.append(np.full(len(rows.values), noises[name] ** 2))
-        matrix, values = np.concatenate(matrix), np.concatenate(values)
-        covariance = matrix @ matrix.T
-        covariance[np.diag_indices_from(covariance)] += np.concatenate(variances)
+        parts = self.observed()
+        values = np.concatenate([part.values for part in parts])
+        kinds = np.concatenate([part.kinds for part in parts])
+        cross = np.concatenate([part.transfers @ self.gram[part.atoms] for part in parts])
+        cross *= self.model.stiffness**2
+        signal = np.hstack([cross[:, p.atoms] @ p.transfers.T for p in parts])
+        # rows that say the same differ by rounding
+        variances = noises[kinds] ** 2 + 1e-12 * np.trace(signal)
+        covariance = signal + np.diag(variances)
         factor = linalg.cholesky(covariance, lower=True, overwrite_a=True)
-        solved = linalg.solve_triangular(factor, values, lower=True)
+        solved = linalg.cho_solve((factor, True), values)
         logs = np.log(np.diag(factor)).sum()
-        return float(0.5 * solved @ solved + logs) / len(values)
+        lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        weights = np.tril(lower) + np.tril(lower, -1).T - np.outer(solved, solved)
+        own = np.diag(weights) * noises[kinds] ** 2
+        slopes = [
+            self._element_slopes(parts, weights, cross, solved, np.vdot(weights, signal)),
+            np.bincount(kinds, own, len(self.names)),
+        ]
+        loss = 0.5 * values @ solved + logs
+        beyond = (logarithms - self.start) / self.spread
+        loss += 0.5 * beyond @ beyond
+        slopes = np.concatenate(slopes) + beyond / self.spread
+        return loss / len(values), slopes / len(values)
+
+    def observed(self) -> list:
+        """Return the targets of every structure for present hardness and widths."""
+        parts, n_rows, n_atoms = [], 0, 0
+        for atoms in self.frames:
+            part = ObservedCharges(self.model, atoms, self.names)
+            part.rows = slice(n_rows, n_rows + len(part.values))
+            part.atoms = slice(n_atoms, n_atoms + len(atoms))
+            n_rows, n_atoms = part.rows.stop, part.atoms.stop
+            parts.append(part)
+        return parts
+
+    def _element_slopes(self, parts, weights, cross, solved, by_unit) -> np.ndarray:
+        """Return derivatives by the logarithms of hardness and of widths."""
+        model = self.model
+        # S is a mean over elements
+        common = by_unit / (model.stiffness * model.species_.size)
+        hardness = common * model.hardness_
+        widths = -common * model.self_interaction
+        for part in parts:
+            by_charges = weights[part.rows] @ cross[:, part.atoms] @ part.response
+            by_charges -= np.outer(solved[part.rows], part.offset)
+            transfer = -part.transfers.T @ by_charges
+            species = np.searchsorted(model.species_, part.structure.numbers)
+            np.add.at(hardness, species, np.diag(transfer) * model.hardness_[species])
+            if model.widths == "fit":
+                for kind in np.unique(species):
+                    change = width_derivative(model, part.structure, kind)
+                    widths[kind] += np.vdot(transfer, change)
+        fitted = [hardness] * (model.hardness == "fit")
+        return np.concatenate(fitted + [widths] * (model.widths == "fit"))
+
+
+class ObservedCharges:
+    """Targets of one structure as rows, and what they owe to the response of charges.
+
+    Attributes
+    ----------
+    structure : ase.Atoms
+    rows, atoms : slice
+        Where it is among all structures.
+    response : ndarray of shape (n_atoms, n_atoms)
+        Abar.
+    transfers : ndarray of shape (n_rows, n_atoms)
+        P.
+    offset : ndarray of shape (n_atoms,)
+        q_0.
+    values : ndarray of shape (n_rows,)
+        v.
+    kinds : ndarray of shape (n_rows,)
+        Number of the target of each row.
+    """
+
+    rows: slice
+    atoms: slice
+
+    def __init__(self, model, atoms, names):
+        self.structure = atoms
+        equilibration = model.equilibration(atoms)
+        start = equilibration.start(total_charge(atoms))
+        self.response = -equilibration.response_matrix()
+        self.offset = start - self.response @ equilibration.product(start)
+        identity = AffineCharges(np.eye(len(atoms)), np.zeros(len(atoms)))
+        operators = [observe(atoms, identity, name).matrix for name in names]
+        self.kinds = np.repeat(range(len(names)), [len(o) for o in operators])
+        operator = np.concatenate(operators)
+        self.transfers = operator @ self.response
+        self.values = np.concatenate([reference(atoms, name) for name in names])
+        self.values -= operator @ self.offset
+
+
+def draw_frames(frames, names, random_state) -> list:
+    """Return frames in random order, as many as the search can bear."""
+    chosen, n_rows, n_atoms = [], 0, 0
+    for index in random_state.permutation(len(frames)):
+        atoms = frames[index]
+        n_rows += sum(row_counts([atoms], name) for name in names)
+        n_atoms += len(atoms)
+        if chosen and (n_rows > MAX_ROWS or n_atoms > MAX_ATOMS):
+            break
+        chosen.append(atoms)
+    return chosen
+
+
+def width_derivative(model, atoms, kind: int) -> np.ndarray:
+    """Return dM/d(log of the width of one element), (n_atoms, n_atoms)."""
+    species = np.searchsorted(model.species_, atoms.numbers)
+    sides = []
+    for step in (WIDTH_STEP, -WIDTH_STEP):
+        widths = model.widths_[species] * np.exp(step * (species == kind))
+        interaction = CoulombInteraction(
+            atoms.positions, atoms.cell[:], atoms.pbc, widths, accuracy=model.accuracy_
+        )
+        sides.append(interaction.dense())
+    return (sides[0] - sides[1]) / (2.0 * WIDTH_STEP)
