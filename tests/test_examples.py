@@ -87,3 +87,31 @@ def test_grid_search_prefers_more_sparse_points_and_a_larger_cutoff(tmp_path):
     assert float(rows[0][2]) > 3.0
     (r2,) = find_numbers(r"^pipeline: R² of the test energies (\S+)", printed)
     assert r2 > 0.97
+
+
+def test_one_gas_of_ions_teaches_lode_the_coulomb_energy(tmp_path):
+    printed = run_example("05_point_charge_gas.py", tmp_path)
+    number = r" +(\S+)"
+    soap = find_numbers(r"^SOAP +forces, %" + 5 * number, printed)
+    both = find_numbers(r"^SOAP \+ LODE +forces, %" + 5 * number, printed)
+    linear = find_numbers(r"^LODE, 4 weights +forces, %" + 5 * number, printed)
+    # Published kernels on LODE take about 40 structures to 1 % (arXiv:2406.17595).
+    assert both[0] < 1.0
+    assert both[-1] < 0.1
+    assert min(soap) > 30.0
+    # The energy is linear in the potentials: what is left is the accuracy of both sums.
+    assert max(linear) < 1e-4
+
+
+def test_models_of_disordered_ions_know_madelung_constants(tmp_path):
+    printed = run_example("06_madelung_constants.py", tmp_path)
+    number = r" +(\S+)"
+    soap = find_numbers(r"^SOAP, error" + 4 * number, printed)
+    both = find_numbers(r"^SOAP \+ LODE, error" + 4 * number, printed)
+    linear = find_numbers(r"^LODE, 4 weights, error" + 4 * number, printed)
+    assert min(map(abs, soap)) > 0.01
+    assert max(map(abs, both)) < 2e-3
+    assert max(map(abs, linear)) < 1e-7
+    published = find_numbers(r"^published" + 4 * number, printed)
+    # Madelung constants as in any handbook, e.g. CRC Handbook, "Madelung constants".
+    assert published == pytest.approx([1.7476, 1.7627, 1.6381, 2.5194], abs=1e-4)
