@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
@@ -115,3 +116,21 @@ def test_models_of_disordered_ions_know_madelung_constants(tmp_path):
     published = find_numbers(r"^published" + 4 * number, printed)
     # Madelung constants as in any handbook, e.g. CRC Handbook, "Madelung constants".
     assert published == pytest.approx([1.7476, 1.7627, 1.6381, 2.5194], abs=1e-4)
+
+
+def test_lode_continues_tails_of_charges_and_dipoles(tmp_path):
+    printed = run_example("07_binding_curves.py", tmp_path)
+    first, second = printed.split("charges by molecule")
+    rows = re.findall(r"^\S+-\S+ +(-\d) +(\S+) +(\S+) +(\S+) % +(\S+) %", first, re.M)
+    assert [int(row[0]) for row in rows] == [-1, -2, -2, -3, -3, -3]
+    for law, _, slope, soap, lode in np.array(rows, dtype=float):
+        assert slope == pytest.approx(law, rel=0.02)
+        assert soap > 99.0
+        assert lode < 1.0
+    (error,) = find_numbers(r"^identity: .* to (\S+)$", first)
+    assert error < 1e-8
+    # Sources know their element only: two ions do, neutral molecules seem charged.
+    rows = re.findall(r"^\S+-\S+ +(-\d) +(\S+) +(\S+) +\S+ % +\S+ %", second, re.M)
+    rows = np.array(rows, dtype=float)
+    assert rows[0, 2] == pytest.approx(-1.0, rel=0.02)
+    assert rows[-1, 2] > -1.5
