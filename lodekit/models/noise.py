@@ -54,6 +54,8 @@ def choose_noises(
 def most_probable_noises(equations, given: dict, progress: bool = False) -> dict:
     """Return the noises that make the targets most probable, as `choose_noises`.
 
+    Noises that the digits of the covariances do not resolve are left out.
+
     Parameters
     ----------
     equations : DualEquations
@@ -64,9 +66,14 @@ def most_probable_noises(equations, given: dict, progress: bool = False) -> dict
     C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
     Press, 2006), Sec. 5.4.1.
     """
-    return search_noises(
-        lambda trial: -equations.log_marginal_likelihood(trial), given, progress
-    )
+    free = [name for name, noise in given.items() if noise == "auto"]
+
+    def loss(trial):
+        if not all(equations.resolves(trial[name]) for name in free):
+            return np.inf
+        return -equations.log_marginal_likelihood(trial)
+
+    return search_noises(loss, given, progress)
 
 
 def search_noises(loss, given: dict, progress: bool) -> dict[str, float]:

@@ -22,6 +22,10 @@ from scipy.linalg import lapack
 
 from .normal_equations import largest_eigenvalue
 
+#: Noise variance over the largest covariance from which posterior covariances keep some
+#: four digits: they are differences of numbers with sixteen.
+DIGITS = 1e-12
+
 
 @dataclass
 class DualSolution:
@@ -119,6 +123,11 @@ class DualEquations:
         solved = linalg.solve_triangular(factor, np.array(self.values), lower=True)
         logs = 2.0 * np.log(np.diag(factor)).sum()
         return -0.5 * float(solved @ solved + logs + solved.size * np.log(2.0 * np.pi))
+
+    def resolves(self, noise: float) -> bool:
+        """Return whether a noise is large enough for the digits of the covariances."""
+        self._grow()
+        return bool(noise**2 >= DIGITS * self.covariance.diagonal().max(initial=0.0))
 
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 from crystals import random_rotation
@@ -5,7 +7,7 @@ from drawn_charges import charges_of, clusters, draw, label, moderate, prior, sm
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from lodekit import load_model
+from lodekit import load_model, read_structures
 from lodekit.models import DipoleModel
 
 TIGHT = {"noises": {"dipole": 1e-5}}
@@ -113,6 +115,18 @@ def test_few_dipoles_choose_their_noise(train):
     model = small(DipoleModel, max_multipole=1).set_params(n_sparse=30).fit(frames)
     assert model.rank > 4 * len(frames)
     assert 0.02 < model.summary_["noises"]["dipole"] < 0.1
+
+
+def test_noises_leave_digits_to_the_charges():
+    # fitted closer than rounding allows, charges of a structure alone and in company
+    # differed by 3e-5 e
+    path = pathlib.Path(__file__).parents[2] / "examples" / "data"
+    frames = read_structures(path / "water_clusters.xyz")[:20]
+    model = DipoleModel().fit(frames)
+    assert model.summary_["noises"]["dipole"] < 1e-3
+    (alone,) = model.compute(frames[5], ["charges"])
+    among = model.compute(frames, ["charges"])[5]
+    assert among["charges"] == pytest.approx(alone["charges"], abs=1e-7)
 
 
 def test_a_model_file_gives_the_same_numbers(model, train, tmp_path):
