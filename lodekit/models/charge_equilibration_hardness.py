@@ -26,7 +26,6 @@ from lodekit.observables.charges import (
 from lodekit.regression.environments import batches
 
 from .charge_equilibration_atoms import radii
-from .charge_equilibration_batch import affine_charges
 from .noise import DEFAULT_NOISES
 
 #: Rows and atoms that decide, at the most: the cost grows with the cube of rows.
@@ -124,7 +123,7 @@ class ElementSearch:
         parts = self.observed()
         values = np.concatenate([part.values for part in parts])
         kinds = np.concatenate([part.kinds for part in parts])
-        cross = np.concatenate([part.transfers @ self.gram[part.atoms] for part in parts])
+        cross = np.concatenate([p.transfers @ self.gram[p.atoms] for p in parts])
         cross *= self.model.stiffness**2
         signal = np.hstack([cross[:, p.atoms] @ p.transfers.T for p in parts])
         # rows that say the same differ by rounding
@@ -136,8 +135,9 @@ class ElementSearch:
         lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
         weights = np.tril(lower) + np.tril(lower, -1).T - np.outer(solved, solved)
         own = np.diag(weights) * noises[kinds] ** 2
+        scale = np.vdot(weights, signal)
         slopes = [
-            self._element_slopes(parts, weights, cross, solved, np.vdot(weights, signal)),
+            self._element_slopes(parts, weights, cross, solved, scale),
             np.bincount(kinds, own, len(self.names)),
         ]
         loss = 0.5 * values @ solved + logs
