@@ -109,7 +109,9 @@ class JointFit:
     def minimise(self, expand, start: np.ndarray, noises: dict, chosen) -> Minimum:
         """Return the weights of least loss for the frames ``chosen``."""
         return minimise(
-            lambda weights: self.linearise(expand, weights, chosen).weigh(noises), start
+            lambda weights: self.linearise(expand, weights, chosen).weigh(noises),
+            start,
+            self.n_rest,
         )
 
     def linearise(self, expand, weights: np.ndarray, chosen) -> Linearised:

@@ -5,12 +5,14 @@ that r(v) are the residuals themselves. With noises s and unit priors,
 
     (A + m) w = J^T y / s^2 + m v,    A = 1 + J^T J / s^2,
 
-where the damping m is 0 unless a step has raised the loss.
+where the damping m is 0 unless a step has raised the loss. Weights in which residuals
+are linear are not damped but eliminated.
 
 References
 ----------
 K. Levenberg, Q. Appl. Math. 2, 164 (1944); J. Nocedal, S. J. Wright, Numerical
-Optimization (Springer, 2006), Sec. 10.3.
+Optimization (Springer, 2006), Sec. 10.3; L. Kaufman, BIT 15, 49 (1975), for the
+elimination.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ import numpy as np
 from scipy import linalg
 
 #: Relative change of the loss that ends the iteration, and the most steps.
-LEAST_DECREASE, MAX_STEPS = 1e-3, 30
-#: Damping relative to the mean diagonal, and its factor after a step that failed.
+LEAST_DECREASE, MAX_STEPS = 3e-3, 30
+#: Damping relative to the mean diagonal, and the factor between levels of damping.
 FIRST_DAMPING, DAMPING_FACTOR = 1e-6, 10.0
 
 
@@ -47,10 +49,11 @@ class Minimum:
     n_steps: int
 
 
-def minimise(linearise, weights: np.ndarray) -> Minimum:
+def minimise(linearise, weights: np.ndarray, n_linear: int = 0) -> Minimum:
     """Find the weights of least loss by Gauss-Newton steps.
 
-    Steps that raise the loss are taken back and damped.
+    Weights in which the residuals are linear are eliminated: whatever the others are,
+    they have their best values. Steps that raise the loss are taken back and damped.
 
     Parameters
     ----------
@@ -59,33 +62,104 @@ def minimise(linearise, weights: np.ndarray) -> Minimum:
         is the sum of squared residuals over noises, plus that of the weights.
     weights : ndarray of shape (rank,)
         To start from.
+    n_linear : int
+        The first so many weights are those in which residuals are linear.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         If A is not positive definite, which only non-finite or absurdly scaled rows do.
     """
-    matrix, moment, loss = linearise(weights)
-    scale = FIRST_DAMPING * np.trace(matrix) / len(matrix)
+    point = Point(weights, n_linear, *linearise(weights))
     damping, n_steps = 0.0, 0
     while n_steps < MAX_STEPS:
         n_steps += 1
-        factor = damped_factor(matrix, damping)
-        trial = linalg.cho_solve((factor, True), moment + damping * weights)
-        new = linearise(trial)
-        ended = abs(loss - new[2]) <= LEAST_DECREASE * loss
-        if new[2] <= loss:
-            weights, (matrix, moment, loss) = trial, new
+        trial = point.step(damping)
+        new = Point(trial, n_linear, *linearise(trial))
+        ended = abs(point.loss - new.loss) <= LEAST_DECREASE * point.loss
+        if new.loss <= point.loss:
+            point = new
             damping /= DAMPING_FACTOR
         else:
-            damping = max(scale, DAMPING_FACTOR * damping)
+            damping = point.shorten(damping, trial)
         if ended:
             break
-    return Minimum(weights, damped_factor(matrix, 0.0), loss, n_steps)
+    return Minimum(point.weights, point.full_factor(), point.loss, n_steps)
+
+
+class Point:
+    """A linearised problem with its linear weights eliminated.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (rank,)
+        Where it was linearised; the linear ones get their best values.
+    n_linear : int
+    matrix, moment, loss
+        See `minimise`.
+    """
+
+    def __init__(self, weights, n_linear, matrix, moment, loss):
+        linear, rest = slice(n_linear), slice(n_linear, None)
+        self.weights, self.n_linear, self.loss = weights.copy(), n_linear, loss
+        self.matrix, self.moment = matrix[rest, rest], moment[rest]
+        if n_linear:
+            self.factor = linalg.cholesky(matrix[linear, linear], lower=True)
+            self.cross = linalg.solve_triangular(
+                self.factor, matrix[rest, linear].T, lower=True
+            )
+            left = linalg.solve_triangular(self.factor, moment[linear], lower=True)
+            self.matrix = self.matrix - self.cross.T @ self.cross
+            self.moment = self.moment - self.cross.T @ left
+            projected = left - self.cross @ weights[rest]
+            best = linalg.solve_triangular(
+                self.factor, projected, lower=True, trans="T"
+            )
+            change = self.factor.T @ (best - weights[linear])
+            self.loss -= float(change @ change)
+            self.weights[linear] = best
+
+    def shorten(self, damping: float, failed: np.ndarray) -> float:
+        """Return the damping with which a step is half as long as one that failed."""
+        own = self.weights[self.n_linear :]
+        longest = 0.5 * np.linalg.norm(failed[self.n_linear :] - own)
+        least = FIRST_DAMPING * np.trace(self.matrix) / len(self.matrix)
+        while True:
+            damping = max(least, DAMPING_FACTOR * damping)
+            change = self.step(damping)[self.n_linear :] - own
+            if np.linalg.norm(change) <= longest:
+                return damping
+
+    def step(self, damping: float) -> np.ndarray:
+        """Return the weights after a step."""
+        own = self.weights[self.n_linear :]
+        factor = damped_factor(self.matrix, damping)
+        trial = self.weights.copy()
+        trial[self.n_linear :] = linalg.cho_solve(
+            (factor, True), self.moment + damping * own
+        )
+        if self.n_linear:
+            change = self.cross @ (trial[self.n_linear :] - own)
+            trial[: self.n_linear] -= linalg.solve_triangular(
+                self.factor, change, lower=True, trans="T"
+            )
+        return trial
+
+    def full_factor(self) -> np.ndarray:
+        """Return the lower Cholesky factor of A."""
+        own = damped_factor(self.matrix, 0.0)
+        if not self.n_linear:
+            return own
+        rank = self.weights.size
+        factor = np.zeros((rank, rank), order="F")
+        factor[: self.n_linear, : self.n_linear] = self.factor
+        factor[self.n_linear :, : self.n_linear] = self.cross.T
+        factor[self.n_linear :, self.n_linear :] = own
+        return factor
 
 
 def damped_factor(matrix: np.ndarray, damping: float) -> np.ndarray:
     """Return the lower Cholesky factor of A + m."""
-    damped = matrix.copy(order="F")
+    damped = np.array(matrix, order="F")
     damped[np.diag_indices_from(damped)] += damping
     return linalg.cholesky(damped, lower=True, overwrite_a=True)

@@ -68,3 +68,28 @@ def test_the_matrix_is_left_alone():
     matrix = np.asfortranarray(np.diag([4.0, 9.0]))
     assert damped_factor(matrix, 7.0) == pytest.approx(np.diag([11.0, 16.0]) ** 0.5)
     assert np.array_equal(matrix, np.diag([4.0, 9.0]))
+
+
+def test_linear_weights_are_eliminated():
+    # y = F a + (b . G)^2 with the same minimum and covariance as without elimination
+    rng = np.random.default_rng(2)
+    linear, square = rng.normal(size=(30, 5)), rng.normal(size=(30, 3))
+
+    def function(w):
+        return linear @ w[:5] + (square @ w[5:]) ** 2
+
+    def jacobian(w):
+        return np.hstack([linear, 2.0 * (square @ w[5:])[:, None] * square])
+
+    values = function(rng.normal(size=8)) + 0.01 * rng.normal(size=30)
+    linearise = problem(function, jacobian, values, 0.01)
+    start = np.concatenate([np.zeros(5), rng.normal(size=3)])
+    found, plain = minimise(linearise, start, 5), minimise(linearise, start)
+    assert found.loss == pytest.approx(plain.loss, rel=1e-3)
+    assert found.loss == pytest.approx(linearise(found.weights)[2], rel=1e-9)
+    matrix, moment, _ = linearise(found.weights)
+    assert found.factor @ found.factor.T == pytest.approx(matrix, rel=1e-9)
+    # linear weights have their best values
+    residual = moment - matrix @ found.weights
+    assert residual[:5] == pytest.approx(np.zeros(5), abs=1e-6)
+    assert np.abs(residual[5:]).max() < np.abs(moment).max() * 1e-3
