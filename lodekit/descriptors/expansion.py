@@ -73,6 +73,9 @@ class ExpansionEstimator(BaseEstimator):
     Setting an argument, as ``set_params`` does, forgets what came from the old one.
     """
 
+    #: Distance in Å beyond which atoms do not matter to an expansion.
+    reach = np.inf
+
     def __setattr__(self, name: str, value):
         """Set an argument and forget what was derived."""
         for key in list(vars(self)):

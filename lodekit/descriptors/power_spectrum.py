@@ -58,6 +58,11 @@ class PowerSpectrum(BaseEstimator):
             )
         return self.left.max_angular + 1
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter."""
+        return max(self.left.reach, (self.right or self.left).reach)
+
     def n_features(self, species: np.ndarray) -> int:
         """Return the number of features for neighbours of these species."""
         n_left = species.size * self.left.n_radial

@@ -70,6 +70,11 @@ class SphericalExpansion(ExpansionEstimator):
         """Number of radial functions."""
         return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter."""
+        return float(self.hypers["cutoff"]["radius"])
+
     @cached_property
     def table(self) -> RadialTable:
         """Radial functions g_nl, tabulated on first use."""

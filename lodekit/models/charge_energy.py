@@ -121,3 +121,12 @@ def add_energies(results, frames, parts, potential, wanted) -> None:
             result["forces"] = rest["forces"] + part.forces
         if "stress" in wanted and atoms.pbc.all():
             result["stress"] = rest["stress"] + part.stress(atoms)
+
+
+def add_remainder(energies, atoms, potential) -> np.ndarray:
+    """Return energies of charges (eV) with that of the remainder of their structure.
+
+    Without a ``potential`` there is no remainder.
+    """
+    rest = 0.0 if potential is None else potential.predict(atoms)[0]
+    return np.array(energies) + rest

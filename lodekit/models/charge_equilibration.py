@@ -24,6 +24,7 @@ from .charge_checks import check_noises, check_stress
 from .charge_energy import (
     ENERGY_TARGETS,
     add_energies,
+    add_remainder,
     energy_targets,
     fit_remainder,
 )
@@ -103,6 +104,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     """
 
     conserves_charge = True
+    #: Charges depend on all atoms.
+    reach = np.inf
 
     def __init__(
         self,
@@ -285,6 +288,27 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         for group in batches(frames, BATCH_ATOMS):
             results += self._compute_batch([frames[i] for i in group], wanted, field)
         return results
+
+    def energies_of_charges(self, atoms, charges) -> np.ndarray:
+        """Return energies of one structure with other charges than at the minimum.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        charges : ndarray of shape (n_sets, n_atoms)
+            In e.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets,)
+            In eV: U(q) and, where energies were fitted, the potential of the remainder.
+        """
+        (latents,) = self.compute(atoms, ["electronegativities"])
+        equilibration = self.equilibration(atoms)
+        energies = [
+            equilibration.energy(own, latents["electronegativities"]) for own in charges
+        ]
+        return add_remainder(energies, atoms, self.potential_)
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target, or total energies in eV where there is no other.

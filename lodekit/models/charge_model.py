@@ -16,6 +16,7 @@ from .charge_energy import (
     ENERGY_TARGETS,
     EnergyParts,
     add_energies,
+    add_remainder,
     energy_targets,
     fit_remainder,
 )
@@ -263,6 +264,26 @@ class ChargeModel(LinearChargeModel):
             parts = list(self._energy_parts(frames))
             add_energies(results, frames, parts, self.potential_, wanted)
         return results
+
+    def energies_of_charges(self, atoms, charges) -> np.ndarray:
+        """Return energies of one structure with other charges than those predicted.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        charges : ndarray of shape (n_sets, n_atoms)
+            In e.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets,)
+            In eV, of the charges and where energies were fitted, of the remainder.
+        """
+        interaction = CoulombInteraction(
+            atoms.positions, atoms.cell[:], atoms.pbc, self.charge_width_
+        )
+        energies = [interaction.energy(own) for own in charges]
+        return add_remainder(energies, atoms, self.potential_)
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""

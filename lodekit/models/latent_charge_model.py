@@ -20,10 +20,10 @@ from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises, check_stress, is_number
-from .charge_energy import ENERGY_TARGETS, add_energies
+from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .clock import Clock
 from .joint_fit import ELEMENT_ENERGY, JointFit
-from .latent_charge_batch import LatentBatch, project
+from .latent_charge_batch import Interaction, LatentBatch, project
 from .latent_charge_fit import LatentFit
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
@@ -281,6 +281,24 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             parts = list(together.energy_parts())
             add_energies(results, frames, parts, self.potential_, wanted)
         return results
+
+    def energies_of_charges(self, atoms, charges) -> np.ndarray:
+        """Return energies of one structure with other charges than those predicted.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        charges : ndarray of shape (n_sets, n_atoms)
+            In e.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets,)
+            In eV, of the charges and of the remainder.
+        """
+        interaction = Interaction(self, atoms)
+        energies = [0.5 * own @ (interaction @ own) for own in charges]
+        return add_remainder(energies, atoms, self.potential_)
 
     def _spread(self, together: LatentBatch) -> list[float]:
         """Return standard deviations of energies in eV: those of the ensemble."""

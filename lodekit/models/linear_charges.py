@@ -148,6 +148,14 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         """Names of what `compute` can return."""
         return [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES)]
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to a charge.
+
+        But for the total charge, which all atoms share.
+        """
+        return self.latent_.reach
+
     def _default_terms(self, frames) -> list[tuple]:
         """Return the terms where the user names no descriptor."""
         return default_charge_terms(frames)

@@ -338,6 +338,11 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         """Names of what `compute` can return."""
         return list(PROPERTIES)
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to the energy of an atom."""
+        return Latent(self.kernels_).reach
+
     def predict(self, frames) -> np.ndarray:
         """Return the total energies in eV, shape (n_frames,)."""
         return np.array([r["energy"] for r in self.compute(frames, ["energy"])])

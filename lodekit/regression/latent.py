@@ -75,6 +75,14 @@ class Latent:
         """Number of weights."""
         return sum(kernel.rank for kernel in self.kernels)
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to an atom's quantity.
+
+        A descriptor that does not say how far it reaches counts as endless.
+        """
+        return max(getattr(k.descriptor, "reach", np.inf) for k in self.kernels)
+
     def evaluate(self, batch: StructureBatch, cache: dict | None = None) -> list:
         """Return the features of every term, each expansion made once.
 

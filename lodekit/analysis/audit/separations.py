@@ -1,0 +1,134 @@
+"""Structures pulled apart: the energy tends to the sum of its parts.
+
+What remains at a distance D is k_e Q_A Q_B / D for models with charges, and terms of
+other powers of 1/D. Three distances D, 2 D, 4 D tell what would remain without end:
+a_0 = (8 E(4 D) - 6 E(2 D) + E(D)) / 3 has no terms in 1/D and 1/D^2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.observables.charges import total_charge
+from lodekit.units import COULOMB_CONSTANT
+
+from .charge_sharing import shares
+from .results import Finding, NotApplicable, check
+from .structures import beside, charged, joined, split, turned_copy
+
+#: Å between both parts; the largest keeps within what structures may measure.
+GAPS = (1000.0, 2000.0, 4000.0)
+LIMIT_WEIGHTS = np.array([1.0, -6.0, 8.0]) / 3.0
+#: Charges in e that count as nothing.
+ROUNDING = 1e-9
+
+
+def rests(subject, first, second, separate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what remains of E(AB) - E(A) - E(B) at all `GAPS`, and the charge of A.
+
+    Parameters
+    ----------
+    first, second : ase.Atoms
+        Both parts, open.
+    separate : float
+        E(A) + E(B) in eV.
+
+    Returns
+    -------
+    rests : ndarray of shape (3,)
+        In eV, without the interaction of the net charges of both parts.
+    charges : ndarray of shape (3,)
+        Net charge of A in e, 0 for models without charges.
+    """
+    frames = [joined(first, beside(first, second, gap)) for gap in GAPS]
+    found = subject.energies(frames) - separate
+    if not subject.has("charges"):
+        return found, np.zeros(len(GAPS))
+    n_first = len(first)
+    sums = np.array(
+        [
+            [q[:n_first].sum(), q[n_first:].sum()]
+            for q in subject.values(frames, "charges")
+        ]
+    )
+    distances = [np.linalg.norm(center_distance(atoms, n_first)) for atoms in frames]
+    return found - COULOMB_CONSTANT * sums.prod(axis=1) / distances, sums[:, 0]
+
+
+def center_distance(atoms, n_first: int) -> np.ndarray:
+    """Return the vector between the centres of the first atoms and the others."""
+    parts = atoms.positions[:n_first], atoms.positions[n_first:]
+    return parts[1].mean(axis=0) - parts[0].mean(axis=0)
+
+
+def require_open(subject, atoms) -> None:
+    """Raise `NotApplicable` where nothing can be pulled apart."""
+    subject.require("energy")
+    if atoms.pbc.any():
+        raise NotApplicable("only open structures can be pulled apart")
+
+
+@check(
+    "copies",
+    "two copies far apart have twice the energy, and Q^2/D between net charges",
+    1e-6,
+    "eV/atom",
+)
+def copies(subject, atoms, random) -> Finding:
+    """Pull a structure and its turned copy apart."""
+    require_open(subject, atoms)
+    separate = 2.0 * subject.energies([atoms])[0]
+    found, charges = rests(subject, atoms, turned_copy(atoms, random), separate)
+    return Finding(
+        abs(found @ LIMIT_WEIGHTS) / (2 * len(atoms)), describe(found, charges)
+    )
+
+
+@check(
+    "fragments",
+    "fragments far apart have the sum of their energies, and Q_A Q_B/D between charges",
+    1e-6,
+    "eV/atom",
+)
+def fragments(subject, atoms, random) -> Finding:
+    """Pull the first fragment and all others apart.
+
+    Alone, fragments get the whole numbers next to their charges. A model that knows of
+    the sum only shares it out among all atoms, however far they are.
+    """
+    require_open(subject, atoms)
+    parts = split(atoms)
+    if len(parts) < 2:
+        raise NotApplicable("bonds join all atoms of the structures")
+    first, second = with_own_charges(
+        subject, atoms, atoms[parts[0]], atoms[np.concatenate(parts[1:])]
+    )
+    separate = subject.energies([first, second]).sum()
+    found, charges = rests(subject, first, second, separate)
+    limit = abs(found @ LIMIT_WEIGHTS) / len(atoms)
+    if subject.has("charges") and np.abs(shares(subject, atoms)).max() > ROUNDING:
+        flown = abs(charges[-1] - total_charge(first))
+        raise NotApplicable(
+            "the charges share the total charge of the whole structure: "
+            f"{flown:.2g} e flow between separate fragments",
+            limit,
+        )
+    return Finding(limit, describe(found, charges))
+
+
+def with_own_charges(subject, atoms, first, second) -> tuple:
+    """Return both parts of a structure with total charges that are whole numbers."""
+    total, own = total_charge(atoms), 0.0
+    if subject.has("charges"):
+        far = joined(first, beside(first, second, GAPS[-1]))
+        (charges,) = subject.values([charged(far, total)], "charges")
+        own = float(np.round(charges[: len(first)].sum()))
+    return charged(first, own), charged(second, total - own)
+
+
+def describe(found, charges) -> str:
+    """Return how what remains falls off: its part in 1/D, and the net charge."""
+    at_two, at_four = found[1:]
+    slope = 2.0 * GAPS[1] * (at_two - at_four)
+    charge = f"charge {charges[-1]:.2g} e, " if charges.any() else ""
+    return f"{charge}remainder {slope:.1g} eV·Å / D"

@@ -1,0 +1,110 @@
+"""Fitted models pass the audit, and fail it where one of their laws is broken."""
+
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from labelled_structures import lode, open_frames, periodic_frames, soap
+
+from lodekit.analysis.audit import audit_model
+from lodekit.models import (
+    ChargeEquilibrationModel,
+    ChargeModel,
+    DipoleModel,
+    LatentChargeModel,
+    SparsePotential,
+)
+
+ENERGIES = ["energy", "forces"]
+SMALL = {"n_sparse": 8, "validation_fraction": 0.0}
+
+
+def with_charges(frames, total):
+    """Give frames charges by their distances, their dipole, and a total charge."""
+    for atoms in frames:
+        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
+        charges = np.exp(-distances).sum(axis=1) * np.where(atoms.numbers == 1, 1, -1)
+        charges += (total - charges.sum()) / len(atoms)
+        atoms.info["total_charge"] = total
+        results = {**atoms.calc.results, "charges": charges}
+        if not atoms.pbc.any():
+            results["dipole"] = charges @ atoms.positions
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return frames
+
+
+FRAMES = {
+    "open": with_charges(open_frames(8), -1.0),
+    "periodic": with_charges(periodic_frames(8), 1.0),
+}
+
+
+def rest():
+    return SparsePotential(soap(), **SMALL)
+
+
+MODELS = {
+    "SOAP": SparsePotential(soap(), **SMALL),
+    "LODE": SparsePotential([soap(), lode()], **SMALL),
+    "charges": ChargeModel(
+        soap(), targets=["charges", *ENERGIES], potential=rest(), **SMALL
+    ),
+    "far charges": ChargeModel(lode(), targets=["charges"], **SMALL),
+    "dipole": DipoleModel(soap(), **SMALL),
+    "latent charges": LatentChargeModel(
+        soap(), targets=ENERGIES, potential=rest(), **SMALL
+    ),
+    "kqeq": ChargeEquilibrationModel(
+        soap(), targets=["charges", *ENERGIES], potential=rest(), **SMALL
+    ),
+    "kqeq alone": ChargeEquilibrationModel(soap(), targets=["charges"], **SMALL),
+}
+fitted = {}
+
+
+def fitted_model(name, boundary):
+    """Fit a model once for all tests of this file."""
+    if (name, boundary) not in fitted:
+        fitted[name, boundary] = MODELS[name].fit(FRAMES[boundary])
+    return fitted[name, boundary]
+
+
+def audit(model, boundary, names=None):
+    """Audit with one structure and return results by name."""
+    results = audit_model(model, FRAMES[boundary][3], names)
+    return {result.name: result for result in results}
+
+
+@pytest.mark.parametrize(
+    ("name", "boundary", "n_passed"),
+    [
+        ("SOAP", "periodic", 8),
+        ("SOAP", "open", 9),
+        ("LODE", "periodic", 8),
+        ("LODE", "open", 8),
+        ("charges", "periodic", 9),
+        ("charges", "open", 9),
+        ("far charges", "periodic", 7),
+        ("dipole", "open", 7),
+        ("latent charges", "open", 9),
+        ("kqeq", "open", 12),
+        ("kqeq alone", "periodic", 11),
+    ],
+)
+def test_fitted_models_pass(name, boundary, n_passed):
+    results = audit(fitted_model(name, boundary), boundary)
+    verdicts = [result.status for result in results.values()]
+    assert [r for r in results.values() if r.status == "fail"] == []
+    # threads count where there are some
+    n_threads = results["threads"].status == "pass"
+    assert verdicts.count("pass") - n_threads == n_passed
+    for result in results.values():
+        assert result.note or result.status == "pass"
+
+
+def test_predicted_charges_are_local_and_equilibrated_ones_are_not():
+    name = "charge-locality"
+    local = audit(fitted_model("charges", "open"), "open", [name])[name]
+    assert local.status == "pass"
+    shared = audit(fitted_model("kqeq", "open"), "open", [name])[name]
+    assert shared.status != "pass"
+    assert shared.measured > 100.0 * local.measured
