@@ -24,7 +24,7 @@ from lodekit.descriptors import (
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import SparsePotential
 from lodekit.models.settings import build_potential
-from lodekit.regression import PolynomialCovariance
+from lodekit.regression import PivotedCholeskySelection, PolynomialCovariance
 from lodekit.units import COULOMB_CONSTANT
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "output"
@@ -104,7 +104,7 @@ def build_models(compound):
     soap = {"type": "soap", "max_radial": 5, "max_angular": 3, "n_sparse": 80}
     both = {"soap": soap, "lode": {"type": "lode", "n_sparse": 80}}
     return {
-        "SOAP": build_potential({"fit": fit, "terms": {"soap": soap}}),
+        "SOAP": soap_of_pairs(fit),
         "SOAP + LODE": build_potential({"fit": tight, "terms": both}),
         "LODE, 4 weights": SparsePotential(
             PowerSpectrum(species_of_center(), potential_at_center()),
@@ -113,6 +113,24 @@ def build_models(compound):
             **tight,
         ),
     }
+
+
+def soap_of_pairs(fit):
+    """Return a linear model of all pairs within 6 Å: of SOAPs, the best found here."""
+    density = SphericalExpansion(
+        cutoff={"radius": 6.0, "smoothing": {"type": "ShiftedCosine", "width": 1.0}},
+        density={"type": "Gaussian", "width": 0.3},
+        basis=monopole({"type": "Gto", "max_radial": 12}),
+    )
+    return SparsePotential(
+        PowerSpectrum(density),
+        PolynomialCovariance(zeta=1, normalize="mean"),
+        n_sparse=200,
+        selection=PivotedCholeskySelection(),
+        energy_noise=1e-2,
+        force_noise=1e-1,
+        **fit,
+    )
 
 
 def species_of_center():
