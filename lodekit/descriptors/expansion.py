@@ -10,6 +10,8 @@ import numpy as np
 from scipy import special
 from sklearn.base import BaseEstimator
 
+from lodekit.structures.batch import StructureBatch, as_frames
+
 
 @dataclass(frozen=True)
 class CoefficientJacobian:
@@ -70,7 +72,8 @@ class Expansion(Protocol):
 class ExpansionEstimator(BaseEstimator):
     """Base of the expansions: what is derived from arguments is made on first use.
 
-    Setting an argument, as ``set_params`` does, forgets what came from the old one.
+    Setting an argument, as ``set_params`` does, forgets what came from the old one. A
+    subclass has checked arguments in ``hypers``, and a method ``expand``.
     """
 
     #: Distance in Å beyond which atoms do not matter to an expansion.
@@ -82,6 +85,40 @@ class ExpansionEstimator(BaseEstimator):
             if isinstance(getattr(type(self), key, None), cached_property):
                 del self.__dict__[key]
         super().__setattr__(name, value)
+
+    @property
+    def max_angular(self) -> int:
+        """Largest angular index l."""
+        return int(self.hypers["basis"]["max_angular"])
+
+    @property
+    def n_radial(self) -> int:
+        """Number of radial functions."""
+        return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
+
+    def compute(self, frames, gradients=None):
+        """Return the coefficients as featomic's ``TensorMap``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        gradients : list of {"positions", "strain"}, optional
+
+        Returns
+        -------
+        TensorMap
+            Keys ``o3_lambda, o3_sigma, center_type, neighbor_type``, samples ``system,
+            atom``, components ``o3_mu``, properties ``n``.
+        """
+        from .tensor_map import featomic_tensor_map, spherical_tensor_map
+
+        frames = as_frames(frames)
+        if getattr(self, "backend", "lodekit") == "featomic":
+            return featomic_tensor_map(type(self).__name__, self, frames, gradients)
+        batch = StructureBatch.from_frames(frames)
+        species = np.unique(batch.species)
+        expansion = self.expand(batch, species)
+        return spherical_tensor_map(expansion, batch, species, gradients)
 
 
 def harmonic_prefactors(max_angular: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import StructureBatch
 from lodekit.structures.cells import boundary_name
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
@@ -24,7 +24,6 @@ from .lode_radial import PotentialProjections
 from .lode_slab import SlabExpansion, SlabKernel
 from .lode_split import SplitChoice, accuracy_of_cutoff
 from .radial_basis import RADIAL_BASES
-from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
 class LodeSphericalExpansion(ExpansionEstimator):
@@ -96,16 +95,6 @@ class LodeSphericalExpansion(ExpansionEstimator):
             "accuracy": check_accuracy(self.accuracy, self.k_cutoff),
             "exclude_within": check_exclusion(self.exclude_within, density),
         }
-
-    @property
-    def max_angular(self) -> int:
-        """Largest angular index l."""
-        return int(self.hypers["basis"]["max_angular"])
-
-    @property
-    def n_radial(self) -> int:
-        """Number of radial functions."""
-        return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
 
     @cached_property
     def projections(self) -> PotentialProjections:
@@ -217,25 +206,3 @@ class LodeSphericalExpansion(ExpansionEstimator):
         missing = 1.0 - self.hypers["density"]["center_atom_weight"]
         at_center = self.projections.at_center / np.sqrt(4.0 * np.pi)
         values[np.arange(channels.size), 0, channels] -= missing * at_center
-
-    def compute(self, frames, gradients=None):
-        """Return the coefficients as featomic's ``TensorMap``.
-
-        Parameters
-        ----------
-        frames : ase.Atoms or list of ase.Atoms
-        gradients : list of {"positions", "strain"}, optional
-
-        Returns
-        -------
-        TensorMap
-            Keys ``o3_lambda, o3_sigma, center_type, neighbor_type``, samples ``system,
-            atom``, components ``o3_mu``, properties ``n``.
-        """
-        frames = as_frames(frames)
-        if self.backend == "featomic":
-            return featomic_tensor_map(type(self).__name__, self, frames, gradients)
-        batch = StructureBatch.from_frames(frames)
-        species = np.unique(batch.species)
-        expansion = self.expand(batch, species)
-        return spherical_tensor_map(expansion, batch, species, gradients)

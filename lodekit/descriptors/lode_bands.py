@@ -9,7 +9,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from lodekit.errors import SettingsError
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import StructureBatch
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
 from .hyperparameters import check_basis, check_positive, check_power_law
@@ -19,7 +19,6 @@ from .lode_radial import PotentialProjections
 from .lode_split import TAPER, Split
 from .radial import RadialTable, chebyshev_derivatives
 from .radial_basis import RADIAL_BASES
-from .tensor_map import spherical_tensor_map
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,6 @@ class LodeBandExpansion(ExpansionEstimator):
             "density": density,
             "basis": check_basis(self.basis, None, RADIAL_BASES),
         }
-
-    @property
-    def max_angular(self) -> int:
-        """Largest angular index l."""
-        return int(self.hypers["basis"]["max_angular"])
 
     @property
     def n_radial(self) -> int:
@@ -204,10 +198,3 @@ class LodeBandExpansion(ExpansionEstimator):
         part = PeriodicExpansion(batch, channels, values, self.split, prefactors)
         everything = np.arange(batch.n_atoms), np.arange(batch.n_structures)
         return LodeExpansion(batch, channels, values, [(*everything, part)])
-
-    def compute(self, frames, gradients=None):
-        """Return the coefficients as a ``TensorMap``, as `LodeSphericalExpansion`."""
-        batch = StructureBatch.from_frames(as_frames(frames))
-        species = np.unique(batch.species)
-        expansion = self.expand(batch, species)
-        return spherical_tensor_map(expansion, batch, species, gradients)

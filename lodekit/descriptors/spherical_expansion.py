@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
@@ -14,7 +14,6 @@ from .hyperparameters import check_basis, check_cutoff, check_gaussian
 from .pair_expansion import PairExpansion
 from .radial import RadialTable, cutoff_factors, gaussian_overlaps, tabulate
 from .radial_basis import GaussianTypeOrbitals
-from .tensor_map import featomic_tensor_map, spherical_tensor_map
 
 
 class SphericalExpansion(ExpansionEstimator):
@@ -59,16 +58,6 @@ class SphericalExpansion(ExpansionEstimator):
             "density": check_gaussian(self.density),
             "basis": check_basis(self.basis, default_radius=cutoff["radius"]),
         }
-
-    @property
-    def max_angular(self) -> int:
-        """Largest angular index l."""
-        return int(self.hypers["basis"]["max_angular"])
-
-    @property
-    def n_radial(self) -> int:
-        """Number of radial functions."""
-        return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
 
     @property
     def reach(self) -> float:
@@ -125,25 +114,3 @@ class SphericalExpansion(ExpansionEstimator):
         weight = self.hypers["density"]["center_atom_weight"]
         atoms = np.arange(atom_channels.size)
         values[atoms, 0, atom_channels] += weight * at_center
-
-    def compute(self, frames, gradients=None):
-        """Return the coefficients as featomic's ``TensorMap``.
-
-        Parameters
-        ----------
-        frames : ase.Atoms or list of ase.Atoms
-        gradients : list of {"positions", "strain"}, optional
-
-        Returns
-        -------
-        TensorMap
-            Keys ``o3_lambda, o3_sigma, center_type, neighbor_type``, samples ``system,
-            atom``, components ``o3_mu``, properties ``n``.
-        """
-        frames = as_frames(frames)
-        if self.backend == "featomic":
-            return featomic_tensor_map(type(self).__name__, self, frames, gradients)
-        batch = StructureBatch.from_frames(frames)
-        species = np.unique(batch.species)
-        expansion = self.expand(batch, species)
-        return spherical_tensor_map(expansion, batch, species, gradients)

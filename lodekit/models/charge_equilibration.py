@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.electrostatics import ChargeEquilibration
 from lodekit.observables.charges import (
     AffineCharges,
-    check_open,
     check_total_charges,
     total_charge,
 )
@@ -20,7 +19,7 @@ from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import as_frames
 from lodekit.units import COULOMB_CONSTANT
 
-from .charge_checks import check_noises, check_stress
+from .charge_checks import check_noises
 from .charge_energy import (
     ENERGY_TARGETS,
     add_energies,
@@ -281,9 +280,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
-        check_structures(frames)
         self._check_frames(frames)
-        wanted = self._check_properties(frames, properties)
+        names = self._check_properties(frames, properties)
+        wanted = None if names is None else set(names)
         results = []
         for group in batches(frames, BATCH_ATOMS):
             results += self._compute_batch([frames[i] for i in group], wanted, field)
@@ -326,23 +325,6 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         sizes = np.array([len(atoms) for atoms in as_frames(frames)])
         expected = np.array([get_target(a, "energy") for a in as_frames(frames)])
         return r2_score(expected / sizes, self.predict(frames) / sizes)
-
-    def _check_properties(self, frames, properties) -> set[str] | None:
-        """Return the properties to compute; None where the boundary decides."""
-        if properties is None:
-            return None
-        if isinstance(properties, str):
-            properties = [properties]
-        for name in properties:
-            if name not in self.properties:
-                raise ValueError(
-                    f"properties must be among {self.properties}, got '{name}'"
-                )
-        moments = {name.removesuffix("_std") for name in properties}
-        if moments & {"dipole", "quadrupole"}:
-            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
-        check_stress(frames, properties)
-        return set(properties)
 
     def _compute_batch(self, frames, wanted, field) -> list[dict]:
         """Predict frames that fit into memory together."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from .sparse_potential import SparsePotential
-
-PREFIX = "potential/"
-
 
 class EquilibrationState:
     """What `ChargeEquilibrationModel` keeps beyond `ChargeState`."""
@@ -15,11 +11,6 @@ class EquilibrationState:
         state = super().get_state()
         state["arrays"].update(hardness=self.hardness_, widths=self.widths_)
         state["settings"]["accuracy"] = self.accuracy_
-        if self.potential_ is not None:
-            rest = self.potential_.get_state()
-            state["settings"]["potential"] = rest["settings"]
-            for name, array in rest["arrays"].items():
-                state["arrays"][PREFIX + name] = array
         return state
 
     @classmethod
@@ -32,14 +23,4 @@ class EquilibrationState:
         model.hardness = dict(zip(known, model.hardness_.tolist(), strict=True))
         model.widths = dict(zip(known, model.widths_.tolist(), strict=True))
         model.accuracy = model.accuracy_ = settings["accuracy"]
-        model.potential_ = None
-        if "potential" in settings:
-            own = {
-                name.removeprefix(PREFIX): array
-                for name, array in arrays.items()
-                if name.startswith(PREFIX)
-            }
-            model.potential_ = SparsePotential.from_state(
-                {"settings": settings["potential"], "arrays": own}
-            )
         return model

@@ -10,7 +10,7 @@ from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.regression.vector_kernel import VectorKernel
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .charge_checks import check_stress, is_number
+from .charge_checks import is_number
 from .charge_conditioning import ConditionedCharges, latent_adjoints
 from .charge_energy import (
     ENERGY_TARGETS,
@@ -22,7 +22,6 @@ from .charge_energy import (
 )
 from .linear_charges import LinearChargeModel
 from .settings import default_charge_terms
-from .sparse_potential import SparsePotential
 
 
 class ChargeModel(LinearChargeModel):
@@ -247,19 +246,9 @@ class ChargeModel(LinearChargeModel):
         frames = as_frames(frames)
         if isinstance(properties, str):
             properties = [properties]
-        known = ENERGY_TARGETS if properties is None else properties
-        wanted = set(known) & set(ENERGY_TARGETS)
-        if self.potential_ is None:
-            if properties is not None and wanted:
-                raise ValueError(
-                    f"this model was not fitted to energies, it has no "
-                    f"{sorted(wanted)[0]}; name energy among its targets"
-                )
-            wanted = set()
-        if properties is not None:
-            check_stress(frames, properties)
-            properties = [name for name in properties if name not in wanted]
         results = super().compute(frames, properties)
+        wanted = set(self.properties if properties is None else properties)
+        wanted &= set(ENERGY_TARGETS)
         if wanted:
             parts = list(self._energy_parts(frames))
             add_energies(results, frames, parts, self.potential_, wanted)
@@ -292,11 +281,6 @@ class ChargeModel(LinearChargeModel):
         state["settings"]["max_multipole"] = int(self.vectors_ is not None)
         if self.vectors_ is not None:
             state["arrays"].update(self.vectors_.get_arrays("vectors"))
-        if self.potential_ is not None:
-            rest = self.potential_.get_state()
-            state["settings"]["potential"] = rest["settings"]
-            for name, array in rest["arrays"].items():
-                state["arrays"][f"potential/{name}"] = array
         return state
 
     @classmethod
@@ -306,21 +290,11 @@ class ChargeModel(LinearChargeModel):
         model = super().from_state(state)
         model.charge_width = model.charge_width_ = settings["charge_width"]
         model.max_multipole = settings["max_multipole"]
-        model.vectors_ = model.potential_ = None
+        model.vectors_ = None
         if model.max_multipole:
             first = model.latent_.kernels[0]
             model.vectors_ = VectorKernel.from_arrays(
                 first.descriptor, first.covariance, model.species_, arrays, "vectors"
-            )
-        if "potential" in settings:
-            prefix = "potential/"
-            own = {
-                name.removeprefix(prefix): array
-                for name, array in arrays.items()
-                if name.startswith(prefix)
-            }
-            model.potential_ = SparsePotential.from_state(
-                {"settings": settings["potential"], "arrays": own}
             )
         return model
 

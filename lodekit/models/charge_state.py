@@ -9,11 +9,15 @@ from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Solution
 
+from .sparse_potential import SparsePotential
+
 #: Arrays of the two kinds of solution, beside the weights.
 SOLUTIONS = {
     "DualSolution": (DualSolution, ("rows", "factor", "variances")),
     "Solution": (Solution, ("factor",)),
 }
+#: Before the names of arrays of the potential of the remainder.
+PREFIX = "potential/"
 
 
 class ChargeState:
@@ -38,6 +42,10 @@ class ChargeState:
             "std_scale": self.std_scale_,
             "summary": self.summary_,
         }
+        if self.potential_ is not None:
+            rest = self.potential_.get_state()
+            settings["potential"] = rest["settings"]
+            arrays |= {PREFIX + name: array for name, array in rest["arrays"].items()}
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -56,6 +64,16 @@ class ChargeState:
         model.latent_ = Latent.from_state(
             settings["terms"], arrays, "terms", model.species_
         )
+        model.potential_ = None
+        if "potential" in settings:
+            rest = {
+                name.removeprefix(PREFIX): array
+                for name, array in arrays.items()
+                if name.startswith(PREFIX)
+            }
+            model.potential_ = SparsePotential.from_state(
+                {"settings": settings["potential"], "arrays": rest}
+            )
         model.descriptor = [kernel.descriptor for kernel in model.latent_.kernels]
         model.covariance = [kernel.covariance for kernel in model.latent_.kernels]
         return model

@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import (
     AffineCharges,
-    check_open,
     check_total_charges,
     collect_charge_targets,
     total_charge,
@@ -19,7 +18,7 @@ from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
-from .charge_checks import check_fraction, check_noises, check_stress, is_number
+from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .clock import Clock
 from .joint_fit import ELEMENT_ENERGY, JointFit
@@ -238,20 +237,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         """
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
-        check_structures(frames)
         self._check_frames(frames)
         check_slabs(frames)
-        if isinstance(properties, str):
-            properties = [properties]
-        for name in properties or ():
-            if name not in self.properties:
-                raise ValueError(
-                    f"properties must be among {self.properties}, got '{name}'"
-                )
-        check_stress(frames, properties or ())
-        moments = {name.removesuffix("_std") for name in properties or ()}
-        if moments & {"dipole", "quadrupole"}:
-            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
+        properties = self._check_properties(frames, properties)
         results = []
         for group in batches(frames, BATCH_ATOMS):
             results += self._compute_batch([frames[i] for i in group], properties)

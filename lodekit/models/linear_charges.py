@@ -25,7 +25,7 @@ from lodekit.regression.latent import Latent
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .charge_checks import check_fraction, check_noises
+from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_state import ChargeState
 from .clock import Clock
 from .potential_state import choose_terms
@@ -234,16 +234,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
-        for name in properties or ():
-            if name not in self.properties:
-                raise ValueError(
-                    f"properties must be among {self.properties}, got '{name}'"
-                )
-        check_structures(frames)
         self._check_frames(frames)
-        moments = {name.removesuffix("_std") for name in properties or ()}
-        if moments & {"dipole", "quadrupole"}:
-            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
+        properties = self._check_properties(frames, properties)
         results = []
         for group in batches(frames, BATCH_ATOMS):
             for atoms, charges in self._affine([frames[i] for i in group]):
@@ -254,7 +246,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return results
 
     def _check_frames(self, frames) -> None:
-        """Raise ``ValueError`` for unknown species and missing total charges."""
+        """Raise ``ValueError`` for bad frames, unknown species, no total charges."""
+        check_structures(frames)
         check_species(frames, self.species_)
         missing = [get_target(a, "total_charge") is None for a in frames]
         if self.is_charged_ and any(missing):
@@ -263,6 +256,34 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
                 "was fitted to charged structures; set total_charge in every frame"
             )
         check_total_charges(frames)
+
+    def _check_properties(self, frames, properties) -> list[str] | None:
+        """Return the names of properties, None where the boundary decides.
+
+        Raises
+        ------
+        ValueError
+            For properties that the model or the boundary does not have.
+        """
+        if properties is None:
+            return None
+        names = [properties] if isinstance(properties, str) else list(properties)
+        for name in names:
+            if name in self.properties:
+                continue
+            if name in ("energy", "forces", "stress"):
+                raise ValueError(
+                    f"this model was not fitted to energies, it has no {name}; name "
+                    "energy among its targets"
+                )
+            raise ValueError(
+                f"properties must be among {self.properties}, got '{name}'"
+            )
+        check_stress(frames, names)
+        moments = {name.removesuffix("_std") for name in names}
+        if moments & {"dipole", "quadrupole"}:
+            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
+        return names
 
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
         """Return the properties of one structure."""

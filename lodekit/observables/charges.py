@@ -22,7 +22,7 @@ import numpy as np
 
 from lodekit.structures import frame_name, get_target
 
-from .energy import Rows
+from .energy import Rows, is_present
 
 PROPERTIES = ("charges", "dipole", "quadrupole")
 UNITS = {"charges": "e", "dipole": "e·Å", "quadrupole": "e·Å²"}
@@ -95,19 +95,8 @@ def collect_charge_targets(frames, names=None) -> list[str]:
     found = []
     for name in names or PROPERTIES:
         missing = [i for i, a in enumerate(frames) if get_target(a, name) is None]
-        if len(missing) == len(frames):
-            if names:
-                raise ValueError(
-                    f"target '{name}' is in none of the {len(frames)} frames"
-                )
-            continue
-        if missing:
-            raise ValueError(
-                f"target '{name}' is missing in {len(missing)} of {len(frames)} frames "
-                f"(first: {frame_name(missing[0])}); add it, leave these frames out, "
-                f"or leave '{name}' out of the targets"
-            )
-        found.append(name)
+        if is_present(name, missing, len(frames), len(frames), bool(names)):
+            found.append(name)
     if not found:
         raise ValueError(
             f"none of the {len(frames)} frames has charges, a dipole or a quadrupole "

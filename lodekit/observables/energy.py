@@ -66,27 +66,47 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             found = [get_target(atoms, name) for atoms in frames]
         usable = [atoms.pbc.all() or name != "stress" for atoms in frames]
         missing = [i for i, value in enumerate(found) if value is None and usable[i]]
-        if len(missing) == sum(usable):
-            if names:
-                raise ValueError(
-                    f"target '{name}' is in none of the {len(frames)} frames"
-                )
-            continue
-        if missing:
-            raise ValueError(
-                f"target '{name}' is missing in {len(missing)} of {len(frames)} "
-                f"frames (first: {frame_name(missing[0])}); add it, leave these frames "
-                f"out, or leave '{name}' out of the targets"
-            )
-        values[name] = [
-            v if use else None for v, use in zip(found, usable, strict=True)
-        ]
+        if is_present(name, missing, sum(usable), len(frames), bool(names)):
+            values[name] = [
+                v if use else None for v, use in zip(found, usable, strict=True)
+            ]
     if not values:
         raise ValueError(
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
             "name the keys of your file, for instance --key energy=my_energy"
         )
     return EnergyTargets(values)
+
+
+def is_present(name, missing, n_usable: int, n_frames: int, is_asked: bool) -> bool:
+    """Return whether all frames have a target, False where none has it.
+
+    Parameters
+    ----------
+    name : str
+    missing : list of int
+        Frames that do not have it and could.
+    n_usable, n_frames : int
+        Frames that could have it, and all.
+    is_asked : bool
+        Whether the user named it.
+
+    Raises
+    ------
+    ValueError
+        If some frames have it and others do not, or none where it is asked for.
+    """
+    if len(missing) == n_usable:
+        if is_asked:
+            raise ValueError(f"target '{name}' is in none of the {n_frames} frames")
+        return False
+    if missing:
+        raise ValueError(
+            f"target '{name}' is missing in {len(missing)} of {n_frames} frames "
+            f"(first: {frame_name(missing[0])}); add it, leave these frames out, or "
+            f"leave '{name}' out of the targets"
+        )
+    return True
 
 
 def check_energies(energies, n_frames: int) -> list[float]:
