@@ -1,9 +1,13 @@
+import pathlib
+
+import ase.io
 import numba
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
+from ase.stress import full_3x3_to_voigt_6_stress
 from crystals import cluster, random_rotation, rock_salt, triclinic
 from finite_differences import central_differences
 from lattice_sums import periodic_matrix, slab_matrix
@@ -16,6 +20,8 @@ from lodekit.units import COULOMB_CONSTANT
 
 FINE = 1e-12
 SLAB = (True, True, False)
+SHARED = pathlib.Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+FRAMES = SHARED / "coulomb_test_frames" / "frames.xyz"
 
 
 def interaction_of(atoms, widths=0.0, accuracy=FINE, **options):
@@ -32,10 +38,16 @@ def fluorite():
 
 #: Structure, charges by species, and the Madelung constant for the nearest distance:
 #: Y. Sakamoto, J. Chem. Phys. 28, 164 (1958); fluorite for the charges themselves.
+#: Wurtzite with ideal axes and u = 3/8.
 CRYSTALS = {
     "NaCl": (bulk("NaCl", "rocksalt", a=5.0), {11: 1, 17: -1}, 1.747564594633),
     "CsCl": (bulk("CsCl", "cesiumchloride", a=3.0), {55: 1, 17: -1}, 1.762674773071),
     "ZnS": (bulk("ZnS", "zincblende", a=5.0), {30: 1, 16: -1}, 1.638055053389),
+    "wurtzite": (
+        bulk("ZnS", "wurtzite", a=4.0, c=4.0 * np.sqrt(8.0 / 3.0), u=0.375),
+        {30: 1, 16: -1},
+        1.641321627,
+    ),
     "CaF2": (fluorite(), {20: 2, 9: -1}, 5.038784880),
 }
 
@@ -71,6 +83,46 @@ def slab_of(n_atoms=6):
 
 def mixed_widths(n_atoms):
     return np.resize([0.0, 0.3, 0.9], n_atoms)
+
+
+@pytest.mark.parametrize("net_charge", [0.0, 1.0])
+def test_open_is_the_limit_of_a_large_cell(net_charge):
+    # G. Makov and M. C. Payne, Phys. Rev. B 51, 4014 (1995): with the images the energy
+    # is lower by 2.837297 q^2 / 2 L and, with the field of Lorentz at a dipole and the
+    # background of a charge, by 2 pi (d^2 - q sum_i q_i r_i^2) / 3 L^3
+    atoms = cluster(6)
+    positions = atoms.positions - atoms.positions.mean(axis=0)
+    charges = np.random.default_rng(5).normal(size=6)
+    charges += (net_charge - charges.sum()) / 6.0
+    energy = CoulombInteraction(positions, None, False).energy(charges)
+    dipole, second = charges @ positions, charges @ (positions**2).sum(axis=1)
+    moments = dipole @ dipole - net_charge * second
+    rests = []
+    for length in (30.0, 60.0):
+        cell = length * np.eye(3)
+        periodic = CoulombInteraction(positions, cell, True, accuracy=FINE)
+        rest = periodic.energy(charges) - energy
+        rest += 2.8372974795 * COULOMB_CONSTANT * net_charge**2 / (2.0 * length)
+        rest += 2.0 * np.pi / 3.0 * COULOMB_CONSTANT * moments / length**3
+        rests.append(rest)
+    assert abs(rests[0]) < 1e-3
+    # what is left falls as 1/L^5: by 32
+    assert abs(rests[1]) < abs(rests[0]) / 25.0 + 1e-9
+
+
+@pytest.mark.skipif(
+    not FRAMES.exists(), reason="the shared data sets are not in ../shared/data"
+)
+def test_energy_forces_and_stress_of_gromacs():
+    # smooth particle mesh by GROMACS, 1e-5 of the energy; its virial is half the
+    # derivative by strain
+    for atoms in ase.io.read(FRAMES, ":"):
+        results = atoms.calc.results
+        found = interaction_of(atoms).compute(atoms.get_initial_charges())
+        assert found.energy == pytest.approx(results["energy"], rel=2e-5)
+        np.testing.assert_allclose(found.forces, results["forces"], atol=5e-4)
+        strain = full_3x3_to_voigt_6_stress(found.strain_gradient)
+        np.testing.assert_allclose(strain, 2.0 * results["stress"], atol=1e-3)
 
 
 CASES = {
