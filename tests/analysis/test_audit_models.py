@@ -6,6 +6,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_structures import lode, open_frames, periodic_frames, soap
 
 from lodekit.analysis.audit import audit_model
+from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import (
     ChargeEquilibrationModel,
     ChargeModel,
@@ -13,6 +14,7 @@ from lodekit.models import (
     LatentChargeModel,
     SparsePotential,
 )
+from lodekit.structures.batch import as_frames
 
 ENERGIES = ["energy", "forces"]
 SMALL = {"n_sparse": 8, "validation_fraction": 0.0}
@@ -108,3 +110,74 @@ def test_predicted_charges_are_local_and_equilibrated_ones_are_not():
     shared = audit(fitted_model("kqeq", "open"), "open", [name])[name]
     assert shared.status != "pass"
     assert shared.measured > 100.0 * local.measured
+
+
+def test_latent_charges_are_local():
+    result = audit(fitted_model("latent charges", "open"), "open", ["charge-locality"])
+    assert result["charge-locality"].status == "pass"
+
+
+def broken(model, compute):
+    """Return a model that shares a fit and computes in another way."""
+    changed = type("Broken", (type(model),), {"compute": compute})()
+    vars(changed).update(vars(model))
+    return changed
+
+
+def forces_at_frozen_charges(self, frames, properties=None):
+    results = super(type(self), self).compute(frames, [*properties, "charges"])
+    rest = self.potential_.compute(frames, ["forces"])
+    for atoms, result, part in zip(frames, results, rest, strict=True):
+        coulomb = CoulombInteraction(
+            atoms.positions, atoms.cell[:], atoms.pbc, self.charge_width_
+        )
+        result["forces"] = coulomb.compute(result["charges"]).forces + part["forces"]
+    return results
+
+
+def test_forces_of_moving_charges_need_their_derivatives():
+    model, names = fitted_model("charges", "open"), ["forces", "frozen-charges"]
+    missing = audit(model, "open", names)["frozen-charges"]
+    assert missing.status == "not applicable"
+    assert "dq/dR" in missing.note
+    assert missing.measured > 0.01
+    frozen = audit(broken(model, forces_at_frozen_charges), "open", names)
+    assert frozen["forces"].status == "fail"
+
+
+def transferred(self, frames, properties=None, field=None):
+    results = super(type(self), self).compute(frames, properties, field)
+    for atoms, result in zip(as_frames(frames), results, strict=True):
+        if "charges" in result:
+            # by a distance, so that it moves with the atoms
+            moved = 1e-3 * np.linalg.norm(atoms.positions[0] - atoms.positions[-1])
+            result["charges"] = result["charges"].copy()
+            result["charges"][[0, -1]] += [moved, -moved]
+    return results
+
+
+@pytest.mark.parametrize("name", ["chemical-potential", "frozen-charges"])
+def test_charges_off_the_minimum_fail(name):
+    model, names = fitted_model("kqeq", "open"), [name, "total-charge"]
+    assert audit(model, "open", names)[name].status == "pass"
+    results = audit(broken(model, transferred), "open", names)
+    assert results[name].status == "fail"
+    assert results["total-charge"].status == "pass"
+
+
+def wrong_response(self, frames, properties=None, field=None):
+    results = super(type(self), self).compute(frames, properties, field)
+    for result in results if field is not None else ():
+        if "energy" in result:
+            result["energy"] += 0.1 * field[2]
+        if "dipole" in result:
+            result["dipole"] = result["dipole"] + [0.01 * field[1], 0.0, 0.0]
+    return results
+
+
+@pytest.mark.parametrize("name", ["field", "polarizability"])
+def test_a_wrong_response_to_a_field_fails(name):
+    model = fitted_model("kqeq", "open")
+    assert audit(model, "open", [name])[name].status == "pass"
+    wrong = audit(broken(model, wrong_response), "open", [name])
+    assert wrong[name].status == "fail"
