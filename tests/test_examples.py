@@ -161,3 +161,15 @@ def test_bands_of_k_recover_the_interaction(tmp_path):
         assert worst < 1.0  # % of 4 pi / (k^2 + kappa^2)
         assert lode < 0.1
         assert soap > 3.0
+
+
+def test_latent_charges_are_those_of_the_gas(tmp_path):
+    printed = run_example("11_latent_charges.py", tmp_path)
+    rows = re.findall(r"^seed \d .* error \S+ e, largest (\S+) e; (\d+)", printed, re.M)
+    assert len(rows) == 5
+    assert max(float(error) for error, _ in rows) < 0.02  # of 1 e
+    assert max(int(steps) for _, steps in rows) <= 10
+    spread, error = find_numbers(
+        r"^surroundings charges of \S+ ± (\S+) e, error (\S+) e", printed
+    )
+    assert error < 0.2 * spread
