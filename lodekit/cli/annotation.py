@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from lodekit.structures.stress import as_matrix
+
 REFERENCE = "REF_"
 #: What ASE's calculators know; other predictions go to info and arrays.
 _ASE_RESULTS = ("energy", "forces", "stress", "energies", "charges", "dipole")
@@ -14,8 +16,6 @@ _PER_ATOM = (
     "electronegativities",
     "electrostatic_forces",
 )
-#: Where the elements of a symmetric matrix are in Voigt order, row by row.
-_MATRIX = [0, 5, 4, 5, 1, 3, 4, 3, 2]
 
 
 def add_predictions(structure, result, prefix=""):
@@ -44,7 +44,7 @@ def add_predictions(structure, result, prefix=""):
         elif name.removesuffix("_std") in _PER_ATOM:
             structure.arrays[prefix + name] = np.asarray(value)
         elif name == "quadrupole":  # as reference values are written
-            structure.info[prefix + name] = np.asarray(value)[_MATRIX]
+            structure.info[prefix + name] = as_matrix(value).ravel()
         else:
             structure.info[prefix + name] = value
     if results:

@@ -32,7 +32,7 @@ from .charge_equilibration_atoms import (
     read_hardness,
     read_widths,
 )
-from .charge_equilibration_batch import EquilibratedBatch, affine_charges
+from .charge_equilibration_batch import EquilibratedBatch
 from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
@@ -252,7 +252,11 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return q = -Abar Phi w + b Q."""
-        return affine_charges(self.equilibration(atoms), total_charge(atoms), features)
+        equilibration = self.equilibration(atoms)
+        start = equilibration.start(total_charge(atoms))
+        columns = np.column_stack([features, equilibration.product(start)])
+        moved = equilibration.respond(columns)
+        return AffineCharges(moved[:, :-1], start + moved[:, -1])
 
     def compute(self, frames, properties=None, field=None) -> list[dict]:
         """Predict properties of ``frames``.

@@ -95,20 +95,3 @@ class EquilibratedBatch:
         if name == "dipole":
             value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
         return value
-
-
-def affine_charges(equilibration, total: float, features: np.ndarray) -> AffineCharges:
-    """Return q = -Abar Phi w + b Q of one structure.
-
-    Parameters
-    ----------
-    equilibration : ChargeEquilibration
-    total : float
-        Q in e.
-    features : ndarray of shape (n_atoms, rank)
-        Phi in V.
-    """
-    start = equilibration.start(total)
-    columns = np.column_stack([features, equilibration.product(start)])
-    moved = equilibration.respond(columns)
-    return AffineCharges(moved[:, :-1], start + moved[:, -1])

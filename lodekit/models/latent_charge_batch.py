@@ -84,15 +84,11 @@ class LatentBatch:
         """P V of all atoms."""
         return np.concatenate([own - own.mean() for own in self.potentials])
 
+    @cached_property
     def gradients(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the derivatives of the energies by positions and strain.
+        """Derivatives of the energies by positions and strain.
 
-        Returns
-        -------
-        positions : ndarray of shape (n_atoms, 3)
-            In eV/Å.
-        strain : ndarray of shape (n_structures, 3, 3)
-            In eV.
+        In eV/Å, (n_atoms, 3), and in eV, (n_structures, 3, 3).
         """
         positions, strain = self.model.latent_.gradients(
             self.batch, self.states, self.adjoints, self.scales
@@ -105,7 +101,7 @@ class LatentBatch:
 
     def energy_parts(self):
         """Yield the energy of every structure with forces and strain derivative."""
-        positions, strain = self.gradients()
+        positions, strain = self.gradients
         for index, energy in enumerate(self.energies):
             yield EnergyParts(energy, -positions[self.own(index)], strain[index])
 
@@ -158,7 +154,7 @@ class LatentExpansion(LatentBatch):
             n_atoms = len(charges.matrix)
             slopes = self.slopes(index, 0, moved[own, own].reshape(n_atoms, -1))
             rows[own] -= (slopes.T @ charges.matrix).reshape(rows[own].shape)
-        positions, _ = self.gradients()
+        positions, _ = self.gradients
         return rows.reshape(positions.size, -1), -positions.ravel()
 
     def stress(self) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +162,7 @@ class LatentExpansion(LatentBatch):
         latent = self.model.latent_
         moved = latent.atom_strain_gradients(self.states, self.adjoints)
         rows = self.padded(latent.strain_rows(self.batch, self.states, self.scales))
-        _, strain = self.gradients()
+        _, strain = self.gradients
         kept, values = [], []
         for index, atoms in enumerate(self.frames):
             if atoms.pbc.all():

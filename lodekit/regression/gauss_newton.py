@@ -23,7 +23,7 @@ import numpy as np
 from scipy import linalg
 
 #: Relative change of the loss that ends the iteration, and the most steps.
-LEAST_DECREASE, MAX_STEPS = 3e-3, 30
+LEAST_DECREASE, MAX_STEPS = 1e-3, 30
 #: Damping relative to the mean diagonal, and the factor between levels of damping.
 FIRST_DAMPING, DAMPING_FACTOR = 1e-6, 10.0
 

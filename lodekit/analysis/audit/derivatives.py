@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.structures.stress import as_matrix
+
 from .results import Finding, NotApplicable, check
 from .structures import moved, strained
 
@@ -28,8 +30,6 @@ TOLERANCE = 1e-5
 SMALL_FORCE, SMALL_STRESS = 1e-2, 1e-4
 #: Places and weights of the integral.
 PLACES, WEIGHTS = np.polynomial.legendre.leggauss(5)
-#: Places of xx, yy, zz, yz, xz, xy of (6,) in a matrix.
-MATRIX = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
 
 
 def root_mean_square(values) -> float:
@@ -87,7 +87,7 @@ def stress(subject, atoms, random) -> Finding:
     (own,) = subject.values([atoms], "stress")
     strains = random.normal(size=(N_PATHS, 3, 3))
     strains = 0.5 * (strains + strains.swapaxes(1, 2))
-    size = root_mean_square(own[MATRIX])
+    size = root_mean_square(as_matrix(own))
     scale = 2.0 * 3.0 * max(size, SMALL_STRESS) * atoms.get_volume()
 
     def error_of(length):
@@ -110,5 +110,5 @@ def strain_error(subject, atoms, strain) -> float:
         PLACES, WEIGHTS, along, subject.values(along, "stress"), strict=True
     ):
         further = np.linalg.solve(np.eye(3) + t * strain, strain)
-        work += weight * frame.get_volume() * np.sum(found[MATRIX] * further)
+        work += weight * frame.get_volume() * np.sum(as_matrix(found) * further)
     return end - start - work

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.structures.stress import as_matrix, as_voigt
 from lodekit.threads import limit_threads
 
-from .derivatives import MATRIX
 from .results import Finding, NotApplicable, check
 from .structures import moved, random_rotation, repeated, transformed
 from .subject import KINDS, difference
@@ -17,8 +17,6 @@ SHIFT = 5.0
 SUPERCELL_ATOMS = 400
 #: Displacements in Å of the other structure in a batch.
 RATTLE = 0.1
-#: Places of xx, yy, zz, yz, xz, xy in a matrix.
-VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 #: What a symmetry may miss, in the units of `subject.difference`: sums over sparse
 #: points have large coefficients, which cost digits.
 TOLERANCE = 1e-6
@@ -31,7 +29,7 @@ def turned(name: str, value, matrix: np.ndarray):
     if kind in ("vector", "atom vectors"):
         return value @ matrix
     if kind == "matrix":
-        return (matrix.T @ np.asarray(value)[MATRIX] @ matrix)[VOIGT]
+        return as_voigt(matrix.T @ as_matrix(value) @ matrix)
     return value
 
 
