@@ -33,6 +33,7 @@ def relative_error(values, expected, split):
     return np.abs((values - expected) / split.projections.scale[l_of_lm][:, None]).max()
 
 
+@pytest.mark.slow  # without compilation
 @pytest.mark.parametrize("pair_cutoff", [5.0, 9.0])
 @pytest.mark.parametrize("accuracy", [1e-4, 1e-6, 1e-8])
 @pytest.mark.parametrize(
