@@ -15,6 +15,7 @@ UNITS = {
     "charges": "e",
     "dipole": "e·Å",
     "quadrupole": "e·Å²",
+    "mep": "V",
 }
 #: Targets of atoms, and how many numbers every atom has.
 PER_ATOM = {"forces": 3, "charges": 1}

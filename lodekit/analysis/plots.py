@@ -25,6 +25,7 @@ _NAMES = {
     "charges": "charge",
     "dipole": "dipole component",
     "quadrupole": "quadrupole component",
+    "mep": "electrostatic potential",
 }
 _PANEL = 3.9  # inches
 

@@ -8,6 +8,7 @@ READABLE = {
     "e": ("me", 1e3),
     "e·Å": ("e·Å", 1.0),
     "e·Å²": ("e·Å²", 1.0),
+    "V": ("mV", 1e3),
 }
 HEADINGS = ("", "target", "unit", "n", "RMSE", "MAE", "max", "R2")
 

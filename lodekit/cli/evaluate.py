@@ -31,8 +31,8 @@ from .options import (
     multiple=True,
     type=NameList(ALL_TARGETS),
     metavar="TARGET...",
-    help="What to compare: energy, forces, stress, charges, dipole, quadrupole [all "
-    "that the file has and the model computes].",
+    help="What to compare: energy, forces, stress, charges, dipole, quadrupole, mep "
+    "[all that the file has and the model computes].",
 )
 @click.option(
     "--by",
@@ -114,7 +114,7 @@ def check_comparisons(comparisons, path):
     if not comparisons:
         raise StructureError(
             f"{path}: nothing can be compared: stress is defined for fully periodic "
-            "frames only, dipole and quadrupole for open ones"
+            "frames only, moments and mep for open ones"
         )
     same = [
         name

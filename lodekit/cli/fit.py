@@ -48,8 +48,9 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     type=NameList(ALL_TARGETS),
     metavar="TARGET...",
     help="What to fit: energy, forces, stress, for models of charges also charges, "
-    "dipole, quadrupole [all that the file has of energy, forces and stress; charges "
-    "and moments for charges and kqeq; dipole for dipole].",
+    "dipole, quadrupole, mep (potential at mep_points) [all that the file has of "
+    "energy, forces and stress; charges, moments and mep for charges and kqeq; dipole "
+    "for dipole].",
 )
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(

@@ -1,7 +1,7 @@
 """Kinds of models that ``lodekit fit`` knows."""
 
 ENERGIES = ("energy", "forces", "stress")
-MOMENTS = ("charges", "dipole", "quadrupole")
+MOMENTS = ("charges", "dipole", "quadrupole", "mep")
 
 
 class Potential:

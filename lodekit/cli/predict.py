@@ -34,9 +34,9 @@ from .options import (
     type=NameList(),
     metavar="NAME...",
     help="What to predict, such as energy, forces, stress, energies (of atoms), "
-    "charges, dipole, quadrupole, atomic_dipoles, electronegativities, and with _std "
-    "their standard deviations [what the model has of energy, forces, stress, charges, "
-    "dipole and quadrupole].",
+    "charges, dipole, quadrupole, mep, atomic_dipoles, electronegativities, and with "
+    "_std their standard deviations [what the model has of energy, forces, stress, "
+    "charges, dipole, quadrupole and, at mep_points of the file, mep].",
 )
 @click.option("--std", is_flag=True, help="Add standard deviations.")
 @click.option(
@@ -63,7 +63,7 @@ def command(model_path, path, **options):
     Predictions get the names that ASE uses (energy, forces, stress, charges, dipole),
     in eV, Å and e. Reference values that the file has under these names move to
     REF_energy and so on; all other keys and columns stay. Stress is written for fully
-    periodic frames, dipoles and quadrupoles for open ones.
+    periodic frames, moments for open ones, the mep where a frame has `mep_points`.
     """
     with use_threads(options["threads"]):
         predict(model_path, path, options)
@@ -76,6 +76,7 @@ def predict(model_path, path, options):
     from lodekit.analysis.errors import UNITS
     from lodekit.errors import StructureFileError
     from lodekit.model_file import load_model
+    from lodekit.observables.moments import check_points
     from lodekit.structures import write_structures
     from lodekit.whole_files import check_destination
 
@@ -86,16 +87,18 @@ def predict(model_path, path, options):
     output = options["output"]
     check_destination(output, bool(options["overwrite"]), StructureFileError)
     model = load_model(model_path)
-    properties = flatten(options["properties"])
-    check_properties(model, properties)
+    asked = flatten(options["properties"])
+    check_properties(model, asked)
     properties = wanted_properties(
         model,
-        properties or [name for name in UNITS if name in model.properties],
+        asked or [name for name in UNITS if name in model.properties],
         options["std"],
     )
     field = options["field"]
     frames = read_frames(path, **reading(options))
     check_frames(model, frames, path)
+    if "mep" in (asked or ()):
+        check_points(frames)
     results = compute_in_chunks(model, frames, properties, field=field)
     for structure, result in zip(frames, results, strict=True):
         add_predictions(structure, result, options["prefix"])

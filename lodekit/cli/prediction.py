@@ -11,7 +11,7 @@ CHUNK_FRAMES = 500
 #: Properties that are defined for fully periodic frames only.
 PERIODIC_ONLY = ("stress", "electrostatic_stress")
 #: Properties that are defined for structures without periodic directions only.
-OPEN_ONLY = ("dipole", "quadrupole", "dipole_std", "quadrupole_std")
+OPEN_ONLY = ("dipole", "quadrupole", "mep")
 
 
 def read_frames(path, keys=None, units=None, where=None, check=True):
@@ -135,13 +135,10 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
 def _compute(model, frames, properties, **more):
     """Compute frames apart that differ in what is defined for them."""
     results = [None] * len(frames)
-    kinds = [(bool(atoms.pbc.all()), bool(atoms.pbc.any())) for atoms in frames]
-    for kind in dict.fromkeys(kinds):
-        is_periodic, is_partly = kind
-        own = [i for i, other in enumerate(kinds) if other == kind]
-        excluded = () if is_periodic else PERIODIC_ONLY
-        excluded += OPEN_ONLY if is_partly else ()
-        wanted = [name for name in properties if name not in excluded]
+    undefined = [_undefined(atoms) for atoms in frames]
+    for excluded in dict.fromkeys(undefined):
+        own = [i for i, other in enumerate(undefined) if other == excluded]
+        wanted = [n for n in properties if n.removesuffix("_std") not in excluded]
         if wanted:
             computed = model.compute([frames[i] for i in own], wanted, **more)
         else:
@@ -149,6 +146,16 @@ def _compute(model, frames, properties, **more):
         for index, result in zip(own, computed, strict=True):
             results[index] = result
     return results
+
+
+def _undefined(structure):
+    """Return the properties that a structure does not have."""
+    from lodekit.structures import get_target
+
+    names = () if structure.pbc.all() else PERIODIC_ONLY
+    names += OPEN_ONLY if structure.pbc.any() else ()
+    points = (get_target(structure, name) for name in ("mep", "mep_points"))
+    return names if any(p is not None for p in points) else (*names, "mep")
 
 
 def chunks(frames):

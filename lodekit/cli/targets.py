@@ -56,7 +56,7 @@ def _capable(frames, name):
     """Return the frames that can have a target."""
     if name == "stress":
         return [frame for frame in frames if frame.pbc.all()]
-    if name in ("dipole", "quadrupole"):
+    if name in ("dipole", "quadrupole", "mep"):
         return [frame for frame in frames if not frame.pbc.any()]
     return frames
 

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.electrostatics import ChargeEquilibration
 from lodekit.observables.charges import (
+    PROPERTIES,
     AffineCharges,
     check_total_charges,
     total_charge,
@@ -38,8 +39,8 @@ from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
-MOMENTS = {"charges", "dipole", "quadrupole"}
-DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
+MOMENTS = {*PROPERTIES}
+DEVIATIONS = {f"{name}_std" for name in PROPERTIES}
 GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
 OTHERS = {"electronegativities", "chemical_potential", "electrostatic_energy"}
 
@@ -170,7 +171,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """Prepare for energies alone, with electronegativities of the elements."""
         if not self.learn_from_energies:
             raise ValueError(
-                "charges are learned from charges, a dipole or a quadrupole; to learn "
+                "charges are learned from charges, moments or a mep; to learn "
                 "them from energies set learn_from_energies=True"
             )
         check_structures(frames)
@@ -316,11 +317,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     def predict(self, frames) -> np.ndarray:
         """Return the first target, or total energies in eV where there is no other.
 
-        Charges (n_atoms in all,), dipoles (n_frames, 3), quadrupoles (n_frames, 6).
+        See `LinearChargeModel.predict`.
         """
-        name = self.targets_[0] if self.targets_ else "energy"
-        values = [result[name] for result in self.compute(frames, [name])]
-        return np.concatenate(values) if name == "charges" else np.array(values)
+        if self.targets_:
+            return super().predict(frames)
+        results = self.compute(frames, ["energy"])
+        return np.array([result["energy"] for result in results])
 
     def score(self, frames, y=None) -> float:
         """Return R^2 of the first target, or of energies per atom."""

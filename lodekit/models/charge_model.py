@@ -186,8 +186,8 @@ class ChargeModel(LinearChargeModel):
                     matrix, solution, total_charge(atoms), spreads[:, index]
                 )
                 matrix, offset = charges.matrix, charges.offset
-            own_dipoles = None if dipoles is None else dipoles[own]
-            yield atoms, AffineCharges(matrix, offset, own_dipoles)
+            moments = () if dipoles is None else (dipoles[own],)
+            yield atoms, AffineCharges(matrix, offset, moments)
 
     def _padded(self, batch: StructureBatch, states) -> np.ndarray:
         """Return Phi of elements and kernels, 0 for the weights of atomic dipoles."""

@@ -32,6 +32,7 @@ NOISES = {
     "charges": "charge_noise",
     "dipole": "dipole_noise",
     "quadrupole": "quadrupole_noise",
+    "mep": "mep_noise",
 }
 ENERGY_NOISES = {
     "energy": "energy_noise",

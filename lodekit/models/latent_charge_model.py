@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import (
+    PROPERTIES,
     AffineCharges,
     check_total_charges,
     collect_charge_targets,
@@ -29,8 +30,8 @@ from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
 from .prediction import Predictor
 
-MOMENTS = {"charges", "dipole", "quadrupole"}
-DEVIATIONS = {"charges_std", "dipole_std", "quadrupole_std"}
+MOMENTS = {*PROPERTIES}
+DEVIATIONS = {f"{name}_std" for name in PROPERTIES}
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):

@@ -12,7 +12,7 @@ from lodekit.observables.charges import (
     UNITS,
     AffineCharges,
     charge_rows,
-    check_open,
+    check_defined,
     check_total_charges,
     collect_charge_targets,
     observe,
@@ -210,12 +210,13 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def predict(self, frames) -> np.ndarray:
         """Return the first target: charges of all atoms (n,), or moments (n_frames, _).
 
-        Moments are dipoles (3) or quadrupoles (6).
+        Moments are dipoles (3) or quadrupoles (6); a mep is that of all points (n,).
         """
         check_is_fitted(self, "weights_")
         name = self.targets_[0]
         values = [result[name] for result in self.compute(frames, [name])]
-        return np.concatenate(values) if name == "charges" else np.array(values)
+        is_long = name in ("charges", "mep")
+        return np.concatenate(values) if is_long else np.array(values)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -225,8 +226,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         frames : ase.Atoms or list of ase.Atoms
         properties : list of str, optional
             Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
-            charges_std, dipole_std, quadrupole_std. Charges and, for open structures,
-            the dipole if None.
+            mep (V, at the ``mep_points`` of the frames), and each with _std. Charges
+            and, for open structures, the dipole if None.
 
         Returns
         -------
@@ -280,16 +281,14 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
                 f"properties must be among {self.properties}, got '{name}'"
             )
         check_stress(frames, names)
-        moments = {name.removesuffix("_std") for name in names}
-        if moments & {"dipole", "quadrupole"}:
-            check_open(frames, sorted(moments & {"dipole", "quadrupole"}))
+        check_defined(frames, [name.removesuffix("_std") for name in names])
         return names
 
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
         """Return the properties of one structure."""
         result = {}
         if "atomic_dipoles" in wanted:
-            result["atomic_dipoles"] = charges.dipole_values(self.weights_)
+            result["atomic_dipoles"] = charges.moment_values(self.weights_)[0]
         for name in PROPERTIES:
             if not {name, f"{name}_std"} & set(wanted):
                 continue
@@ -326,7 +325,7 @@ def linear_targets(targets, default) -> list | None:
     names = [name for name in targets if name not in ("energy", "forces", "stress")]
     if not names:
         raise ValueError(
-            "charges need charges, a dipole or a quadrupole among the targets, got "
-            f"{list(targets)}; `LatentChargeModel` learns them from energies"
+            "charges need charges, a dipole, a quadrupole or a mep among the targets, "
+            f"got {list(targets)}; `LatentChargeModel` learns them from energies"
         )
     return names

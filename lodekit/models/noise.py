@@ -9,7 +9,7 @@ from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equ
 
 from .progress import progress_bar
 
-#: Noises where there are no held-out frames: eV/atom, eV/Å, eV/Å^3, e, e·Å, e·Å².
+#: Noises where there are no held-out frames: eV/atom, eV/Å, eV/Å^3, e, e·Å, e·Å², V.
 DEFAULT_NOISES = {
     "energy": 1e-3,
     "forces": 3e-2,
@@ -17,6 +17,7 @@ DEFAULT_NOISES = {
     "charges": 1e-2,
     "dipole": 2e-2,
     "quadrupole": 1e-1,
+    "mep": 2e-2,
     # of charges before they are conditioned; no model of environments is exact
     "total_charge": 2e-2,
 }

@@ -1,17 +1,9 @@
-"""Charges, dipoles and quadrupoles as rows, linear in the weights behind the charges.
+"""Charges and what follows from them as rows, linear in the weights behind them.
 
 The charges of one structure are affine in the weights, q = C w + q_0, whatever the
-model: predicted by environments or equilibrated. Atomic dipoles d_i may go with them.
-What is measured is linear in both:
-
-* charges: q (e),
-* dipole: sum_i q_i (R_i - R_c) + d_i (e·Å), with R_c the centre of positions; a
-  reference dipole counts from the origin of coordinates, so that Q R_c is taken from
-  it,
-* quadrupole: the traceless part of the second moment, sum_i q_i (R_i R_i^T - R_i^2 / 3)
-  + R_i d_i^T + d_i R_i^T - 2/3 R_i.d_i (e·Å²) for the origin of coordinates, in the
-  order xx, yy, zz, yz, xz, xy; 3/2 times it is Buckingham's quadrupole,
-* total charge: sum_i q_i (e).
+model: predicted by environments or equilibrated. Atomic dipoles and quadrupoles may go
+with them. What is measured (charges, dipole, quadrupole, potential at points) is linear
+in all of them; see `moments`.
 """
 
 from __future__ import annotations
@@ -23,10 +15,12 @@ import numpy as np
 from lodekit.structures import frame_name, get_target
 
 from .energy import Rows, is_present
+from .moments import VOIGT, check_points, moment_operators
 
-PROPERTIES = ("charges", "dipole", "quadrupole")
-UNITS = {"charges": "e", "dipole": "e·Å", "quadrupole": "e·Å²"}
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+PROPERTIES = ("charges", "dipole", "quadrupole", "mep")
+UNITS = {"charges": "e", "dipole": "e·Å", "quadrupole": "e·Å²", "mep": "V"}
+#: Those that structures without periodic directions have only.
+OPEN_ONLY = ("dipole", "quadrupole", "mep")
 
 
 @dataclass(frozen=True)
@@ -37,23 +31,30 @@ class AffineCharges:
     ----------
     matrix : ndarray of shape (n_atoms, rank)
     offset : ndarray of shape (n_atoms,)
-    dipoles : ndarray of shape (n_atoms, 3, n) or None
-        Atomic dipoles (e·Å), linear in the last n of the weights.
+    moments : tuple of ndarray
+        Atomic dipoles (e·Å), (n_atoms, 3, n), and quadrupoles (e·Å²), (n_atoms, 6, n'),
+        as far as there are any, each linear in weights of its own, the last ones.
     """
 
     matrix: np.ndarray
     offset: np.ndarray
-    dipoles: np.ndarray | None = None
+    moments: tuple = ()
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return the charges in e, (n_atoms,)."""
         return self.matrix @ weights + self.offset
 
-    def dipole_values(self, weights: np.ndarray) -> np.ndarray:
-        """Return the atomic dipoles in e·Å, (n_atoms, 3)."""
-        if self.dipoles is None:
-            return np.zeros((len(self.matrix), 3))
-        return self.dipoles @ weights[weights.size - self.dipoles.shape[2] :]
+    @property
+    def columns(self) -> list[slice]:
+        """The weights of each of the moments."""
+        sizes = [moments.shape[2] for moments in self.moments]
+        stops = self.matrix.shape[1] - sum(sizes) + np.cumsum(sizes)
+        return [slice(b - n, b) for n, b in zip(sizes, stops, strict=True)]
+
+    def moment_values(self, weights: np.ndarray) -> list[np.ndarray]:
+        """Return the atomic dipoles (n_atoms, 3) and quadrupoles (n_atoms, 6)."""
+        pairs = zip(self.moments, self.columns, strict=True)
+        return [moments @ weights[own] for moments, own in pairs]
 
 
 def total_charge(atoms) -> float:
@@ -99,27 +100,35 @@ def collect_charge_targets(frames, names=None) -> list[str]:
             found.append(name)
     if not found:
         raise ValueError(
-            f"none of the {len(frames)} frames has charges, a dipole or a quadrupole "
-            "to fit; name the keys of your file, for instance --key charges=my_charges"
+            f"none of the {len(frames)} frames has charges, a dipole, a quadrupole or "
+            "a mep to fit; name the keys of your file, for instance "
+            "--key charges=my_charges"
         )
-    if "dipole" in found or "quadrupole" in found:
-        check_open(frames, found)
+    check_defined(frames, found)
     check_total_charges(frames)
     if "charges" in found:
         check_sums(frames)
     return found
 
 
-def check_open(frames, names) -> None:
-    """Raise ``ValueError`` where moments of a periodic structure are asked for."""
-    for index, atoms in enumerate(frames):
+def check_defined(frames, names) -> None:
+    """Check that every structure has the observables of these names.
+
+    Raises
+    ------
+    ValueError
+        If a structure is periodic or has no points where its potential is wanted.
+    """
+    wanted = [name for name in names if name in OPEN_ONLY]
+    for index, atoms in enumerate(frames if wanted else ()):
         if atoms.pbc.any():
-            wanted = [name for name in names if name != "charges"]
             raise ValueError(
                 f"the {wanted[0]} of a periodic structure is not a sum over charges, "
                 f"{frame_name(index)} has pbc {atoms.pbc.tolist()}; leave it out of "
                 "the targets"
             )
+    if "mep" in wanted:
+        check_points(frames)
 
 
 def check_sums(frames, tolerance: float = 0.05) -> None:
@@ -140,41 +149,16 @@ def observe(atoms, charges: AffineCharges, name: str) -> AffineCharges:
     ----------
     atoms : ase.Atoms
     charges : AffineCharges
-    name : {"charges", "dipole", "quadrupole", "total_charge"}
+    name : {"charges", "dipole", "quadrupole", "mep", "total_charge"}
     """
     if name == "charges":
         return AffineCharges(charges.matrix, charges.offset)
-    if name == "total_charge":
-        operator = np.ones((1, len(atoms)))
-    elif name == "dipole":
-        operator = (atoms.positions - atoms.positions.mean(axis=0)).T
-    else:
-        operator = quadrupole_operator(atoms.positions)
-    observed = AffineCharges(operator @ charges.matrix, operator @ charges.offset)
-    if charges.dipoles is not None and name != "total_charge":
-        n_columns = charges.dipoles.shape[2]
-        observed.matrix[:, -n_columns:] += (
-            charges.dipoles.sum(axis=0)
-            if name == "dipole"
-            else dipoles_to_quadrupole(atoms.positions, charges.dipoles)
-        )
+    on_charges, *on_moments = moment_operators(atoms, name)
+    observed = AffineCharges(on_charges @ charges.matrix, on_charges @ charges.offset)
+    parts = zip(on_moments, charges.moments, charges.columns, strict=False)
+    for operator, moments, own in parts:
+        observed.matrix[:, own] += np.tensordot(operator, moments, 2)
     return observed
-
-
-def dipoles_to_quadrupole(positions: np.ndarray, dipoles: np.ndarray) -> np.ndarray:
-    """Return what atomic dipoles (n_atoms, 3, n) add to the quadrupole, (6, n)."""
-    second = np.einsum("ia,ibn->abn", positions, dipoles)
-    second += second.swapaxes(0, 1).copy()
-    trace = np.einsum("aan->n", second) / 3.0
-    return np.array([second[a, b] - (a == b) * trace for a, b in VOIGT])
-
-
-def quadrupole_operator(positions: np.ndarray) -> np.ndarray:
-    """Return what turns charges into the traceless quadrupole, (6, n_atoms)."""
-    squares = np.einsum("ia,ia->i", positions, positions)
-    return np.array(
-        [positions[:, a] * positions[:, b] - (a == b) * squares / 3.0 for a, b in VOIGT]
-    )
 
 
 def reference(atoms, name: str) -> np.ndarray:
@@ -194,6 +178,8 @@ def row_counts(frames, name: str) -> int:
     """Return the number of rows that `charge_rows` makes of all frames."""
     if name == "charges":
         return sum(len(atoms) for atoms in frames)
+    if name == "mep":
+        return sum(get_target(atoms, name).size for atoms in frames)
     return {"dipole": 3, "quadrupole": 6, "total_charge": 1}[name] * len(frames)
 
 

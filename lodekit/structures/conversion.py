@@ -8,6 +8,7 @@ from .keys import TARGETS
 _NAMED_UNITS = {
     "stress": {"GPa": GPA, "kbar": 0.1 * GPA},
     "dipole": {"Debye": DEBYE},
+    "mep": {"V": 1.0},
 }
 _POWERS = {1: "", 2: "^2", 3: "^3"}
 

@@ -19,7 +19,8 @@ class Target:
     keys : tuple of str
         Keys that stand for it in a file, the preferred one first.
     shape : tuple of int
-        Shape for one structure, or for one atom when ``per_atom``.
+        Shape for one structure, or for one atom when ``per_atom``; a first None stands
+        for any number.
     unit : str
         Unit inside lodekit.
     home : str
@@ -91,6 +92,10 @@ _TARGETS = (
         (3, 3),
         "Å³",
         length=3,
+    ),
+    _per_structure("mep", ("REF_mep", "mep"), (None,), "V", energy=1),
+    _per_structure(
+        "mep_points", ("REF_mep_points", "mep_points"), (None, 3), "Å", length=1
     ),
     # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live
     # in a column of nine numbers.

@@ -59,7 +59,8 @@ def get_target(structure, name, keys=None):
     -------
     value : float, ndarray or None
         A float for a scalar; (n_atoms,), (n_atoms, 3) or (n_atoms, 3, 3) for a target
-        of atoms; (6,) in Voigt order for stress and virial, (3,) or (3, 3) otherwise.
+        of atoms; (6,) in Voigt order for stress and virial, (n,) for the mep, (n, 3)
+        for its points, (3,) or (3, 3) otherwise.
         None when the structure does not have the target.
 
     Raises
@@ -113,6 +114,8 @@ def shape_target(target, found, n_atoms):
         except ValueError as problem:
             raise BadTarget(found, str(problem), is_shape=value.size != 9) from None
     shape = (n_atoms, *target.shape) if target.per_atom else target.shape
+    if None in shape:
+        shape = (max(1, value.size // math.prod(shape[1:])), *shape[1:])
     if value.size != math.prod(shape):
         raise BadTarget(
             found, f"must have shape {shape}, got {value.shape}", is_shape=True
@@ -198,8 +201,8 @@ def _settle(structure, target, found, value, key_map):
         structure.info.setdefault(SOURCES_KEY, {})[target.name] = found.source
     if not at_home or key_map[target.name] is not target.keys:
         _set_aside_rivals(structure, target, found if at_home else None)
-    if target.shape == (3, 3):
-        value = value.reshape(-1, 9) if target.per_atom else value.reshape(9)
+    if len(target.shape) == 2:  # readers differ in how they order a matrix
+        value = value.reshape(-1, 9) if target.per_atom else value.ravel()
     if target.name == "virial":
         value = as_matrix(value)
     if value.ndim == 0:

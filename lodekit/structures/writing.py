@@ -104,6 +104,9 @@ def _ready_for_xyz(structure):
         if array.ndim > 2:
             copy.arrays[key] = array.reshape(len(copy), -1)
     copy.info = {key: _info_value(value) for key, value in copy.info.items()}
+    for key in set(TARGETS["mep_points"].keys) & set(copy.info):
+        # ASE writes (3, 3) column after column, all other shapes row after row
+        copy.info[key] = np.ravel(copy.info[key])
     if known:
         copy.calc = SinglePointCalculator(copy, **known)
     return copy

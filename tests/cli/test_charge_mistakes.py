@@ -88,7 +88,7 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
     ("kind", "arguments", "message"),
     [
         ("charges", ["--weight-key", "w"], "--model charges takes no weights of"),
-        ("charges", ["--targets", "energy"], "charges need charges, a dipole or a"),
+        ("charges", ["--targets", "energy"], "charges need charges, a dipole, a"),
         ("charges", ["--targets", "polarization"], "'polarization' is not one of"),
         ("potential", ["--targets", "charges"], "cannot be fitted to charges; it can"),
         ("kqeq", ["--targets", "quadrupole"], "no frame has quadrupole (looked for"),

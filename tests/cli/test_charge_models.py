@@ -157,3 +157,30 @@ def test_saved_settings_give_the_same_settings(case, lodekit):
     status, out, err = lodekit("fit", "train.xyz", *arguments)
     assert status == 0, err
     assert json.loads(out) == answer["settings"]
+
+
+def test_potentials_at_points_are_fitted_judged_and_predicted(folder, lodekit):
+    for number, atoms in enumerate(frames := monomers()):
+        offset = np.array([0.0, 0.0, 3.0 + 0.1 * number])
+        atoms.info["mep_points"] = atoms.positions[:2] + offset
+        atoms.info["mep"] = np.array([0.1, -0.1])
+    write_structures("mep.xyz", frames)
+    Path("s.toml").write_text(SETTINGS)
+    arguments = ("--targets", "mep", "--settings", "s.toml", "-o", "mep.lodekit")
+    status, _, err = lodekit("fit", "mep.xyz", "--model", "charges", *arguments)
+    assert status == 0, err
+    status, out, err = lodekit("evaluate", "mep.lodekit", "mep.xyz")
+    assert "mV" in out, err
+    lodekit("predict", "mep.lodekit", "mep.xyz", "-o", "out.xyz", "--std")
+    first = read_structures("out.xyz")[0]
+    assert first.info["mep"].shape == first.info["mep_std"].shape == (2,)
+    np.testing.assert_allclose(get_target(first, "mep"), [0.1, -0.1])
+    # frames without points have no potential, unless it is asked for
+    data = folder / "train.xyz"
+    status, _, err = lodekit("predict", "mep.lodekit", data, "-o", "none.xyz")
+    assert status == 0, err
+    assert "mep" not in read_structures("none.xyz")[0].info
+    arguments = ("-o", "other.xyz", "--properties", "mep")
+    status, _, err = lodekit("predict", "mep.lodekit", data, *arguments)
+    assert status == 1
+    assert "frame 1 (index 0) has no mep_points, at which the mep is wanted" in err

@@ -38,12 +38,12 @@ def test_atomic_dipoles_are_the_limit_of_pairs_of_charges():
     ends = AffineCharges(np.array([[0.5 / step], [-0.5 / step]]), np.zeros(2))
     dipoles = np.zeros((3, 3, 1))
     dipoles[1, :, 0] = direction
-    inside = AffineCharges(np.zeros((3, 1)), np.zeros(3), dipoles)
+    inside = AffineCharges(np.zeros((3, 1)), np.zeros(3), (dipoles,))
     for name in ("dipole", "quadrupole"):
         limit = observe(pair, ends, name).values(np.ones(1))
         exact = observe(atoms, inside, name).values(np.ones(1))
         assert exact == pytest.approx(limit, abs=1e-7)
-    assert inside.dipole_values(np.ones(1))[1] == pytest.approx(direction)
+    assert inside.moment_values(np.ones(1))[0][1] == pytest.approx(direction)
     assert observe(atoms, inside, "total_charge").values(np.ones(1)) == 0.0
 
 

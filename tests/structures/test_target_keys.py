@@ -110,7 +110,8 @@ def test_every_target_has_one_shape(name):
     target = TARGETS[name]
     structure = water()
     structure.set_cell(np.diag([2.0, 3.0, 4.0]))
-    shape = (3, *target.shape) if target.per_atom else target.shape
+    shape = tuple(4 if n is None else n for n in target.shape)
+    shape = (3, *shape) if target.per_atom else shape
     value = np.arange(1.0, 1.0 + np.prod(shape, dtype=int)).reshape(shape)
     if target.per_atom:
         structure.arrays[target.keys[0]] = value.reshape(3, -1)

@@ -1,0 +1,122 @@
+"""What charges, dipoles and quadrupoles of atoms make outside: linear operators.
+
+Every observable of a structure is a sum over its atoms of their charges q, dipoles d
+and traceless quadrupoles T, in e, e·Å and e·Å², each times an array
+(`moment_operators`):
+
+* total charge: sum_i q_i (e),
+* dipole: sum_i q_i (R_i - R_c) + d_i (e·Å), with R_c the centre of positions; a
+  reference dipole counts from the origin of coordinates, so that Q R_c is taken from
+  it,
+* quadrupole: the traceless part of the second moment, sum_i q_i (R_i R_i^T - R_i^2 / 3)
+  + R_i d_i^T + d_i R_i^T - 2/3 R_i.d_i + T_i (e·Å²) for the origin of coordinates; 3/2
+  times it is Buckingham's quadrupole,
+* mep: the molecular electrostatic potential at points r outside (V), k sum_i q_i / s +
+  d_i.s / s^3 + 3/2 s.T_i.s / s^5 with s = r - R_i and k the Coulomb constant.
+
+Symmetric tensors have the order xx, yy, zz, yz, xz, xy.
+
+References
+----------
+A. J. Stone, The Theory of Intermolecular Forces, 2nd ed. (Oxford University Press,
+2013), Secs. 2.1 and 3.1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.structures import frame_name, get_target
+from lodekit.units import COULOMB_CONSTANT
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+#: What the six numbers of a symmetric tensor count in a contraction with another.
+MULTIPLICITY = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+#: Points nearer to an atom than this, in Å, have no potential of point charges.
+NEAREST_POINT = 0.1
+
+
+def moment_operators(atoms, name: str) -> list[np.ndarray]:
+    """Return what turns moments of atoms into an observable.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    name : {"total_charge", "dipole", "quadrupole", "mep"}
+
+    Returns
+    -------
+    operators : list of ndarray
+        For charges (n, n_atoms), dipoles (n, n_atoms, 3) and quadrupoles (n, n_atoms,
+        6), with n numbers of the observable; those beyond the last one are zero.
+    """
+    n_atoms, positions = len(atoms), atoms.positions
+    if name == "total_charge":
+        return [np.ones((1, n_atoms))]
+    if name == "dipole":
+        centred = positions - positions.mean(axis=0)
+        return [centred.T, same_for_all(n_atoms, np.eye(3))]
+    if name == "quadrupole":
+        return quadrupole_operators(positions)
+    return potential_operators(get_target(atoms, "mep_points"), positions)
+
+
+def same_for_all(n_atoms: int, operator: np.ndarray) -> np.ndarray:
+    """Return an operator (n, n_components) repeated for every atom."""
+    return np.repeat(operator[:, None], n_atoms, axis=1)
+
+
+def quadrupole_operators(positions: np.ndarray) -> list[np.ndarray]:
+    """Return the operators of the traceless quadrupole."""
+    n_atoms = len(positions)
+    squares = np.einsum("ia,ia->i", positions, positions)
+    on_charges = np.empty((6, n_atoms))
+    on_dipoles = np.zeros((6, n_atoms, 3))
+    for row, (a, b) in enumerate(VOIGT):
+        on_charges[row] = positions[:, a] * positions[:, b] - (a == b) * squares / 3.0
+        on_dipoles[row, :, a] += positions[:, b]
+        on_dipoles[row, :, b] += positions[:, a]
+        on_dipoles[row] -= (a == b) * 2.0 / 3.0 * positions
+    return [on_charges, on_dipoles, same_for_all(n_atoms, np.eye(6))]
+
+
+def potential_operators(points: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+    """Return the operators of the potential in V at points (n_points, 3) in Å."""
+    vectors = points[:, None] - positions
+    inverse = 1.0 / np.linalg.norm(vectors, axis=2)
+    squares = np.stack([vectors[..., a] * vectors[..., b] for a, b in VOIGT], axis=2)
+    return [
+        COULOMB_CONSTANT * inverse,
+        COULOMB_CONSTANT * inverse[..., None] ** 3 * vectors,
+        1.5 * COULOMB_CONSTANT * inverse[..., None] ** 5 * squares * MULTIPLICITY,
+    ]
+
+
+def check_points(frames) -> None:
+    """Check the points of the electrostatic potential of every frame.
+
+    Raises
+    ------
+    ValueError
+        If there are none, not as many as values, or one lies on an atom.
+    """
+    for index, atoms in enumerate(frames):
+        points, values = (get_target(atoms, name) for name in ("mep_points", "mep"))
+        if points is None:
+            raise ValueError(
+                f"{frame_name(index)} has no mep_points, at which the mep is wanted; "
+                "write x y z of every point into its comment line"
+            )
+        if values is not None and len(values) != len(points):
+            raise ValueError(
+                f"{frame_name(index)} has {len(values)} values of the mep at "
+                f"{len(points)} mep_points; give one value for every point"
+            )
+        distances = np.linalg.norm(points[:, None] - atoms.positions, axis=2)
+        point, atom = np.unravel_index(distances.argmin(), distances.shape)
+        if distances[point, atom] < NEAREST_POINT:
+            raise ValueError(
+                f"mep_points of {frame_name(index)}: point {point + 1} is "
+                f"{distances[point, atom]:.2g} Å from atom {atom + 1}, where point "
+                f"charges have no potential; keep {NEAREST_POINT} Å away from atoms"
+            )
