@@ -81,28 +81,46 @@ class IterativeResponse:
         RuntimeError
             If the iteration does not converge.
         """
-        project = self.constraints.project
-        residual = project(columns)
-        goal = self.tolerance * np.linalg.norm(residual, axis=0)
-        moved = np.zeros_like(residual)
-        direction, weight = np.zeros_like(residual), None
-        for _ in range(10 * len(columns) + 100):
-            active = np.linalg.norm(residual, axis=0) > goal
-            if not active.any():
-                return project(moved)
-            steepest = project(residual / self.diagonal)
-            old, weight = weight, np.einsum("in,in->n", residual, steepest)
-            if old is not None:
-                steepest += direction * (weight / np.where(old > 0, old, 1.0))
-            direction = steepest
-            change = project(self.product(direction))
-            curvature = np.einsum("in,in->n", direction, change)
-            if (curvature[active] <= 0.0).any():
-                raise ValueError(NOT_STABLE)
-            step = np.where(active, weight / np.where(active, curvature, 1.0), 0.0)
-            moved += step * direction
-            residual -= step * change
-        raise RuntimeError(
-            f"charges did not converge to {self.tolerance:g} in {10 * len(columns)} "
-            "steps; raise the hardness or the accuracy of the Coulomb sum"
+        return conjugate_gradients(
+            self.product,
+            self.constraints.project(columns),
+            self.diagonal,
+            self.constraints.project,
+            self.tolerance,
         )
+
+
+def conjugate_gradients(product, columns, diagonal, project, tolerance) -> np.ndarray:
+    """Return X of product(X) = columns, all within what ``project`` leaves.
+
+    Raises
+    ------
+    ValueError
+        If the product is not positive definite.
+    RuntimeError
+        If the iteration does not converge.
+    """
+    residual = columns
+    goal = tolerance * np.linalg.norm(residual, axis=0)
+    moved = np.zeros_like(residual)
+    direction, weight = np.zeros_like(residual), None
+    for _ in range(10 * len(columns) + 100):
+        active = np.linalg.norm(residual, axis=0) > goal
+        if not active.any():
+            return project(moved)
+        steepest = project(residual / diagonal)
+        old, weight = weight, np.einsum("in,in->n", residual, steepest)
+        if old is not None:
+            steepest += direction * (weight / np.where(old > 0, old, 1.0))
+        direction = steepest
+        change = project(product(direction))
+        curvature = np.einsum("in,in->n", direction, change)
+        if (curvature[active] <= 0.0).any():
+            raise ValueError(NOT_STABLE)
+        step = np.where(active, weight / np.where(active, curvature, 1.0), 0.0)
+        moved += step * direction
+        residual = residual - step * change
+    raise RuntimeError(
+        f"charges did not converge to {tolerance:g} in {10 * len(columns) + 100} "
+        "steps; raise the hardness or the accuracy of the Coulomb sum"
+    )

@@ -27,12 +27,15 @@ class EquilibratedCharges:
     energy : float
         U at the minimum, in eV.
     chemical_potentials : ndarray of shape (n_atoms,)
-        dU/dq in V: the same for all atoms between which charge flows.
+        dU/dq in V: the same for all atoms between which charge flows freely.
+    flows : ndarray of shape (n_bonds,) or None
+        Charge in e that bonds move, of `SplitChargeEquilibration`.
     """
 
     charges: np.ndarray
     energy: float
     chemical_potentials: np.ndarray
+    flows: np.ndarray | None = None
 
 
 class EquilibrationEnergy:
@@ -214,22 +217,27 @@ class ChargeEquilibration(EquilibrationEnergy):
                 f"{further.shape}"
             )
         self.constraints = ChargeConstraints(np.vstack([np.ones(n_atoms), further]))
-        if iterative is None:
-            iterative = n_atoms > DENSE_ATOMS
-        if iterative:
+        self.tolerance = tolerance
+        if n_atoms > DENSE_ATOMS if iterative is None else iterative:
             widths = self.interaction.widths
             diagonal = self.hardness + COULOMB_CONSTANT / np.sqrt(np.pi) * np.divide(
                 1.0, widths, out=np.zeros(n_atoms), where=widths > 0
             )
-            self.response = IterativeResponse(
-                self.product, diagonal, self.constraints, tolerance
-            )
+            self.response = self._iterative_response(diagonal)
         else:
             matrix = self.interaction.dense()
             matrix[np.diag_indices(n_atoms)] += self.hardness
             self.matrix = matrix
-            self.response = DenseResponse(matrix, self.constraints)
+            self.response = self._dense_response(matrix)
             self.product = self._dense_product
+
+    def _dense_response(self, matrix):
+        return DenseResponse(matrix, self.constraints)
+
+    def _iterative_response(self, diagonal):
+        return IterativeResponse(
+            self.product, diagonal, self.constraints, self.tolerance
+        )
 
     def _dense_product(self, charges):
         return self.matrix @ charges
@@ -256,18 +264,34 @@ class ChargeEquilibration(EquilibrationEnergy):
             If constraints contradict, the field is along a periodic direction, or a
             slab has a net charge.
         """
-        self.check_total(total_charge)
-        slopes = self.slopes(electronegativities, field)
         start = self.start(total_charge, constrained)
-        moved = self.respond(slopes + self.product(start))
-        charges = start + moved
+        return self.solve_from(start, electronegativities, field)
+
+    def solve_from(self, start, electronegativities, field=None) -> EquilibratedCharges:
+        """Return the charges of least energy that transfers reach from others.
+
+        Parameters
+        ----------
+        start : ndarray of shape (n_atoms,)
+            In e, such as those of `start`.
+        electronegativities, field
+            As in `solve`.
+        """
+        slopes = self.slopes(electronegativities, field)
+        charges = start + self.respond(slopes + self.product(start))
         potentials = slopes + self.product(charges)
-        return EquilibratedCharges(
-            charges, float(0.5 * charges @ (slopes + potentials)), potentials
-        )
+        energy = 0.5 * charges @ (slopes + potentials)
+        return EquilibratedCharges(charges, float(energy), potentials)
 
     def start(self, total_charge: float, constrained=()) -> np.ndarray:
-        """Return the least charges in e that fulfil the constraints, (n_atoms,)."""
+        """Return the least charges in e that fulfil the constraints, (n_atoms,).
+
+        Raises
+        ------
+        ValueError
+            If constraints contradict, or a slab has a net charge.
+        """
+        self.check_total(total_charge)
         return self.constraints.smallest_charges([total_charge, *constrained])
 
     def respond(self, potentials: np.ndarray) -> np.ndarray:

@@ -366,6 +366,30 @@ def test_split_charges_minimise_their_energy():
         1e-3,
     )
     np.testing.assert_allclose(forces, expected, atol=1e-6)
+    np.testing.assert_allclose(result.flows[[0, 2, 3, 4]], moved[[0, 2, 3, 4]], 1e-8)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_iterative_flows_equal_direct_ones(boundary):
+    atoms, chi, hardness, widths = case(boundary)
+    bond_hardness = [1.0, 0.0, 4.0, np.inf, 3e6]
+    dense, iterative = (
+        SplitChargeEquilibration(
+            atoms.positions,
+            atoms.cell[:],
+            atoms.pbc,
+            hardness,
+            widths,
+            [*RING, (2, 3), (3, 4)],
+            bond_hardness,
+            iterative=iterative,
+            accuracy=1e-11,
+        ).solve(chi)
+        for iterative in (False, True)
+    )
+    np.testing.assert_allclose(iterative.charges, dense.charges, atol=1e-8)
+    np.testing.assert_allclose(iterative.flows, dense.flows, atol=1e-8)
+    assert iterative.energy == pytest.approx(dense.energy, abs=1e-8)
 
 
 def test_bad_bonds():
