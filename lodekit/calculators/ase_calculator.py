@@ -12,6 +12,7 @@ is computed only when it is wanted.
 
 import os
 
+import numpy as np
 from ase.calculators.calculator import (
     Calculator,
     PropertyNotImplementedError,
@@ -21,10 +22,21 @@ from ase.calculators.calculator import (
 from ase.data import chemical_symbols
 
 from lodekit.models.charge_checks import field_argument
+from lodekit.observables.fragments import CHARGES, LABELS
 from lodekit.structures import get_target
 
 #: What is computed whenever anything is, where the model and the boundary allow it.
 _ALWAYS = ("energy", "energies", "charges", "dipole")
+
+
+def _given(atoms):
+    """Return total charge, fragments and their charges of a structure, to compare."""
+    labels, charges = atoms.arrays.get(LABELS), atoms.info.get(CHARGES)
+    return (
+        get_target(atoms, "total_charge"),
+        None if labels is None else labels.tolist(),
+        None if charges is None else np.ravel(charges).tolist(),
+    )
 
 
 class LodekitCalculator(Calculator):
@@ -59,7 +71,8 @@ class LodekitCalculator(Calculator):
     xz, xy, charges in e, dipoles in e·Å from the origin. ``free_energy`` equals
     ``energy``: models have no electronic entropy.
 
-    The total charge of a structure is ``atoms.info["total_charge"]``, in e.
+    The total charge of a structure is ``atoms.info["total_charge"]``, in e. Fragments
+    are ``atoms.arrays["fragments"]``, see `lodekit.observables.fragments`.
 
     A model that was fitted to charges or moments alone has no energy: charges and the
     dipole can be asked for, energies, forces and stress cannot. Its electrostatic
@@ -93,11 +106,11 @@ class LodekitCalculator(Calculator):
         self.reset()
 
     def check_state(self, atoms, tol=1e-15):
-        """Return what changed since the last call; the total charge counts, too."""
+        """Return what changed since the last call; charges that are given count."""
         changes = super().check_state(atoms, tol)
         if changes or self.atoms is None:
             return changes
-        before, now = (get_target(a, "total_charge") for a in (self.atoms, atoms))
+        before, now = (_given(a) for a in (self.atoms, atoms))
         return [] if now == before else ["initial_charges"]
 
     def get_property(self, name, atoms=None, allow_calculation=True):

@@ -105,6 +105,7 @@ def model_facts(summary):
         "total charge": _total_charge(summary.get("is_charged")),
         "hardness": _numbers(summary.get("hardness"), "V/e"),
         "widths": _numbers(summary.get("widths"), "Å"),
+        "bond hardness": _numbers(summary.get("bond_hardness"), "V/e"),
         **_fit_facts(summary),
     }
     if "potential" in summary:

@@ -126,8 +126,8 @@ class EquilibrationEnergy:
             )
         return field
 
-    def energy(self, charges, electronegativities, field=None) -> float:
-        """Return U in eV."""
+    def energy(self, charges, electronegativities, field=None, start=None) -> float:
+        """Return U in eV, for which it does not matter where charges started."""
         slopes = self.slopes(electronegativities, field)
         return float(charges @ (slopes + 0.5 * self.product(charges)))
 
@@ -283,6 +283,13 @@ class ChargeEquilibration(EquilibrationEnergy):
         energy = 0.5 * charges @ (slopes + potentials)
         return EquilibratedCharges(charges, float(energy), potentials)
 
+    def minimum_gradients(self, found: EquilibratedCharges, field=None):
+        """Return the derivatives of the least energy by positions and strain.
+
+        As `gradients`, for charges that were found in the same ``field``.
+        """
+        return self.gradients(found.charges, field)
+
     def start(self, total_charge: float, constrained=()) -> np.ndarray:
         """Return the least charges in e that fulfil the constraints, (n_atoms,).
 
@@ -293,6 +300,10 @@ class ChargeEquilibration(EquilibrationEnergy):
         """
         self.check_total(total_charge)
         return self.constraints.smallest_charges([total_charge, *constrained])
+
+    def allowed(self, changes: np.ndarray) -> np.ndarray:
+        """Return what transfers can do of changes of charges, (n_atoms, n)."""
+        return self.constraints.project(changes)
 
     def respond(self, potentials: np.ndarray) -> np.ndarray:
         """Return -Abar v: how charges in e answer to potentials v in V.

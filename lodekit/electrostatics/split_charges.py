@@ -99,6 +99,14 @@ class SplitChargeEquilibration(ChargeEquilibration):
 
         return IterativeSplitResponse(curvature, self.transfers, own, self.tolerance)
 
+    def allowed(self, changes: np.ndarray) -> np.ndarray:
+        """Return what flows can do of changes of charges, (n_atoms, n)."""
+        joined = abs(self.transfers) @ abs(self.transfers).T
+        n_parts, part = sparse.csgraph.connected_components(joined, directed=False)
+        members = np.equal.outer(np.arange(n_parts), part).astype(float)
+        means = (members @ changes) / members.sum(axis=1)[:, None]
+        return changes - means[part]
+
     def solve(self, electronegativities, start=None, field=None) -> EquilibratedCharges:
         """Return the charges of least energy.
 

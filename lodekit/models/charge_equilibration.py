@@ -8,12 +8,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.electrostatics import ChargeEquilibration
+from lodekit.electrostatics import ChargeEquilibration, fragment_constraints
 from lodekit.observables.charges import (
     PROPERTIES,
     AffineCharges,
     check_total_charges,
-    total_charge,
+)
+from lodekit.observables.fragments import (
+    check_fragments,
+    fragment_labels,
+    given_charges,
 )
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, get_target
@@ -34,6 +38,12 @@ from .charge_equilibration_atoms import (
     read_widths,
 )
 from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_bonds import (
+    BondEquilibration,
+    Bonds,
+    by_pair,
+    read_bond_hardness,
+)
 from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
@@ -65,6 +75,11 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     widths : float, dict or "fit"
         Standard deviations of Gaussian charges by element in Å, or a factor of the
         covalent radius; "fit" as for the hardness.
+    bond_hardness : float, dict or "fit", optional
+        Charge flows over bonds that cost H p^2 / 2 of the charge p, with H in V/e for
+        all pairs of elements or by pair, {"H-O": 5.0} (other pairs have no bonds); it
+        grows to infinity at twice the sum of the covalent radii. "fit" as for the
+        hardness. Charge flows from everywhere to everywhere where None.
     targets : list of str, optional
         What is fitted, of charges, dipole, quadrupole, energy, forces, stress. Where
         None, all charges and moments that the frames have; with a ``potential``,
@@ -91,6 +106,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     species_ : ndarray of shape (n_species,)
     hardness_, widths_ : ndarray of shape (n_species,)
         In V/e and Å.
+    bond_hardness_ : ndarray of shape (n_species, n_species) or None
+        In V/e, infinite for pairs without bonds.
     weights_ : ndarray of shape (rank,)
     std_scale_ : float
         Calibration factor of standard deviations.
@@ -115,6 +132,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         *,
         hardness=1.0,
         widths=0.7,
+        bond_hardness=None,
         selection=None,
         targets=None,
         noises=None,
@@ -130,6 +148,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         self.n_sparse = n_sparse
         self.hardness = hardness
         self.widths = widths
+        self.bond_hardness = bond_hardness
         self.selection = selection
         self.targets = targets
         self.noises = noises
@@ -143,6 +162,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     def fit(self, frames, y=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
+        has_fragments = check_fragments(frames)
         energies = energy_targets(frames, self.targets, self.potential)
         if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
             self._start_from_table(frames)
@@ -159,7 +179,14 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         for name in ("hardness", "widths"):
             values = getattr(self, f"{name}_").tolist()
             self.summary_[name] = dict(zip(symbols, values, strict=True))
+        self.summary_["bond_hardness"] = by_pair(self.bond_hardness_, self.species_)
+        self.summary_["has_fragments"] = has_fragments
         return self
+
+    def _check_frames(self, frames) -> None:
+        """Raise ``ValueError`` for bad frames, and for fragments that are missing."""
+        super()._check_frames(frames)
+        check_fragments(frames, self.summary_["has_fragments"])
 
     @property
     def properties(self) -> list[str]:
@@ -204,7 +231,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""
-        fits = "fit" in (self.hardness, self.widths)
+        fits = "fit" in (self.hardness, self.widths, self.bond_hardness)
         if fits and not self.targets_:
             raise ValueError(
                 "hardness and widths are fitted to charges or moments; energies alone "
@@ -212,6 +239,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             )
         self.hardness_ = read_hardness(self.hardness, self.species_)
         self.widths_ = read_widths(self.widths, self.species_)
+        self.bond_hardness_ = read_bond_hardness(self.bond_hardness, self.species_)
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
         if fits:
@@ -242,19 +270,25 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     def equilibration(self, atoms) -> ChargeEquilibration:
         """Return the charge equilibration of one structure."""
         kinds = np.searchsorted(self.species_, atoms.numbers)
-        return ChargeEquilibration(
+        arguments = (
             atoms.positions,
             atoms.cell[:],
             atoms.pbc,
             self.hardness_[kinds],
             self.widths_[kinds],
-            accuracy=self.accuracy_,
         )
+        labels = fragment_labels(atoms)
+        given = None if labels is None else fragment_constraints(labels)
+        options = {"constraints": given, "accuracy": self.accuracy_}
+        if self.bond_hardness_ is None:
+            return ChargeEquilibration(*arguments, **options)
+        bonds = Bonds.find(atoms, self.species_, self.bond_hardness_, labels)
+        return BondEquilibration(*arguments, bonds, **options)
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return q = -Abar Phi w + b Q."""
         equilibration = self.equilibration(atoms)
-        start = equilibration.start(total_charge(atoms))
+        start = equilibration.start(*given_charges(atoms))
         columns = np.column_stack([features, equilibration.product(start)])
         moved = equilibration.respond(columns)
         return AffineCharges(moved[:, :-1], start + moved[:, -1])
@@ -309,9 +343,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """
         (latents,) = self.compute(atoms, ["electronegativities"])
         equilibration = self.equilibration(atoms)
-        energies = [
-            equilibration.energy(own, latents["electronegativities"]) for own in charges
-        ]
+        chi = latents["electronegativities"]
+        start = equilibration.start(*given_charges(atoms))
+        energies = [equilibration.energy(own, chi, start=start) for own in charges]
         return add_remainder(energies, atoms, self.potential_)
 
     def predict(self, frames) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.observables.charges import AffineCharges, observe, total_charge
+from lodekit.observables.fragments import given_charges
 from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import EnergyParts
@@ -47,7 +48,9 @@ class EquilibratedBatch:
         self.chi *= self.stiffness
         self.equilibrations = [model.equilibration(atoms) for atoms in frames]
         self.solutions = [
-            one.solve(self.chi[self.own(index)], total_charge(atoms), field=field)
+            one.solve_from(
+                one.start(*given_charges(atoms)), self.chi[self.own(index)], field
+            )
             for index, (atoms, one) in enumerate(
                 zip(frames, self.equilibrations, strict=True)
             )
@@ -76,7 +79,7 @@ class EquilibratedBatch:
         )
         for index, equilibration in enumerate(self.equilibrations):
             own = self.own(index)
-            more = equilibration.gradients(self.charges[own], self.field)
+            more = equilibration.minimum_gradients(self.solutions[index], self.field)
             positions[own] += more[0]
             strain[index] += more[1]
         return positions, strain

@@ -1,4 +1,4 @@
-"""Hardness and widths of elements that make charges and moments most probable.
+"""Hardness and widths that make charges and moments most probable.
 
 Equilibrated charges are q = q_0 - Abar chi, and electronegativities have the covariance
 S^2 G with G = Phi Phi^T, so that rows O q of charges or moments have K = S^2 P G P^T +
@@ -7,6 +7,9 @@ Abar changes charges by -Abar dM q. With W / 2 and v' the derivatives of the lik
 by K and by the values v = y - O q_0, any parameter of M changes it by
 
     sum_ij T_ij dM_ij,    T = P^T (v' q_0^T - S^2 W P G Abar).
+
+Flows over bonds are t = t_0 - F chi in the same way, with Abar = Z F, and a change dk_b
+of what they cost, k_b t_b^2 / 2, changes charges by -sum_b F_b dk_b t_b.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from lodekit.observables.charges import (
     observe,
     reference,
     row_counts,
-    total_charge,
 )
+from lodekit.observables.fragments import given_charges
 from lodekit.regression.environments import batches
 
 from .charge_equilibration_atoms import radii
@@ -32,6 +35,8 @@ from .noise import DEFAULT_NOISES
 MAX_ROWS, MAX_ATOMS = 400, 3000
 #: Limits of the hardness in V/e and of widths as a factor of the covalent radius.
 HARDNESS, WIDTHS = (0.05, 1000.0), (0.2, 2.0)
+#: Limits of the hardness of bonds in V/e.
+BOND_HARDNESS = (1e-3, 1e6)
 #: Prior standard deviation of the logarithms of hardness and widths.
 SPREAD = 1.0
 #: Noises relative to the defaults, from and to.
@@ -43,7 +48,7 @@ WIDTH_STEP = 1e-2
 
 
 def fit_elements(model, frames, random_state) -> None:
-    """Replace hardness or widths of a model, as far as these are to be fitted.
+    """Replace hardness, widths and bond hardness of a model, as far as to be fitted.
 
     The logarithm of the marginal likelihood of charges and moments of some frames is
     maximised over hardness and width of every element and the noises.
@@ -100,6 +105,10 @@ class ElementSearch:
         if model.widths == "fit":
             start += list(model.widths_)
             limits += list(np.outer(radii(model.species_), WIDTHS))
+        if model.bond_hardness == "fit":
+            self.pairs = np.triu_indices(model.species_.size)
+            start += list(model.bond_hardness_[self.pairs])
+            limits += [BOND_HARDNESS] * self.pairs[0].size
         for name in self.names:
             start.append(DEFAULT_NOISES[name])
             limits.append(DEFAULT_NOISES[name] * np.array(NOISES))
@@ -115,6 +124,10 @@ class ElementSearch:
             model.hardness_, values = np.split(values, [model.species_.size])
         if model.widths == "fit":
             model.widths_, values = np.split(values, [model.species_.size])
+        if model.bond_hardness == "fit":
+            own, values = np.split(values, [self.pairs[0].size])
+            model.bond_hardness_[self.pairs] = own
+            model.bond_hardness_[self.pairs[::-1]] = own
         return values
 
     def loss(self, logarithms: np.ndarray) -> tuple[float, np.ndarray]:
@@ -175,7 +188,21 @@ class ElementSearch:
                     change = width_derivative(model, part.structure, kind)
                     widths[kind] += np.vdot(transfer, change)
         fitted = [hardness] * (model.hardness == "fit")
-        return np.concatenate(fitted + [widths] * (model.widths == "fit"))
+        fitted += [widths] * (model.widths == "fit")
+        if model.bond_hardness == "fit":
+            fitted.append(self._bond_slopes(parts, weights, cross, solved))
+        return np.concatenate([[], *fitted])
+
+    def _bond_slopes(self, parts, weights, cross, solved) -> np.ndarray:
+        """Return derivatives by the logarithms of bond hardness, (n_pairs,)."""
+        slopes = np.zeros_like(self.model.bond_hardness_)
+        for part in parts:
+            by_flows = weights[part.rows] @ cross[:, part.atoms] @ part.flows.T
+            by_flows -= np.outer(solved[part.rows], part.flow_offset)
+            moved = part.operator @ part.flows.T
+            own = -np.einsum("rb,rb->b", moved, by_flows) * part.equilibration.penalty
+            np.add.at(slopes, tuple(part.equilibration.bonds.kinds.T), own)
+        return slopes[self.pairs]
 
 
 class ObservedCharges:
@@ -196,6 +223,14 @@ class ObservedCharges:
         v.
     kinds : ndarray of shape (n_rows,)
         Number of the target of each row.
+    equilibration : BondEquilibration
+        This and what follows where the hardness of bonds is fitted.
+    operator : ndarray of shape (n_rows, n_atoms)
+        O.
+    flows : ndarray of shape (n_bonds, n_atoms)
+        F.
+    flow_offset : ndarray of shape (n_bonds,)
+        t_0.
     """
 
     rows: slice
@@ -204,13 +239,17 @@ class ObservedCharges:
     def __init__(self, model, atoms, names):
         self.structure = atoms
         equilibration = model.equilibration(atoms)
-        start = equilibration.start(total_charge(atoms))
+        start = equilibration.start(*given_charges(atoms))
         self.response = -equilibration.response_matrix()
         self.offset = start - self.response @ equilibration.product(start)
         identity = AffineCharges(np.eye(len(atoms)), np.zeros(len(atoms)))
         operators = [observe(atoms, identity, name).matrix for name in names]
         self.kinds = np.repeat(range(len(names)), [len(o) for o in operators])
         operator = np.concatenate(operators)
+        if model.bond_hardness == "fit":
+            self.equilibration, self.operator = equilibration, operator
+            self.flows = equilibration.response.flows(np.eye(len(atoms)))
+            self.flow_offset = -self.flows @ equilibration.product(start)
         self.transfers = operator @ self.response
         self.values = np.concatenate([reference(atoms, name) for name in names])
         self.values -= operator @ self.offset

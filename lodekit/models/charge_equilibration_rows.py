@@ -38,7 +38,8 @@ class EnergyExpansion:
         pairs = list(model._features(together.frames))
         self.features = [features for _, features in pairs]
         self.charges = [model._charges(atoms, features) for atoms, features in pairs]
-        self.slopes = None
+        self.has_bonds = model.bond_hardness_ is not None
+        self.slopes, self.gradients = None, None
 
     def linear(self, index: int, name: str) -> AffineCharges:
         """Return the charges that a linear target is about."""
@@ -56,33 +57,29 @@ class EnergyExpansion:
 
     def forces(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/Å."""
-        slopes, positions, _ = self._slopes()
+        positions, _ = self._gradients()
         together = self.together
         scales = together.charges * together.stiffness
         rows = self._padded(
             together.latent.force_rows(together.batch, together.states, scales)
         )
-        for index, charges in enumerate(self.charges):
+        for index in range(len(self.charges)):
             own = together.own(index)
-            changes = slopes[index][:, :-9].T @ charges.matrix
-            rows[own] -= changes.reshape(rows[own].shape)
+            rows[own] -= self._changes(index)[:-9].reshape(rows[own].shape)
         return rows.reshape(positions.size, -1), -positions.ravel()
 
     def stress(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/Å^3, of fully periodic structures."""
-        slopes, _, strain = self._slopes()
+        _, strain = self._gradients()
         together = self.together
         scales = together.charges * together.stiffness
         rows = self._padded(
             together.latent.strain_rows(together.batch, together.states, scales)
         )
         kept, values = [], []
-        for index, (atoms, charges) in enumerate(
-            zip(together.frames, self.charges, strict=True)
-        ):
+        for index, atoms in enumerate(together.frames):
             if atoms.pbc.all():
-                change = slopes[index][:, -9:].T @ charges.matrix
-                change = voigt_rows(change.reshape(3, 3, -1))
+                change = voigt_rows(self._changes(index)[-9:].reshape(3, 3, -1))
                 kept.append((rows[index] + change) / atoms.get_volume())
                 values.append(voigt_rows(strain[index]) / atoms.get_volume())
         return np.concatenate(kept), np.concatenate(values)
@@ -92,15 +89,34 @@ class EnergyExpansion:
         n_elements = self.features[0].shape[1] - rows.shape[-1]
         return np.concatenate([np.zeros((*rows.shape[:-1], n_elements)), rows], axis=-1)
 
-    def _slopes(self):
-        """Return (A_R q + chi_R) by structure, and the gradients of the energies.
+    def _changes(self, index: int) -> np.ndarray:
+        """Return derivatives by the weights at fixed Phi_R, (3 n + 9, rank).
 
-        Returns
-        -------
-        slopes : list of ndarray of shape (n, 3 n + 9)
-            Derivatives of the potential of every atom by positions and strain.
-        positions, strain : ndarray
-            See `EquilibratedBatch.gradients`.
+        Of dU/dR and the strain derivative; where charge flows over bonds, with what
+        changes in these.
+        """
+        changes = self._slopes()[index].T @ self.charges[index].matrix
+        if self.has_bonds:
+            together = self.together
+            positions, strain = together.equilibrations[index].gradient_rows(
+                together.solutions[index], self.features[index]
+            )
+            rank = changes.shape[1]
+            changes[:-9] += positions.reshape(-1, rank)
+            changes[-9:] += strain.reshape(-1, rank)
+        return changes
+
+    def _gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return `EquilibratedBatch.gradients`."""
+        if self.gradients is None:
+            self.gradients = self.together.gradients()
+        return self.gradients
+
+    def _slopes(self) -> list:
+        """Return (A_R q + chi_R) by structure.
+
+        Derivatives of the potential of every atom by positions and strain, (n, 3 n +
+        9).
         """
         if self.slopes is None:
             together = self.together
@@ -122,7 +138,7 @@ class EnergyExpansion:
                     )
                     slopes[index][atom, :-9] = (gradients[own] + more[0]).ravel()
                     slopes[index][atom, -9:] = (strain[index] + more[1]).ravel()
-            self.slopes = slopes, *together.gradients()
+            self.slopes = slopes
         return self.slopes
 
 

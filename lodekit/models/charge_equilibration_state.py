@@ -10,6 +10,8 @@ class EquilibrationState:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         state = super().get_state()
         state["arrays"].update(hardness=self.hardness_, widths=self.widths_)
+        if self.bond_hardness_ is not None:
+            state["arrays"]["bond_hardness"] = self.bond_hardness_
         state["settings"]["accuracy"] = self.accuracy_
         return state
 
@@ -19,6 +21,8 @@ class EquilibrationState:
         settings, arrays = state["settings"], state["arrays"]
         model = super().from_state(state)
         model.hardness_, model.widths_ = arrays["hardness"], arrays["widths"]
+        model.bond_hardness_ = arrays.get("bond_hardness")
+        model.bond_hardness = model.summary_["bond_hardness"] or None
         known = model.species_.tolist()
         model.hardness = dict(zip(known, model.hardness_.tolist(), strict=True))
         model.widths = dict(zip(known, model.widths_.tolist(), strict=True))

@@ -42,7 +42,7 @@ ENERGY_NOISES = {
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "noises", "potential", "progress"}
 #: Arguments that are numbers, or something else that the model checks.
-_FREE = ("hardness", "widths")
+_FREE = ("hardness", "widths", "bond_hardness")
 
 
 def fit_defaults(kind: str) -> dict:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read
 
 from lodekit.structures import write_structures
 
@@ -205,3 +206,20 @@ def test_predictions_taken_for_references_cause_a_warning(fit, lodekit):
     status, _, err = lodekit("evaluate", "model.lodekit", "out.xyz")
     assert status == 0
     assert "warning: out.xyz: charges and dipole and quadrupole equal the pred" in err
+
+
+def test_fragments_are_read_from_the_file(fit, lodekit):
+    frames = molecules()
+    for atoms in frames:
+        atoms.arrays["fragments"] = np.arange(len(atoms)) // 2
+    assert fit(frames, "kqeq", "--set", "fit.bond_hardness=5.0")[0] == 0
+    message = "has no fragments, and the frames of the fit have"
+    check_one_line(predict(lodekit, molecules()), message, "out.xyz")
+    frames[0].info["fragment_charges"] = np.array([1.0, 1.0, 1.0])
+    check_one_line(predict(lodekit, frames), "fragment_charges", "out.xyz")
+    del frames[0].info["fragment_charges"]
+    assert predict(lodekit, frames)[0] == 0
+    for atoms in read("out.xyz", ":"):
+        charges = atoms.calc.results["charges"]
+        sums = np.bincount(atoms.arrays["fragments"], charges)
+        np.testing.assert_allclose(sums, 0.0, atol=1e-7)
