@@ -19,7 +19,8 @@ import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of 
 import numpy as np
 
 from lodekit import read_structures
-from lodekit.models import ChargeModel, DipoleModel
+from lodekit.models import ChargeEquilibrationModel, ChargeModel, DipoleModel
+from lodekit.models.settings import default_charge_terms
 from lodekit.observables.charges import reference
 from lodekit.structures import get_target
 from lodekit.units import DEBYE
@@ -77,6 +78,20 @@ def without_energies(folder):
     yield [a for i, a in enumerate(frames) if i % 5], frames[::5]
 
 
+def zwitterions(folder):
+    """Small molecules with Mulliken charges; the chains of ``examples/data``.
+
+    Their charges are of another scheme and are not compared.
+    """
+    train = folder / "kqeq_qm9_dipoles" / "train_random.xyz"
+    chains = read_structures(ROOT / "examples" / "data" / "zwitterions.xyz")
+    chains = [atoms for atoms in chains if atoms.info["subset"] == "chain"]
+    for atoms in chains:
+        del atoms.calc.results["charges"], atoms.calc.results["energy"]
+    yield read_structures(train, keys={"charges": "charges_mulliken_qm9"}), chains
+
+
+SOAP = [list(part) for part in zip(*default_charge_terms([]), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
 CASES = {
     "qm9_random": (qm9("train_random"), [DipoleModel()]),
@@ -91,6 +106,17 @@ CASES = {
     ),
     "carbon_chain": (folds("carbon_chain"), [ChargeModel(targets=["charges"])]),
     "carbon_chain_energies": (folds("carbon_chain"), [ChargeModel(targets=ENERGIES)]),
+    "zwitterions": (
+        zwitterions,
+        [
+            DipoleModel(),
+            ChargeModel(targets=["dipole"]),
+            ChargeModel(targets=["charges", "dipole"]),  # SOAP and LODE
+            ChargeModel(*SOAP, targets=["charges", "dipole"]),
+            ChargeEquilibrationModel(targets=["dipole"]),
+            ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
+        ],
+    ),
     "kqeq_ions": (
         folds("kqeq_ions"),
         [ChargeModel(targets=["charges"]), DipoleModel()],

@@ -191,8 +191,9 @@ class FrameStore:
     asked for, so that changed settings lead to new calculations.
     """
 
-    def __init__(self, path, resume):
+    def __init__(self, path, resume, method=METHOD):
         self.path = path
+        self.method = method
         self.frames = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -205,7 +206,7 @@ class FrameStore:
 
     def find(self, key, atoms=None):
         frame = self.frames.get(key)
-        if frame is None or frame["method"] != METHOD:
+        if frame is None or frame["method"] != self.method:
             return None
         if atoms is not None and (
             np.shape(frame["positions"]) != atoms.positions.shape
@@ -217,7 +218,7 @@ class FrameStore:
     def add(self, key, atoms, targets, **extra):
         frame = {
             "key": key,
-            "method": METHOD,
+            "method": self.method,
             "numbers": atoms.numbers.tolist(),
             "positions": atoms.positions.tolist(),
             "targets": targets,
@@ -232,7 +233,7 @@ class FrameStore:
 def labelled_atoms(frame, info):
     """Return atoms with the targets in a calculator and the rest in ``info``."""
     atoms = ase.Atoms(frame["numbers"], frame["positions"], pbc=False)
-    atoms.info = {**info, "method": METHOD}
+    atoms.info = {**info, "method": frame["method"]}
     targets = {
         name: value if name == "energy" else np.array(value)
         for name, value in frame["targets"].items()

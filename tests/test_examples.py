@@ -173,3 +173,29 @@ def test_latent_charges_are_those_of_the_gas(tmp_path):
         r"^surroundings charges of \S+ ± (\S+) e, error (\S+) e", printed
     )
     assert error < 0.2 * spread
+
+
+def test_dipoles_of_growing_zwitterions(tmp_path):
+    printed = run_example("12_three_paradigms.py", tmp_path)
+    errors = {
+        name: find_numbers(rf"^{name}" + 5 * r" +(\S+)", printed)
+        for name in ("element charges", "Mulliken charges", "explicit", "implicit")
+        + ("dipoles, SOAP", "dipoles, SOAP and LODE", "equilibrated")
+    }
+    of_all = {name: row[3] for name, row in errors.items()}
+    assert of_all["dipoles, SOAP and LODE"] < 0.5 * of_all["Mulliken charges"]
+    assert of_all["dipoles, SOAP and LODE"] < of_all["dipoles, SOAP"]
+    assert of_all["explicit"] < of_all["Mulliken charges"] < of_all["element charges"]
+    assert of_all["equilibrated"] > of_all["dipoles, SOAP"]
+
+
+def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
+    printed = run_example("13_charge_states.py", tmp_path)
+    names = ("surroundings alone", "conditioned", "equilibrated", "hardness fitted")
+    rows = [find_numbers(rf"^{name}" + 4 * r" +(\S+)", printed) for name in names]
+    # The mean of both states misses each by half of what changes between them.
+    same, change = rows[0][:2]
+    assert same == pytest.approx(change / 2, abs=0.1)
+    for better, worse in zip(rows[1:], rows[:-1], strict=True):
+        assert better[1] < worse[1]
+        assert better[3] < worse[3]
