@@ -199,3 +199,20 @@ def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
     for better, worse in zip(rows[1:], rows[:-1], strict=True):
         assert better[1] < worse[1]
         assert better[3] < worse[3]
+
+
+def test_fragments_and_bonds_cure_overpolarisation(tmp_path):
+    printed = run_example("14_overpolarisation.py", tmp_path)
+    rows = re.findall(r"^ +(\d+) +(\d+\.\d+) +(\d+\.\d+)$", printed, re.M)
+    rows = np.array(rows, dtype=float)
+    assert rows[:, 0].tolist() == [1, 2, 4, 8, 16, 32, 64]
+    (one,) = find_numbers(r"^one molecule, closed form (\S+)", printed)
+    (endless,) = find_numbers(r"^endless row of .* closed form (\S+)", printed)
+    assert rows[0, 2] == pytest.approx(one, abs=1e-3)
+    assert rows[-1, 2] == pytest.approx(endless, rel=0.01)
+    assert rows[-1, 1] > 1000.0 * endless
+    bridge = re.findall(r"^bond hardness +(\S+) V/e +(\S+)", printed, re.M)
+    values = np.array(bridge, dtype=float)[:, 1]
+    assert (np.diff(values) < 0.0).all()
+    # both limits are exact
+    assert [values[0], values[-1]] == pytest.approx(rows[-1, 1:], rel=1e-3)
