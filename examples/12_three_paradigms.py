@@ -46,6 +46,9 @@ MODELS = {
     ),
     "equilibrated": ChargeEquilibrationModel(targets=["dipole"]),
     "equilibrated, stiff": ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
+    "stiff, SOAP and LODE": ChargeEquilibrationModel(
+        DESCRIPTOR, COVARIANCE, N_SPARSE, targets=["dipole"], hardness=30.0
+    ),
 }
 
 

@@ -187,6 +187,8 @@ def test_dipoles_of_growing_zwitterions(tmp_path):
     assert of_all["dipoles, SOAP and LODE"] < of_all["dipoles, SOAP"]
     assert of_all["explicit"] < of_all["Mulliken charges"] < of_all["element charges"]
     assert of_all["equilibrated"] > of_all["dipoles, SOAP"]
+    (stiff,) = find_numbers(r"^stiff, SOAP and LODE(?: +\S+){3} +(\S+)", printed)
+    assert stiff < 0.5 * of_all["Mulliken charges"]
 
 
 def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
