@@ -52,7 +52,13 @@ from .linear_charges import BATCH_ATOMS, LinearChargeModel
 MOMENTS = {*PROPERTIES}
 DEVIATIONS = {f"{name}_std" for name in PROPERTIES}
 GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
-OTHERS = {"electronegativities", "chemical_potential", "electrostatic_energy"}
+ENERGY_STD = "electrostatic_energy_std"
+OTHERS = {
+    "electronegativities",
+    "chemical_potential",
+    "electrostatic_energy",
+    ENERGY_STD,
+}
 
 
 class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
@@ -304,6 +310,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             their standard deviations charges_std, dipole_std, quadrupole_std,
             electronegativities (V), chemical_potential (V), and the energy U at its
             minimum: electrostatic_energy (eV), electrostatic_forces (eV/Å),
+            electrostatic_energy_std (of the weights, to first order),
             electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
             energies were fitted energy, forces and stress. Where None, charges, the
             dipole of open structures, and energy, forces and stress as far as fitted.
@@ -390,6 +397,10 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             rows = self._affine(frames)
             for result, (atoms, affine) in zip(results, rows, strict=True):
                 result.update(self._compute_one(atoms, affine, DEVIATIONS & wanted))
+        if wanted and ENERGY_STD in wanted:
+            deviations = together.energy_deviations(self)
+            for result, value in zip(results, deviations, strict=True):
+                result[ENERGY_STD] = value
         kept = wanted or MOMENTS | {*ENERGY_TARGETS}
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
             parts = list(together.energy_parts())

@@ -90,6 +90,18 @@ class EquilibratedBatch:
         for index, found in enumerate(self.solutions):
             yield EnergyParts(found.energy, -positions[self.own(index)], strain[index])
 
+    def energy_deviations(self, model) -> np.ndarray:
+        """Return standard deviations of the energies in eV, (n_structures,).
+
+        To first order in the weights of chi = Phi w, by which the least energy has the
+        derivatives Phi^T q (review, Eqs. 14 and 15).
+        """
+        rows = [
+            features.T @ self.charges[self.own(index)]
+            for index, (_, features) in enumerate(model._features(self.frames))
+        ]
+        return model.std_scale_ * model.solution_.standard_deviations(np.array(rows))
+
     def observed(self, index: int, name: str) -> np.ndarray:
         """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""
         atoms, charges = self.frames[index], self.charges[self.own(index)]

@@ -7,6 +7,7 @@ import pytest
 from crystals import cluster, triclinic
 from finite_differences import central_differences, displaced, strained
 from labelled_structures import soap
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from lodekit.calculators import LodekitCalculator
@@ -17,6 +18,7 @@ from lodekit.models.charge_equilibration_batch import EquilibratedBatch
 from lodekit.models.charge_equilibration_bonds import switch
 from lodekit.models.charge_equilibration_hardness import ElementSearch
 from lodekit.models.charge_equilibration_rows import EnergyExpansion
+from lodekit.regression.normal_equations import Solution
 
 GIVEN = {
     "n_sparse": 30,
@@ -250,3 +252,44 @@ def test_bad_bond_hardness():
     ):
         with pytest.raises(ValueError, match=message):
             model_of(bond_hardness=given).fit(clusters(5))
+
+
+@pytest.mark.parametrize("bond_hardness", [None, 5.0])
+def test_standard_deviations_of_energies_cover_the_errors(bond_hardness):
+    # weights drawn from the prior, charges with noise: true errors over deviations
+    noise, scores = 0.01, []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        frames = clusters(40, seed=100 * seed)
+        model = model_of(bond_hardness=bond_hardness, noises={"charges": noise})
+        truth = copy.copy(model.fit(frames))
+        truth.weights_ = rng.normal(size=model.weights_.size)
+        truth.weights_[:2] *= 0.1
+        labels = truth.compute(frames, ["charges", "electrostatic_energy"])
+        for atoms, label in zip(frames, labels, strict=True):
+            shift = noise * rng.normal(size=len(atoms))
+            atoms.arrays["REF_charges"] = label["charges"] + shift - shift.mean()
+        same = clone(model).set_params(selection=None).fit(frames[:20])
+        same.latent_ = truth.latent_
+        rows = [affine for _, affine in same._affine(frames[:20])]
+        refit(same, frames[:20], rows, noise)
+        names = ["electrostatic_energy", "electrostatic_energy_std"]
+        for label, found in zip(
+            labels[20:], same.compute(frames[20:], names), strict=True
+        ):
+            error = found["electrostatic_energy"] - label["electrostatic_energy"]
+            scores.append(error / found["electrostatic_energy_std"])
+    assert 0.7 < np.sqrt(np.mean(np.square(scores))) < 1.3
+    assert np.mean(np.abs(scores) < 1.0) == pytest.approx(0.68, abs=0.15)
+
+
+def refit(model, frames, rows, noise):
+    """Give a model the exact posterior of weights with a unit prior."""
+    matrix = np.concatenate([row.matrix for row in rows]) / noise
+    values = np.concatenate([a.arrays["REF_charges"] for a in frames])
+    values -= np.concatenate([row.offset for row in rows])
+    curvature = np.eye(matrix.shape[1]) + matrix.T @ matrix
+    factor = np.linalg.cholesky(curvature)
+    model.weights_ = np.linalg.solve(curvature, matrix.T @ values / noise)
+    model.solution_ = Solution(model.weights_, np.asfortranarray(factor))
+    model.std_scale_ = 1.0
