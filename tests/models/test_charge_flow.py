@@ -175,7 +175,7 @@ def test_slopes_of_the_likelihood():
 
 
 def test_bond_hardness_is_found(fitted, tmp_path):
-    # O-O bonds do not occur in the frames and stay where they started
+    # the prior draws pairs with few bonds, such as O-O, to where the search started
     frames = clusters(40)
     source = with_hardness(fitted, 4.0)
     for atoms, result in zip(frames, source.compute(frames, ["charges"]), strict=True):
