@@ -4,6 +4,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 #: Variables that the libraries read once, when they are imported.
 _VARIABLES = (
@@ -47,15 +48,23 @@ def limit_threads(n_threads):
         return
     n_threads = check_n_threads(n_threads)
     import numba
-    from threadpoolctl import threadpool_limits
 
     before = numba.get_num_threads()
     numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
     try:
-        with threadpool_limits(n_threads):
+        with blas_libraries().limit(limits=n_threads):
             yield
     finally:
         numba.set_num_threads(before)
+
+
+@cache
+def blas_libraries():
+    """Return what limits the threads of BLAS, found once: finding it takes 3 ms."""
+    import scipy.linalg  # noqa: F401  (its BLAS is another one than NumPy's)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def map_threads(function, items) -> None:
@@ -65,10 +74,9 @@ def map_threads(function, items) -> None:
     threads. The function must not start parallel loops of Numba.
     """
     import numba
-    from threadpoolctl import threadpool_limits
 
     n_threads = min(numba.get_num_threads(), len(items))
-    with threadpool_limits(1):
+    with blas_libraries().limit(limits=1):
         if n_threads < 2:
             for item in items:
                 function(item)
