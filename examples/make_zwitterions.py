@@ -118,7 +118,8 @@ def orbital_gap(mean_field):
     shape = (-1, np.shape(mean_field.mo_energy)[-1])
     energies = np.reshape(mean_field.mo_energy, shape)
     occupations = np.reshape(mean_field.mo_occ, shape)
-    gaps = [e[o == 0].min() - e[o > 0].max() for e, o in zip(energies, occupations)]  # noqa: B905
+    spins = zip(energies, occupations, strict=True)
+    gaps = [energy[own == 0].min() - energy[own > 0].max() for energy, own in spins]
     return float(min(gaps) * units.Hartree)
 
 

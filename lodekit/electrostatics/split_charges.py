@@ -25,6 +25,8 @@ from .equilibration import ChargeEquilibration, EquilibratedCharges
 #: Eigenvalues this small, relative to the largest, are currents in rings that change no
 #: charge and cost nothing.
 CURRENT = 1e-11
+#: Bonds beyond which conjugate gradients are faster than eigenvectors.
+MANY_BONDS = 500
 
 
 class SplitChargeEquilibration(ChargeEquilibration):
@@ -44,7 +46,8 @@ class SplitChargeEquilibration(ChargeEquilibration):
         H in V/e, from 0 to infinity.
     options
         As in `ChargeEquilibration`: constraints (they decide where charges start, see
-        `start`), iterative, tolerance, accuracy.
+        `start`), iterative, tolerance, accuracy. Flows of more than 500 bonds are found
+        by conjugate gradients even with a matrix.
 
     Raises
     ------
@@ -87,6 +90,8 @@ class SplitChargeEquilibration(ChargeEquilibration):
         super().__init__(positions, cell, pbc, hardness, widths, **options)
 
     def _dense_response(self, matrix):
+        if self.penalty.size > MANY_BONDS:
+            return self._iterative_response(np.diag(matrix))
         half = self.transfers.T @ matrix
         return DenseSplitResponse(half @ self.transfers, self.transfers, self.penalty)
 

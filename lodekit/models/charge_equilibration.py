@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.electrostatics import ChargeEquilibration, fragment_constraints
 from lodekit.observables.charges import (
+    DEVIATIONS,
     PROPERTIES,
     AffineCharges,
     check_total_charges,
@@ -49,8 +50,6 @@ from .charge_equilibration_joint import fit_jointly
 from .charge_equilibration_state import EquilibrationState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
-MOMENTS = {*PROPERTIES}
-DEVIATIONS = {f"{name}_std" for name in PROPERTIES}
 GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
 ENERGY_STD = "electrostatic_energy_std"
 OTHERS = {
@@ -240,8 +239,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         fits = "fit" in (self.hardness, self.widths, self.bond_hardness)
         if fits and not self.targets_:
             raise ValueError(
-                "hardness and widths are fitted to charges or moments; energies alone "
-                "need them given"
+                "hardness, widths and bond hardness are fitted to charges or moments; "
+                "energies alone need them given"
             )
         self.hardness_ = read_hardness(self.hardness, self.species_)
         self.widths_ = read_widths(self.widths, self.species_)
@@ -264,14 +263,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """That of Gaussian charges by element in V/e, (n_species,)."""
         return COULOMB_CONSTANT / (np.sqrt(np.pi) * self.widths_)
 
-    def _features(self, frames):
-        """Yield every structure with the features of its electronegativities, in V."""
-        for atoms, features in super()._features(frames):
-            yield atoms, features * self.stiffness
-
-    def plain_features(self, frames) -> list:
-        """Return structures with the features of latents, before the stiffness."""
-        return list(super()._features(frames))
+    def feature_rows(self, batch, states) -> np.ndarray:
+        """Return the features of electronegativities in V, (n_atoms, rank)."""
+        return super().feature_rows(batch, states) * self.stiffness
 
     def equilibration(self, atoms) -> ChargeEquilibration:
         """Return the charge equilibration of one structure."""
@@ -382,7 +376,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         ):
             default = {"charges"} if atoms.pbc.any() else {"charges", "dipole"}
             names = default if wanted is None else wanted
-            result = {name: together.observed(index, name) for name in MOMENTS & names}
+            result = {
+                name: together.observed(index, name) for name in {*PROPERTIES} & names
+            }
             result["electronegativities"] = together.chi[together.own(index)]
             result["chemical_potential"] = float(found.chemical_potentials.mean())
             result["electrostatic_energy"] = found.energy
@@ -393,15 +389,15 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
                 result["electrostatic_forces"] = part.forces
                 if atoms.pbc.all():
                     result["electrostatic_stress"] = part.stress(atoms)
-        if wanted and DEVIATIONS & wanted:
+        if wanted and {*DEVIATIONS} & wanted:
             rows = self._affine(frames)
             for result, (atoms, affine) in zip(results, rows, strict=True):
-                result.update(self._compute_one(atoms, affine, DEVIATIONS & wanted))
+                result.update(self._compute_one(atoms, affine, {*DEVIATIONS} & wanted))
         if wanted and ENERGY_STD in wanted:
-            deviations = together.energy_deviations(self)
+            deviations = together.energy_deviations()
             for result, value in zip(results, deviations, strict=True):
                 result[ENERGY_STD] = value
-        kept = wanted or MOMENTS | {*ENERGY_TARGETS}
+        kept = wanted or {*PROPERTIES, *ENERGY_TARGETS}
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
             parts = list(together.energy_parts())
             add_energies(results, frames, parts, self.potential_, kept)

@@ -32,6 +32,7 @@ class EquilibratedBatch:
     """
 
     def __init__(self, model, frames, field=None):
+        self.model = model
         self.frames = frames
         self.field = field
         self.latent = model.latent_
@@ -90,7 +91,13 @@ class EquilibratedBatch:
         for index, found in enumerate(self.solutions):
             yield EnergyParts(found.energy, -positions[self.own(index)], strain[index])
 
-    def energy_deviations(self, model) -> np.ndarray:
+    @property
+    def features(self) -> list[np.ndarray]:
+        """Phi of the electronegativities in V by structure, (n_atoms, rank)."""
+        rows = self.model.feature_rows(self.batch, self.states)
+        return [rows[self.own(index)] for index in range(len(self.frames))]
+
+    def energy_deviations(self) -> np.ndarray:
         """Return standard deviations of the energies in eV, (n_structures,).
 
         To first order in the weights of chi = Phi w, by which the least energy has the
@@ -98,9 +105,10 @@ class EquilibratedBatch:
         """
         rows = [
             features.T @ self.charges[self.own(index)]
-            for index, (_, features) in enumerate(model._features(self.frames))
+            for index, features in enumerate(self.features)
         ]
-        return model.std_scale_ * model.solution_.standard_deviations(np.array(rows))
+        deviations = self.model.solution_.standard_deviations(np.array(rows))
+        return self.model.std_scale_ * deviations
 
     def observed(self, index: int, name: str) -> np.ndarray:
         """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""

@@ -12,6 +12,7 @@ there, so that bonds vanish smoothly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -136,8 +137,13 @@ class BondEquilibration(SplitChargeEquilibration):
         if start is None:
             return energy
         moved = charges - start
+        return energy + 0.5 * moved @ self.bond_matrix @ moved
+
+    @cached_property
+    def bond_matrix(self) -> np.ndarray:
+        """What moved charges cost in bonds in V/e, (n_atoms, n_atoms)."""
         softness = (self.transfers / self.penalty) @ self.transfers.T
-        return energy + 0.5 * moved @ linalg.pinvh(softness.toarray()) @ moved
+        return linalg.pinvh(softness.toarray())
 
     def minimum_gradients(self, found, field=None):
         """Return the derivatives of the least energy by positions and strain."""

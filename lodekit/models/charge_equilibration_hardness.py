@@ -94,9 +94,9 @@ class ElementSearch:
         self.frames = draw_frames(frames, self.names, random_state)
         features = []
         for group in batches(self.frames, BATCH_ATOMS):
-            pairs = model.plain_features([self.frames[i] for i in group])
+            pairs = model._features([self.frames[i] for i in group])
             features += [own for _, own in pairs]
-        features = np.concatenate(features)
+        features = np.concatenate(features) / model.stiffness
         self.gram = features @ features.T
         start, limits = [], []
         if model.hardness == "fit":

@@ -35,9 +35,11 @@ class EnergyExpansion:
     def __init__(self, model, together: EquilibratedBatch):
         self.together = together
         self.sizes = np.diff(together.batch.first_atom)
-        pairs = list(model._features(together.frames))
-        self.features = [features for _, features in pairs]
-        self.charges = [model._charges(atoms, features) for atoms, features in pairs]
+        self.features = together.features
+        self.charges = [
+            model._charges(atoms, features)
+            for atoms, features in zip(together.frames, self.features, strict=True)
+        ]
         self.has_bonds = model.bond_hardness_ is not None
         self.slopes, self.gradients = None, None
 

@@ -191,13 +191,8 @@ class ChargeModel(LinearChargeModel):
 
     def _padded(self, batch: StructureBatch, states) -> np.ndarray:
         """Return Phi of elements and kernels, 0 for the weights of atomic dipoles."""
-        n_species = self.species_.size
-        features = np.zeros((batch.n_atoms, self.rank))
-        is_element = batch.species[:, None] == self.species_
-        features[:, :n_species] = is_element * self.element_prior
-        rows = self.latent_.rows(batch, states)
-        features[:, n_species : n_species + rows.shape[1]] = rows
-        return features
+        rows = self.feature_rows(batch, states)
+        return np.pad(rows, ((0, 0), (0, self.rank - rows.shape[1])))
 
     def _energy_parts(self, frames):
         """Yield the electrostatic energy of every structure with its derivatives."""

@@ -119,9 +119,7 @@ class LatentExpansion(LatentBatch):
 
     def __init__(self, model, frames):
         super().__init__(model, frames)
-        own = model.latent_.rows(self.batch, self.states)
-        elements = (self.batch.species[:, None] == model.species_) * model.element_prior
-        features = np.hstack([elements, own])
+        features = model.feature_rows(self.batch, self.states)
         self.rows = [features[self.own(index)] for index in range(len(frames))]
         self.affine = [
             project(rows, total_charge(atoms))

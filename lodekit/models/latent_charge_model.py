@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import (
+    DEVIATIONS,
     PROPERTIES,
     AffineCharges,
     check_total_charges,
@@ -29,9 +30,6 @@ from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
 from .prediction import Predictor
-
-MOMENTS = {*PROPERTIES}
-DEVIATIONS = {f"{name}_std" for name in PROPERTIES}
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):
@@ -256,13 +254,13 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
                 wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
             none = np.zeros((len(atoms), self.rank))
             fixed = AffineCharges(none, charges)
-            results.append(self._compute_one(atoms, fixed, MOMENTS & {*wanted}))
+            results.append(self._compute_one(atoms, fixed, {*PROPERTIES} & {*wanted}))
         wanted = {*(ENERGY_TARGETS if properties is None else properties)}
-        if DEVIATIONS & wanted:
+        if {*DEVIATIONS} & wanted:
             for result, (atoms, affine) in zip(
                 results, self._affine(frames), strict=True
             ):
-                result.update(self._compute_one(atoms, affine, DEVIATIONS & wanted))
+                result.update(self._compute_one(atoms, affine, {*DEVIATIONS} & wanted))
         if "energy_std" in wanted:
             for result, deviation in zip(results, self._spread(together), strict=True):
                 result["energy_std"] = deviation

@@ -103,9 +103,7 @@ class LiftedExpansion:
         self.latent = model.latent_
         self.n_species = model.species_.size
         self.directions = directions
-        elements = (self.batch.species[:, None] == model.species_) * model.element_prior
-        rows = model.latent_.rows(self.batch, self.states)
-        self.columns = np.hstack([elements, rows]) @ directions
+        self.columns = model.feature_rows(self.batch, self.states) @ directions
         self.interactions = [Interaction(model, atoms) for atoms in frames]
         self.pairs = list(zip(*np.triu_indices(directions.shape[1]), strict=True))
 

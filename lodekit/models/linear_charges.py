@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import (
+    DEVIATIONS,
     PROPERTIES,
     UNITS,
     AffineCharges,
@@ -146,7 +147,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [*PROPERTIES, *(f"{name}_std" for name in PROPERTIES)]
+        return [*PROPERTIES, *DEVIATIONS]
 
     @property
     def reach(self) -> float:
@@ -200,12 +201,15 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def _features(self, frames):
         """Yield every structure with the features of its atoms, (n_atoms, rank)."""
         batch = StructureBatch.from_frames(frames)
-        rows = self.latent_.rows(batch, self.latent_.evaluate(batch))
-        elements = (batch.species[:, None] == self.species_) * self.element_prior
-        features = np.hstack([elements, rows])
+        features = self.feature_rows(batch, self.latent_.evaluate(batch))
         for index, atoms in enumerate(frames):
             own = slice(batch.first_atom[index], batch.first_atom[index + 1])
             yield atoms, features[own]
+
+    def feature_rows(self, batch: StructureBatch, states) -> np.ndarray:
+        """Return Phi of elements and kernels, (n_atoms, rank)."""
+        elements = (batch.species[:, None] == self.species_) * self.element_prior
+        return np.hstack([elements, self.latent_.rows(batch, states)])
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target: charges of all atoms (n,), or moments (n_frames, _).

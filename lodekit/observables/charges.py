@@ -18,6 +18,7 @@ from .energy import Rows, is_present
 from .moments import VOIGT, check_points, moment_operators
 
 PROPERTIES = ("charges", "dipole", "quadrupole", "mep")
+DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
 UNITS = {"charges": "e", "dipole": "e·Å", "quadrupole": "e·Å²", "mep": "V"}
 #: Those that structures without periodic directions have only.
 OPEN_ONLY = ("dipole", "quadrupole", "mep")

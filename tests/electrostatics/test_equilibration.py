@@ -370,11 +370,13 @@ def test_split_charges_minimise_their_energy():
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_iterative_flows_equal_direct_ones(boundary):
+@pytest.mark.parametrize("iterative", [True, False], ids=["mesh", "many bonds"])
+def test_iterative_flows_equal_direct_ones(boundary, iterative, monkeypatch):
     atoms, chi, hardness, widths = case(boundary)
     bond_hardness = [1.0, 0.0, 4.0, np.inf, 3e6]
-    dense, iterative = (
-        SplitChargeEquilibration(
+
+    def solve(iterative):
+        return SplitChargeEquilibration(
             atoms.positions,
             atoms.cell[:],
             atoms.pbc,
@@ -385,11 +387,14 @@ def test_iterative_flows_equal_direct_ones(boundary):
             iterative=iterative,
             accuracy=1e-11,
         ).solve(chi)
-        for iterative in (False, True)
-    )
-    np.testing.assert_allclose(iterative.charges, dense.charges, atol=1e-8)
-    np.testing.assert_allclose(iterative.flows, dense.flows, atol=1e-8)
-    assert iterative.energy == pytest.approx(dense.energy, abs=1e-8)
+
+    direct = solve(False)
+    monkeypatch.setattr("lodekit.electrostatics.split_charges.MANY_BONDS", 0)
+    found = solve(iterative)
+    assert not np.array_equal(found.charges, direct.charges)
+    np.testing.assert_allclose(found.charges, direct.charges, atol=1e-8)
+    np.testing.assert_allclose(found.flows, direct.flows, atol=1e-8)
+    assert found.energy == pytest.approx(direct.energy, abs=1e-8)
 
 
 def test_bad_bonds():
