@@ -91,6 +91,19 @@ def zwitterions(folder):
     yield read_structures(train, keys={"charges": "charges_mulliken_qm9"}), chains
 
 
+class MullikenCharges:
+    """Those of the calculations that judge, in the place of a model."""
+
+    targets_ = ("of the reference",)
+
+    def fit(self, frames):
+        """Learn nothing."""
+
+    def compute(self, frames, names):
+        """Return the dipoles of the charges."""
+        return [{"dipole": a.arrays["mulliken_charges"] @ a.positions} for a in frames]
+
+
 SOAP = [list(part) for part in zip(*default_charge_terms([]), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
 CASES = {
@@ -109,6 +122,7 @@ CASES = {
     "zwitterions": (
         zwitterions,
         [
+            MullikenCharges(),
             DipoleModel(),
             ChargeModel(targets=["dipole"]),
             ChargeModel(targets=["charges", "dipole"]),  # SOAP and LODE

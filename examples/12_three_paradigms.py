@@ -5,9 +5,9 @@
 Peptides NH3+ ... COO- of one to three residues and neutral, capped ones teach models of
 charges: `ChargeModel` from reference charges and dipoles, `DipoleModel` from dipoles,
 `LatentChargeModel` from energies and forces, `ChargeEquilibrationModel` from dipoles,
-soft and stiff. Chains of growing length judge their dipoles, beside those of reference
-charges and of one charge for every element. Writes errors against length to
-``examples/output``.
+soft, stiff, and over bonds. Chains of growing length judge their dipoles, beside those
+of reference charges and of one charge for every element. Writes errors against length
+to ``examples/output``.
 """
 
 import pathlib
@@ -46,6 +46,9 @@ MODELS = {
     ),
     "equilibrated": ChargeEquilibrationModel(targets=["dipole"]),
     "equilibrated, stiff": ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
+    "equilibrated, bonds": ChargeEquilibrationModel(
+        targets=["dipole"], bond_hardness="fit"
+    ),
     "stiff, SOAP and LODE": ChargeEquilibrationModel(
         DESCRIPTOR, COVARIANCE, N_SPARSE, targets=["dipole"], hardness=30.0
     ),
