@@ -239,8 +239,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         fits = "fit" in (self.hardness, self.widths, self.bond_hardness)
         if fits and not self.targets_:
             raise ValueError(
-                "hardness, widths and bond hardness are fitted to charges or moments; "
-                "energies alone need them given"
+                "hardness and widths are fitted to charges or moments; energies alone "
+                "need them given"
             )
         self.hardness_ = read_hardness(self.hardness, self.species_)
         self.widths_ = read_widths(self.widths, self.species_)
