@@ -93,7 +93,7 @@ def evaluate(model_path, path, options):
 
 def check_destinations(options):
     """Refuse now what would be refused after the work is done."""
-    from lodekit.analysis.report import check_report_folder
+    from lodekit.analysis.page import check_report_folder
     from lodekit.errors import StructureFileError
     from lodekit.whole_files import check_destination
 

@@ -166,7 +166,7 @@ class Fit:
         overwrite = self.options["overwrite"]
         check_destination(self.options["output"], overwrite, ModelFileError)
         if self.options.get("report"):
-            from lodekit.analysis.report import check_report_folder
+            from lodekit.analysis.page import check_report_folder
 
             check_report_folder(self.options["report"], overwrite)
 

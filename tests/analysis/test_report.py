@@ -6,13 +6,14 @@ import pytest
 from stub_model import StubModel, make_frames
 
 from lodekit.analysis.errors import compare, summarize
+from lodekit.analysis.page import check_report_folder
 from lodekit.analysis.plots import (
     calibration_figure,
     png_bytes,
     running_rmse,
     target_figure,
 )
-from lodekit.analysis.report import check_report_folder, write_report
+from lodekit.analysis.report import write_report
 from lodekit.errors import ReportError
 
 PNG = b"\x89PNG\r\n\x1a\n"
