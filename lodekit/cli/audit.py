@@ -16,8 +16,9 @@ from .options import (
 )
 
 CHECKS = (
-    *("forces", "stress", "translation", "rotation", "inversion", "permutation"),
-    *("batches", "threads", "supercell", "copies", "fragments", "locality"),
+    *("forces", "closed-loop", "stress"),
+    *("translation", "rotation", "inversion", "permutation", "batches", "threads"),
+    *("supercell", "copies", "fragments", "locality"),
     *("total-charge", "charge-locality", "chemical-potential", "frozen-charges"),
     *("field", "polarizability"),
 )
@@ -48,9 +49,9 @@ CHECKS = (
 def command(model_path, path, **options):
     """Check whether MODEL obeys physical laws, on some structures of FILE.xyz.
 
-    Forces against energies, symmetries, supercells, structures pulled apart, locality,
-    sums and potentials of charges, response to a field. Reference values are not used.
-    The exit status is 1 if a check fails.
+    Forces against energies and around closed paths, symmetries, supercells, structures
+    pulled apart, locality, sums and potentials of charges, response to a field.
+    Reference values are not used. The exit status is 1 if a check fails.
     """
     with use_threads(options["threads"]):
         return audit(model_path, path, options)

@@ -42,6 +42,14 @@ class WrongSign(PairModel):
             result["stress"] = -result["stress"]
 
 
+class WithCurl(PairModel):
+    """Forces that turn around the z axis through the first atom, of curl 2e-3."""
+
+    def spoil(self, result, atoms, frames):
+        x, y, _ = (atoms.positions - atoms.positions[0]).T
+        result["forces"] += 1e-3 * np.stack([-y, x, 0.0 * x], axis=1)
+
+
 class WrongStressOrder(PairModel):
     def spoil(self, result, atoms, frames):
         if "stress" in result:

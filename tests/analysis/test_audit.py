@@ -11,7 +11,9 @@ from audit_stubs import PairModel, SharedCharges
 from crystals import cluster, triclinic
 
 from lodekit.analysis.audit import CHECKS, audit_model, format_results
+from lodekit.analysis.audit.derivatives import loop_work
 from lodekit.analysis.audit.structures import repeated, split
+from lodekit.analysis.audit.subject import Subject
 from lodekit.errors import SettingsError
 
 
@@ -66,7 +68,15 @@ def two_threads(monkeypatch):
 
 
 MECHANICAL = (
-    *("forces", "stress", "translation", "rotation", "inversion", "permutation"),
+    *(
+        "forces",
+        "closed-loop",
+        "stress",
+        "translation",
+        "rotation",
+        "inversion",
+        "permutation",
+    ),
     *("batches", "threads", "supercell", "copies", "fragments", "locality"),
 )
 
@@ -85,6 +95,7 @@ def test_a_model_of_pairs_passes(name):
     [
         ("forces", "ScaledForces", 1e-4),
         ("forces", "WrongSign", 2.0),
+        ("closed-loop", "WithCurl", None),
         ("stress", "WrongSign", 2.0),
         ("stress", "WrongStressOrder", None),
         ("translation", "WithOrigin", None),
@@ -117,13 +128,25 @@ def test_a_defect_breaks_no_other_law():
     broken = {
         "WithDirection": {"forces", "rotation"},
         "WithHandedness": {"forces", "inversion"},
-        "ScaledForces": {"forces"},
+        "ScaledForces": {"forces"},  # a gradient, but of another energy
+        "WithCurl": {"forces", "closed-loop", "rotation"},
     }
-    names = ["forces", "rotation", "inversion", "batches"]
+    names = ["forces", "closed-loop", "rotation", "inversion", "batches"]
     for defect, expected in broken.items():
         model = getattr(stubs, defect)()
         results = audit_model(model, FRAMES["open"], names)
         assert {r.name for r in results if r.status == "fail"} == expected
+
+
+def test_the_work_around_a_loop_is_curl_times_area():
+    atoms = FRAMES["open"]
+    axes = 3e-3 * np.random.default_rng(0).normal(size=(2, len(atoms), 3))
+    axes[:, 0] = 0.0  # forces turn around the first atom
+    work, change = loop_work(Subject(stubs.WithCurl(), [atoms]), atoms, axes)
+    u, v = axes
+    area = np.pi * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]).sum()
+    assert work == pytest.approx(2e-3 * area, rel=1e-6)
+    assert 0.0 < change < 1.0
 
 
 @pytest.mark.parametrize("name", ["total-charge", "charge-locality", "rotation"])

@@ -72,7 +72,7 @@ def test_names_on_the_command_line_are_those_of_the_checks():
 def test_wrong_usage_has_status_two(lodekit, model, train):
     status, _, err = lodekit("audit", model, train, "--checks", "force")
     assert status == 2
-    assert "'force' is not one of forces, stress" in err
+    assert "'force' is not one of forces, closed-loop, stress" in err
     assert lodekit("audit", model, train, "--frames", "0")[0] == 2
 
 

@@ -10,7 +10,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 
 from .charges import chemical_potential, frozen_charges, total
-from .derivatives import forces, stress
+from .derivatives import closed_loop, forces, stress
 from .fields import field, polarizability
 from .locality import charge_locality, locality
 from .results import Check, CheckResult, NotApplicable
@@ -31,7 +31,7 @@ from .symmetries import (
 CHECKS = {
     check.name: check
     for check in (
-        *(forces, stress),
+        *(forces, closed_loop, stress),
         *(translation, rotation, inversion, permutation),
         *(batches, threads),
         *(supercell, copies, fragments, locality),

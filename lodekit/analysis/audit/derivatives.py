@@ -8,6 +8,10 @@ with as many points in the integral as it takes. A difference divided by a small
 would lose more digits: energies of large models are sums of large numbers. Paths are
 random with Gaussian components; the mean square of the difference of both sides is the
 squared norm of the error of F, times the squared length.
+
+Around a closed path that work vanishes, whatever the energy may be. On a small circle
+R + u cos t + v sin t it is pi u.(J - J^T) v, with J = dF/dR: it is compared with what
+it could be where forces change as much, but at random.
 """
 
 from __future__ import annotations
@@ -28,8 +32,12 @@ STRAIN = 0.2
 TOLERANCE = 1e-5
 #: Root mean squares below which forces (eV/Å) and stress (eV/Å^3) count as these.
 SMALL_FORCE, SMALL_STRESS = 1e-2, 1e-4
+#: The same for a change of forces, in eV/Å^2.
+SMALL_CHANGE = 1e-2
 #: Places and weights of the integral.
 PLACES, WEIGHTS = np.polynomial.legendre.leggauss(5)
+#: Angles of a sum around a circle, which converges faster than any power.
+ANGLES = 2.0 * np.pi / 8 * np.arange(8)
 
 
 def root_mean_square(values) -> float:
@@ -73,6 +81,52 @@ def least(error_of) -> float:
         if errors[-1] <= TOLERANCE:
             break
     return min(errors)
+
+
+@check(
+    "closed-loop",
+    "the work of forces around a closed path vanishes",
+    TOLERANCE,
+    "relative",
+)
+def closed_loop(subject, atoms, random) -> Finding:
+    """Integrate forces around a circle in the space of all positions."""
+    subject.require("forces")
+    (own,) = subject.values([atoms], "forces")
+    axes = random.normal(size=(2, len(atoms), 3))
+
+    def error_of(length):
+        work, change = loop_work(subject, atoms, length * axes)
+        least_change = SMALL_CHANGE * length * np.sqrt(own.size)
+        return abs(work) / (2.0 * np.pi * length * max(change, least_change))
+
+    return Finding(least(error_of), "of the change of forces")
+
+
+def loop_work(subject, atoms, axes) -> tuple[float, float]:
+    """Return the work around R + u cos t + v sin t, and how much forces change there.
+
+    Parameters
+    ----------
+    axes : ndarray of shape (2, n_atoms, 3)
+        u and v in Å.
+
+    Returns
+    -------
+    work : float
+        In eV.
+    change : float
+        Norm of forces less their mean, in eV/Å: the root of its mean square.
+    """
+    waves = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+    places = np.einsum("td,dia->tia", waves, axes)
+    tangents = np.einsum("td,dia->tia", waves, [axes[1], -axes[0]])
+    forces = np.array(
+        subject.values([moved(atoms, place) for place in places], "forces")
+    )
+    work = 2.0 * np.pi / len(ANGLES) * np.sum(forces * tangents)
+    changes = forces - forces.mean(axis=0)
+    return float(work), float(np.sqrt(np.sum(changes**2) / len(ANGLES)))
 
 
 @check(
