@@ -1,7 +1,8 @@
 """Figures of errors: parity, histograms, errors against size, calibration.
 
 Functions named ``draw_`` draw on axes that are given; functions that end in ``_figure``
-return a new figure. matplotlib is imported here only, and without a display.
+return a new figure. matplotlib is used without a display, and imported for
+reports only.
 """
 
 import io
@@ -16,7 +17,7 @@ from .tables import READABLE
 
 #: Points of one set that are drawn at most; more are thinned out evenly.
 MOST_POINTS = 30_000
-_COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2")
+COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2")
 _BACKGROUND = "#9ca3af"
 _NAMES = {
     "energy": "energy above composition baseline",
@@ -27,7 +28,7 @@ _NAMES = {
     "quadrupole": "quadrupole component",
     "mep": "electrostatic potential",
 }
-_PANEL = 3.9  # inches
+PANEL = 3.9  # inches
 
 
 def target_figure(target, comparisons, frames):
@@ -50,7 +51,7 @@ def target_figure(target, comparisons, frames):
     """
     if target == "energy":
         comparisons = _relative_energies(comparisons, frames)
-    figure = Figure(figsize=(3 * _PANEL, _PANEL), layout="constrained")
+    figure = Figure(figsize=(3 * PANEL, PANEL), layout="constrained")
     parity, histogram, size = figure.subplots(1, 3)
     colors = set_colors(comparisons)
     draw_parity(parity, target, comparisons, colors)
@@ -65,8 +66,8 @@ def set_colors(names):
     """Return a colour for every set, grey for the first of several."""
     names = list(names)
     if len(names) == 1:
-        return {names[0]: _COLORS[0]}
-    rest = {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names[1:])}
+        return {names[0]: COLORS[0]}
+    rest = {name: COLORS[place % len(COLORS)] for place, name in enumerate(names[1:])}
     return {names[0]: _BACKGROUND, **rest}
 
 
@@ -88,7 +89,7 @@ def draw_parity(axes, target, comparisons, colors):
     axes.set_xlabel(f"reference {_NAMES[target]} ({unit})", fontsize=8)
     axes.set_ylabel(f"predicted ({unit})", fontsize=8)
     _write_statistics(axes, comparisons)
-    _tidy(axes)
+    tidy(axes)
 
 
 def draw_error_histogram(axes, comparisons, colors):
@@ -109,7 +110,7 @@ def draw_error_histogram(axes, comparisons, colors):
     axes.set_yticks([])
     axes.set_xlabel(f"error ({unit})", fontsize=8)
     axes.set_ylabel("density", fontsize=8)
-    _tidy(axes)
+    tidy(axes)
 
 
 def draw_error_against_size(axes, target, comparisons, colors):
@@ -137,7 +138,7 @@ def draw_error_against_size(axes, target, comparisons, colors):
     reference_unit = next(iter(comparisons.values())).unit
     axes.set_xlabel(f"reference {per_atom} ({reference_unit})", fontsize=8)
     axes.set_ylabel(f"absolute error ({unit}), line: RMSE", fontsize=8)
-    _tidy(axes)
+    tidy(axes)
 
 
 def calibration_figure(comparisons):
@@ -156,7 +157,7 @@ def calibration_figure(comparisons):
     known = {name: c for name, c in comparisons.items() if c.std is not None}
     if not known:
         return None
-    figure = Figure(figsize=(len(known) * _PANEL, _PANEL), layout="constrained")
+    figure = Figure(figsize=(len(known) * PANEL, PANEL), layout="constrained")
     panels = figure.subplots(1, len(known), squeeze=False)[0]
     for axes, (target, comparison) in zip(panels, known.items(), strict=True):
         draw_calibration(axes, target, comparison)
@@ -172,11 +173,11 @@ def draw_calibration(axes, target, comparison):
     axes.scatter(
         std[chosen],
         error[chosen],
-        color=_COLORS[0],
+        color=COLORS[0],
         **_point_style(chosen.size),
     )
     centres, rmse = running_rmse(std, error)
-    axes.plot(centres, rmse, "o-", color=_COLORS[1], markersize=4, label="binned RMSE")
+    axes.plot(centres, rmse, "o-", color=COLORS[1], markersize=4, label="binned RMSE")
     line = np.array([std.min(), std.max()])
     axes.plot(line, line, color="black", linewidth=0.8, label="RMSE = deviation")
     axes.set(xscale="log", yscale="log")
@@ -187,7 +188,7 @@ def draw_calibration(axes, target, comparison):
     text = "\n".join(f"{100 * f:.0f} % within {k:.0f} std" for k, f in within.items())
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _tidy(axes)
+    tidy(axes)
 
 
 def running_rmse(size, error, n_bins=12):
@@ -280,6 +281,7 @@ def _darker(color):
     return tuple(0.5 * part for part in to_rgb(color))
 
 
-def _tidy(axes):
+def tidy(axes):
+    """Make ticks small and leave out the frame above and to the right."""
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
 """``lodekit audit``: whether a model obeys physical laws."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,10 @@ from .options import (
     common_options,
     file_options,
     flatten,
+    overwrite_option,
     reading,
+    report_option,
+    tell,
     threads_option,
     use_threads,
 )
@@ -44,7 +48,9 @@ CHECKS = (
     help="How many structures to use, spread over the file.",
 )
 @file_options
+@report_option
 @threads_option
+@overwrite_option
 @common_options
 def command(model_path, path, **options):
     """Check whether MODEL obeys physical laws, on some structures of FILE.xyz.
@@ -59,33 +65,48 @@ def command(model_path, path, **options):
 
 def audit(model_path, path, options):
     """Do what `command` says and return the exit status."""
-    from lodekit.analysis.audit import audit_model, format_results
+    from lodekit.analysis.audit import audit_model, audit_object, format_results
+    from lodekit.analysis.page import check_report_folder
     from lodekit.model_file import load_model
 
     from .prediction import check_frames, read_frames
 
+    if options["report"]:
+        check_report_folder(options["report"], bool(options["overwrite"]))
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     check_frames(model, frames, path)
     chosen = spread_over(len(frames), options["n_frames"])
-    results = audit_model(
-        model,
-        [frames[index] for index in chosen],
-        checks=flatten(options["checks"]) or None,
-        progress=True,
-    )
+    frames = [frames[index] for index in chosen]
+    checks = flatten(options["checks"]) or None
+    results = audit_model(model, frames, checks=checks, progress=True)
     numbers = [index + 1 for index in chosen]
-    passed = all(result.status != "fail" for result in results)
+    answer = audit_object(results, numbers)
     if options["as_json"]:
-        answer = {
-            "passed": passed,
-            "frames": numbers,
-            "checks": {result.name: describe(result, numbers) for result in results},
-        }
         click.echo(json.dumps(answer, ensure_ascii=False))
     else:
         click.echo(format_results(results, numbers))
-    return 0 if passed else 1
+    if options["report"]:
+        write_page(model_path, path, results, frames, numbers, options)
+    return 0 if answer["passed"] else 1
+
+
+def write_page(model_path, path, results, frames, numbers, options):
+    """Write the report."""
+    from lodekit.analysis.audit import write_audit_report
+
+    from .evaluation import describe_model
+
+    write_audit_report(
+        options["report"],
+        results,
+        frames,
+        numbers,
+        title=f"Audit of {Path(model_path).name} with {Path(path).name}",
+        **describe_model(model_path),
+        overwrite=bool(options["overwrite"]),
+    )
+    tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
 
 
 def spread_over(n_there, n_wanted):
@@ -97,13 +118,3 @@ def spread_over(n_there, n_wanted):
     n_chosen = min(n_there, n_wanted)
     step = (n_there - 1) / max(n_chosen - 1, 1)
     return [round(step * place) for place in range(n_chosen)]
-
-
-def describe(result, numbers):
-    """Return a result for JSON, with the number of its frame in the file."""
-    fields = ("demand", "status", "tolerance", "unit", "note", "n_frames")
-    described = {name: getattr(result, name) for name in fields}
-    return described | {
-        "measured": result.measured if result.is_finite else None,
-        "frame": None if result.frame is None else numbers[result.frame],
-    }

@@ -18,6 +18,7 @@ from .options import (
     overwrite_option,
     reading,
     report_option,
+    tell,
     threads_option,
     use_threads,
 )
@@ -183,12 +184,9 @@ def show(errors, groups, comparisons, options):
 def write_page(model_path, frames, comparisons, errors, groups, options):
     """Write the report."""
     from lodekit.analysis.report import write_report
-    from lodekit.model_file import read_header
 
-    from .evaluation import model_facts
-    from .toml_text import format_toml
+    from .evaluation import describe_model
 
-    header = read_header(model_path)
     (name,) = errors
     write_report(
         options["report"],
@@ -197,8 +195,7 @@ def write_page(model_path, frames, comparisons, errors, groups, options):
         title=f"{Path(model_path).name} on {name}",
         errors=errors,
         groups=groups,
-        facts=model_facts(header["settings"]["summary"]),
-        settings=format_toml(header["record"].get("settings", {})),
+        **describe_model(model_path),
         overwrite=bool(options["overwrite"]),
     )
     tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
@@ -215,9 +212,3 @@ def write_predictions(frames, results, options):
     path = options["predictions"]
     write_structures(path, frames, overwrite=bool(options["overwrite"]))
     tell(f"wrote {len(frames)} structures with predictions to {path}", options)
-
-
-def tell(text, options):
-    """Print a line for people, unless an object was asked for."""
-    if not options["as_json"]:
-        click.echo(text)

@@ -94,6 +94,19 @@ def held_out_summary(summary):
     }
 
 
+def describe_model(model_path):
+    """Return facts about a model and its settings for a report, as keywords."""
+    from lodekit.model_file import read_header
+
+    from .toml_text import format_toml
+
+    header = read_header(model_path)
+    return {
+        "facts": model_facts(header["settings"]["summary"]),
+        "settings": format_toml(header["record"].get("settings", {})),
+    }
+
+
 def model_facts(summary):
     """Return what a fitted model is made of, as texts by name."""
     from ase.data import chemical_symbols

@@ -179,3 +179,9 @@ def use_threads(n_threads):
     from lodekit.threads import limit_threads
 
     return limit_threads(n_threads)
+
+
+def tell(text, options):
+    """Print a line for people, unless an object was asked for."""
+    if not options["as_json"]:
+        click.echo(text)

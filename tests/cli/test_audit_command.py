@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from stub_model import StubModel
@@ -63,6 +64,39 @@ def test_json_is_one_object(lodekit, model, train):
     assert forces["frame"] in (1, 12)
     assert answer["checks"]["fragments"]["measured"] is None
     assert answer["checks"]["fragments"]["frame"] is None
+
+
+def test_a_report_shows_checks_and_curves(lodekit, model, train):
+    arguments = ("--checks", "forces", "rotation", "--report", "page")
+    status, out, _ = lodekit("audit", model, train, *arguments)
+    assert status == 0
+    assert out.endswith("wrote the report page/index.html\n")
+    page = Path("page/index.html").read_text()
+    assert "<h1>Audit of m.lodekit with train.xyz</h1>" in page
+    assert "the work of forces is what the energy loses" in page
+    assert "targets = [&quot;energy&quot;]" in page
+    assert lodekit("audit", model, train, *arguments)[0] == 0  # replaced
+
+
+@pytest.mark.usefixtures("_wrong_forces")
+def test_a_report_is_written_of_what_fails_and_beside_json(lodekit, model, train):
+    arguments = ("--json", "--checks", "forces", "--report", "page")
+    status, out, _ = lodekit("audit", model, train, *arguments)
+    assert status == 1
+    assert json.loads(out)["passed"] is False
+    assert "<td>FAIL</td>" in Path("page/index.html").read_text()
+
+
+def test_a_report_into_a_foreign_folder_is_refused_before_the_work(
+    lodekit, model, train
+):
+    Path("page").mkdir()
+    Path("page/thesis.tex").write_text("years of work")
+    status, out, err = lodekit("audit", model, train, "--report", "page")
+    assert (status, out) == (1, "")
+    assert "holds something that is not a report of lodekit" in err
+    assert lodekit("audit", model, train, "--report", "page", "--overwrite")[0] == 0
+    assert Path("page/thesis.tex").exists()
 
 
 def test_names_on_the_command_line_are_those_of_the_checks():

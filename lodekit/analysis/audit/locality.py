@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .charge_sharing import shares
-from .results import Finding, NotApplicable, check
+from .results import Curve, Finding, NotApplicable, check
 from .structures import beside, joined, moved, turned_copy
 
 #: Length in Å of the displacement.
@@ -29,10 +29,10 @@ class FarDisplacement:
     ----------
     frames : list of ase.Atoms
         Before and after.
+    distances : ndarray of shape (n_atoms,)
+        From the moved atom, in Å.
     is_far : ndarray of shape (n_atoms,)
         Atoms beyond the reach.
-    distance : float
-        From the moved atom to the closest of them, in Å.
 
     Raises
     ------
@@ -47,15 +47,16 @@ class FarDisplacement:
         if not is_periodic:
             copy = turned_copy(atoms, random)
             atoms, atom = joined(atoms, beside(atoms, copy, least)), len(atoms) + atom
-        distances = atoms.get_distances(atom, np.arange(len(atoms)), mic=is_periodic)
-        self.is_far = distances >= least
+        self.distances = atoms.get_distances(
+            atom, np.arange(len(atoms)), mic=is_periodic
+        )
+        self.is_far = self.distances >= least
         if not self.is_far.any():
             raise NotApplicable(
                 "all atoms matter to each other, in cells of this size"
                 if np.isfinite(reach)
                 else "all atoms matter to each other, however far they are"
             )
-        self.distance = float(distances[self.is_far].min())
         change = np.zeros((len(atoms), 3))
         change[atom] = random.normal(size=3)
         change *= DISPLACEMENT / np.linalg.norm(change)
@@ -70,13 +71,24 @@ class FarDisplacement:
             If the reach has no end.
         """
         sizes = np.abs(changes).reshape(len(self.is_far), -1).max(axis=1)
-        ratio = float(sizes[self.is_far].max() / max(sizes.max(), 1e-300))
+        sizes = sizes / max(sizes.max(), 1e-300)
+        ratio = float(sizes[self.is_far].max())
+        others = self.distances > 0.0
+        curve = Curve(
+            tuple(self.distances[others].tolist()),
+            tuple(sizes[others].tolist()),
+            "distance from the atom that moves (Å)",
+            f"change of {what} over the largest",
+            is_line=False,
+        )
         if np.isfinite(reach):
-            return Finding(ratio, f"beyond {reach:.3g} Å")
+            return Finding(ratio, f"beyond {reach:.3g} Å", curve)
+        closest = self.distances[self.is_far].min()
         raise NotApplicable(
-            f"{what} depend on all atoms, however far they are; at {self.distance:.3g} "
+            f"{what} depend on all atoms, however far they are; at {closest:.3g} "
             "Å this fraction of the largest change is left",
             ratio,
+            curve,
         )
 
 

@@ -10,6 +10,27 @@ PASSED, FAILED, NOT_APPLICABLE = "pass", "fail", "not applicable"
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Sizes that a check met on its way, for people to look at.
+
+    Attributes
+    ----------
+    x, y : tuple of float
+        Points; both positive, or y zero.
+    x_label, y_label : str
+        What they are, with units.
+    is_line : bool
+        Whether points belong to one another, in their order.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_label: str
+    y_label: str
+    is_line: bool = True
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a check measured in one structure.
 
@@ -19,10 +40,13 @@ class Finding:
         Size of the violation, in the unit of the check.
     note : str
         What else there is to know.
+    curve : Curve or None
+        What there is to see.
     """
 
     value: float
     note: str = ""
+    curve: Curve | None = None
 
 
 class NotApplicable(Exception):
@@ -32,11 +56,16 @@ class NotApplicable(Exception):
     ----------
     value : float or None
         What was measured nevertheless.
+    curve : Curve or None
+        What there is to see.
     """
 
-    def __init__(self, reason: str, value: float | None = None):
+    def __init__(
+        self, reason: str, value: float | None = None, curve: Curve | None = None
+    ):
         super().__init__(reason)
         self.value = value
+        self.curve = curve
 
 
 @dataclass(frozen=True)
@@ -87,6 +116,8 @@ class CheckResult:
         That structure, as an index into those that were given.
     n_frames : int
         Number of structures that the check applies to.
+    curves : dict of Curve
+        By index of the structure, where there is something to see.
     """
 
     name: str
@@ -98,6 +129,7 @@ class CheckResult:
     note: str
     frame: int | None
     n_frames: int
+    curves: dict[int, Curve]
 
     @property
     def is_finite(self) -> bool:
@@ -111,18 +143,19 @@ class CheckResult:
         A value that is no number is the worst of all.
         """
         own = (check.name, check.demand, check.tolerance, check.unit)
+        curves = {i: o.curve for i, o in enumerate(outcomes) if o.curve is not None}
         found = [i for i, one in enumerate(outcomes) if isinstance(one, Finding)]
         if not found:
             measured = [i for i, one in enumerate(outcomes) if one.value is not None]
             frame = max(measured, key=lambda i: outcomes[i].value, default=None)
             reason = outcomes[0 if frame is None else frame]
-            return cls(
-                *own, NOT_APPLICABLE, reason.value, str(reason), frame, n_frames=0
-            )
+            verdict = NOT_APPLICABLE, reason.value, str(reason), frame
+            return cls(*own, *verdict, n_frames=0, curves=curves)
         worst = max(found, key=lambda i: _badness(outcomes[i].value))
         finding = outcomes[worst]
         status = PASSED if finding.value <= check.tolerance else FAILED
-        return cls(*own, status, float(finding.value), finding.note, worst, len(found))
+        verdict = status, float(finding.value), finding.note, worst
+        return cls(*own, *verdict, n_frames=len(found), curves=curves)
 
 
 def _badness(value: float) -> float:

@@ -13,46 +13,70 @@ from lodekit.observables.charges import total_charge
 from lodekit.units import COULOMB_CONSTANT
 
 from .charge_sharing import shares
-from .results import Finding, NotApplicable, check
+from .results import Curve, Finding, NotApplicable, check
 from .structures import beside, charged, joined, split, turned_copy
 
-#: Å between both parts; the largest keeps within what structures may measure.
-GAPS = (1000.0, 2000.0, 4000.0)
+#: Å between both parts; the last, twice and four times as far as the third from the
+#: end, give the limit. The largest keeps within what structures may measure.
+GAPS = 4000.0 / 2.0 ** np.arange(10, -1, -1)
 LIMIT_WEIGHTS = np.array([1.0, -6.0, 8.0]) / 3.0
 #: Charges in e that count as nothing.
 ROUNDING = 1e-9
 
 
-def rests(subject, first, second, separate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return what remains of E(AB) - E(A) - E(B) at all `GAPS`, and the charge of A.
+class Separation:
+    """Two open structures at all `GAPS`.
 
     Parameters
     ----------
     first, second : ase.Atoms
-        Both parts, open.
+        Both parts.
     separate : float
         E(A) + E(B) in eV.
 
-    Returns
-    -------
+    Attributes
+    ----------
+    energies : ndarray of shape (n_gaps,)
+        E(AB) - E(A) - E(B) in eV.
     rests : ndarray of shape (3,)
-        In eV, without the interaction of the net charges of both parts.
-    charges : ndarray of shape (3,)
-        Net charge of A in e, 0 for models without charges.
+        The same at the last gaps, without the interaction of the net charges.
+    charge : float
+        Net charge of A at the last gap in e, 0 for models without charges.
     """
-    frames = [joined(first, beside(first, second, gap)) for gap in GAPS]
-    found = subject.energies(frames) - separate
-    if not subject.has("charges"):
-        return found, np.zeros(len(GAPS))
-    n_first = len(first)
-    sums = np.array(
-        [
-            [q[:n_first].sum(), q[n_first:].sum()]
-            for q in subject.values(frames, "charges")
-        ]
-    )
-    distances = [np.linalg.norm(center_distance(atoms, n_first)) for atoms in frames]
-    return found - COULOMB_CONSTANT * sums.prod(axis=1) / distances, sums[:, 0]
+
+    def __init__(self, subject, first, second, separate: float):
+        frames = [joined(first, beside(first, second, gap)) for gap in GAPS]
+        self.energies = subject.energies(frames) - separate
+        self.rests, self.charge = self.energies[-3:].copy(), 0.0
+        if subject.has("charges"):
+            n_first = len(first)
+            charges = subject.values(frames[-3:], "charges")
+            for place, (atoms, q) in enumerate(zip(frames[-3:], charges, strict=True)):
+                self.charge, other = float(q[:n_first].sum()), q[n_first:].sum()
+                distance = np.linalg.norm(center_distance(atoms, n_first))
+                coulomb = COULOMB_CONSTANT * self.charge * other / distance
+                self.rests[place] -= coulomb
+
+    @property
+    def limit(self) -> float:
+        """What remains without end, in eV."""
+        return abs(float(self.rests @ LIMIT_WEIGHTS))
+
+    @property
+    def note(self) -> str:
+        """How what remains falls off: its part in 1/D, and the net charge."""
+        at_two, at_four = self.rests[1:]
+        slope = 2.0 * GAPS[-2] * (at_two - at_four)
+        charge = f"charge {self.charge:.2g} e, " if self.charge else ""
+        return f"{charge}remainder {slope:.1g} eV·Å / D"
+
+    @property
+    def curve(self) -> Curve:
+        """Sizes of interaction energies over gaps."""
+        sizes = tuple(np.abs(self.energies).tolist())
+        return Curve(
+            tuple(GAPS), sizes, "gap (Å)", "size of the interaction energy (eV)"
+        )
 
 
 def center_distance(atoms, n_first: int) -> np.ndarray:
@@ -78,10 +102,8 @@ def copies(subject, atoms, random) -> Finding:
     """Pull a structure and its turned copy apart."""
     require_open(subject, atoms)
     separate = 2.0 * subject.energies([atoms])[0]
-    found, charges = rests(subject, atoms, turned_copy(atoms, random), separate)
-    return Finding(
-        abs(found @ LIMIT_WEIGHTS) / (2 * len(atoms)), describe(found, charges)
-    )
+    pair = Separation(subject, atoms, turned_copy(atoms, random), separate)
+    return Finding(pair.limit / (2 * len(atoms)), pair.note, pair.curve)
 
 
 @check(
@@ -104,16 +126,17 @@ def fragments(subject, atoms, random) -> Finding:
         subject, atoms, atoms[parts[0]], atoms[np.concatenate(parts[1:])]
     )
     separate = subject.energies([first, second]).sum()
-    found, charges = rests(subject, first, second, separate)
-    limit = abs(found @ LIMIT_WEIGHTS) / len(atoms)
+    pair = Separation(subject, first, second, separate)
+    limit = pair.limit / len(atoms)
     if subject.has("charges") and np.abs(shares(subject, atoms)).max() > ROUNDING:
-        flown = abs(charges[-1] - total_charge(first))
+        flown = abs(pair.charge - total_charge(first))
         raise NotApplicable(
             "the charges share the total charge of the whole structure: "
             f"{flown:.2g} e flow between separate fragments",
             limit,
+            pair.curve,
         )
-    return Finding(limit, describe(found, charges))
+    return Finding(limit, pair.note, pair.curve)
 
 
 def with_own_charges(subject, atoms, first, second) -> tuple:
@@ -124,11 +147,3 @@ def with_own_charges(subject, atoms, first, second) -> tuple:
         (charges,) = subject.values([charged(far, total)], "charges")
         own = float(np.round(charges[: len(first)].sum()))
     return charged(first, own), charged(second, total - own)
-
-
-def describe(found, charges) -> str:
-    """Return how what remains falls off: its part in 1/D, and the net charge."""
-    at_two, at_four = found[1:]
-    slope = 2.0 * GAPS[1] * (at_two - at_four)
-    charge = f"charge {charges[-1]:.2g} e, " if charges.any() else ""
-    return f"{charge}remainder {slope:.1g} eV·Å / D"
