@@ -13,6 +13,7 @@ _PER_ATOM = (
     "energies",
     "charges",
     "atomic_dipoles",
+    "atomic_quadrupoles",
     "electronegativities",
     "electrostatic_forces",
 )

@@ -124,9 +124,13 @@ class PowerSpectrumFeatures:
     left: Expansion
     right: Expansion | None
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(features) into position and strain gradients."""
+    def reverse(self, adjoint: np.ndarray, more=0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(features) into position and strain gradients.
+
+        ``more`` is added to d(scalar)/d(coefficients of the left factor).
+        """
         left, *right = self.reverse_product(adjoint)
+        left += more
         positions, strain = self.left.reverse(left)
         for gradients in right:
             more_positions, more_strain = self.right.reverse(gradients)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.electrostatics import CoulombInteraction
 from lodekit.observables.charges import AffineCharges, total_charge
-from lodekit.regression.vector_kernel import VectorKernel
 from lodekit.structures.batch import StructureBatch, as_frames
 
+from .atomic_moments import AtomicMoments
 from .charge_checks import is_number
-from .charge_conditioning import ConditionedCharges, latent_adjoints
+from .charge_conditioning import ConditionedCharges
 from .charge_energy import (
     ENERGY_TARGETS,
-    EnergyParts,
     add_energies,
     add_remainder,
     energy_targets,
     fit_remainder,
 )
 from .linear_charges import LinearChargeModel
+from .moving_charges import MovingCharges
 from .settings import default_charge_terms
+
+#: Names of atomic moments, by order.
+MOMENTS = ("atomic_dipoles", "atomic_quadrupoles")
 
 
 class ChargeModel(LinearChargeModel):
@@ -44,12 +46,12 @@ class ChargeModel(LinearChargeModel):
         held-out frames best where it is missing.
     validation_fraction : float
         Share of the frames that chooses noises and calibrates standard deviations.
-    max_multipole : {0, 1}
-        Whether atomic dipoles help the charges (1) where moments are fitted; they have
-        no energy yet.
+    max_multipole : {0, 1, 2}
+        Whether atomic dipoles (1) and quadrupoles (2) go with the charges, where
+        moments or potentials are fitted.
     charge_width : float
-        Standard deviation in Å of the Gaussian charges whose electrostatic energy is
-        part of the energy.
+        Standard deviation in Å of the Gaussian charges and moments whose electrostatic
+        energy is part of the energy.
     potential : SparsePotential, optional
         What is fitted to the remainder of energies, forces and stress; SOAP alone where
         None and energies are among the targets.
@@ -70,11 +72,6 @@ class ChargeModel(LinearChargeModel):
     ----------
     N. Artrith, T. Morawietz, J. Behler, Phys. Rev. B 83, 153101 (2011).
     """
-
-    #: Prior standard deviation of the components of atomic dipoles in e·Å.
-    dipole_prior = 0.1
-    #: Sparse points for atomic dipoles, three weights each, by one of the charges'.
-    dipole_points = 0.5
 
     def __init__(
         self,
@@ -106,27 +103,19 @@ class ChargeModel(LinearChargeModel):
         self.progress = progress
 
     def _select(self, frames, random_state) -> None:
-        """Choose sparse points, those of atomic dipoles for the first term alone."""
+        """Choose sparse points, those of atomic moments for the first term alone."""
         super()._select(frames, random_state)
-        self.vectors_ = None
-        if self.max_multipole:
-            first = self.latent_.kernels[0]
-            n_sparse = max(len(points.features) for points in first.points.values())
-            self.vectors_ = VectorKernel.select(
-                frames,
-                first.descriptor,
-                first.covariance,
-                self.species_,
-                max(1, int(self.dipole_points * n_sparse)),
-                random_state=random_state,
-            )
+        first = self.latent_.kernels[0]
+        self.moments_ = AtomicMoments.select(
+            frames, first, self.max_multipole, random_state
+        )
 
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         energies = () if self.potential_ is None else ENERGY_TARGETS
-        dipoles = () if self.vectors_ is None else ("atomic_dipoles",)
-        return [*energies, *super().properties, *dipoles]
+        moments = MOMENTS[: len(self.moments_.kernels)]
+        return [*energies, *super().properties, *moments]
 
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP, and LODE where charges are fitted."""
@@ -134,14 +123,14 @@ class ChargeModel(LinearChargeModel):
 
     @property
     def rank(self) -> int:
-        """Number of weights: of elements, of the kernels, of atomic dipoles."""
-        return super().rank + (0 if self.vectors_ is None else self.vectors_.rank)
+        """Number of weights: of elements, of the kernels, of atomic moments."""
+        return super().rank + self.moments_.rank
 
     def fit(self, frames, y=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
-        self._check_arguments(energies)
+        self._check_arguments()
         super().fit(frames)
         self.charge_width_ = float(self.charge_width)
         self.potential_ = None
@@ -151,18 +140,15 @@ class ChargeModel(LinearChargeModel):
             self.summary_["potential"] = self.potential_.summary_
         return self
 
-    def _check_arguments(self, energies) -> None:
+    def _check_arguments(self) -> None:
         """Raise ``ValueError`` for arguments out of range."""
-        if self.max_multipole not in (0, 1):
-            raise ValueError(f"max_multipole must be 0 or 1, got {self.max_multipole}")
+        if self.max_multipole not in (0, 1, 2):
+            raise ValueError(
+                f"max_multipole must be 0, 1 or 2, got {self.max_multipole!r}"
+            )
         if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
             raise ValueError(
                 f"charge_width must be a length in Å, got {self.charge_width!r}"
-            )
-        if energies and self.max_multipole:
-            raise ValueError(
-                "atomic dipoles have no energy here; use max_multipole=0 for the "
-                f"targets {energies}"
             )
 
     def _affine(self, frames):
@@ -170,9 +156,7 @@ class ChargeModel(LinearChargeModel):
         batch = StructureBatch.from_frames(frames)
         cache: dict = {}
         features = self._padded(batch, self.latent_.evaluate(batch, cache))
-        dipoles = None
-        if self.vectors_ is not None:
-            dipoles = self.dipole_prior * self.vectors_.rows(batch, cache)
+        moments = self.moments_.rows(batch, self.moments_.evaluate(batch, cache))
         first = batch.first_atom
         solution = getattr(self, "solution_", None)
         if solution is not None:
@@ -186,39 +170,17 @@ class ChargeModel(LinearChargeModel):
                     matrix, solution, total_charge(atoms), spreads[:, index]
                 )
                 matrix, offset = charges.matrix, charges.offset
-            moments = () if dipoles is None else (dipoles[own],)
-            yield atoms, AffineCharges(matrix, offset, moments)
+            yield atoms, AffineCharges(matrix, offset, tuple(m[own] for m in moments))
 
     def _padded(self, batch: StructureBatch, states) -> np.ndarray:
-        """Return Phi of elements and kernels, 0 for the weights of atomic dipoles."""
+        """Return Phi of elements and kernels, 0 for the weights of atomic moments."""
         rows = self.feature_rows(batch, states)
         return np.pad(rows, ((0, 0), (0, self.rank - rows.shape[1])))
 
     def _energy_parts(self, frames):
         """Yield the electrostatic energy of every structure with its derivatives."""
         for atoms in frames:
-            batch = StructureBatch.from_frames([atoms])
-            states = self.latent_.evaluate(batch)
-            features = self._padded(batch, states)
-            charges = ConditionedCharges.of(
-                features, self.solution_, total_charge(atoms)
-            )
-            result = CoulombInteraction(
-                atoms.positions, atoms.cell[:], atoms.pbc, self.charge_width_
-            ).compute(charges.values)
-            adjoints = latent_adjoints(
-                self.latent_,
-                batch,
-                states,
-                [w[self.species_.size :] for w in charges.vectors(result.potential)],
-                charges.scales(result.potential),
-            )
-            gradients, strain = self.latent_.gradients(batch, states, adjoints)
-            yield EnergyParts(
-                result.energy,
-                result.forces - gradients,
-                result.strain_gradient + strain[0],
-            )
+            yield MovingCharges(self, atoms).energy_parts()
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -228,9 +190,10 @@ class ChargeModel(LinearChargeModel):
         frames : ase.Atoms or list of ase.Atoms
         properties : list of str, optional
             Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
-            charges_std, dipole_std, quadrupole_std, atomic_dipoles (e·Å, (n_atoms, 3)),
-            and where energies were fitted energy (eV), forces (eV/Å), stress (eV/Å^3,
-            Voigt, fully periodic frames only). Where None, charges, the dipole of open
+            mep (V, at the ``mep_points``), each with _std, atomic_dipoles (e·Å,
+            (n_atoms, 3)), atomic_quadrupoles (e·Å², (n_atoms, 6), traceless), and where
+            energies were fitted energy (eV), forces (eV/Å), stress (eV/Å^3, Voigt,
+            fully periodic frames only). Where None, charges, the dipole of open
             structures, and energy, forces and stress where there are any.
 
         Returns
@@ -263,19 +226,16 @@ class ChargeModel(LinearChargeModel):
         energies : ndarray of shape (n_sets,)
             In eV, of the charges and where energies were fitted, of the remainder.
         """
-        interaction = CoulombInteraction(
-            atoms.positions, atoms.cell[:], atoms.pbc, self.charge_width_
-        )
-        energies = [interaction.energy(own) for own in charges]
+        moving = MovingCharges(self, atoms)
+        energies = [moving.interact(own)[0].energy for own in charges]
         return add_remainder(energies, atoms, self.potential_)
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         state = super().get_state()
         state["settings"]["charge_width"] = self.charge_width_
-        state["settings"]["max_multipole"] = int(self.vectors_ is not None)
-        if self.vectors_ is not None:
-            state["arrays"].update(self.vectors_.get_arrays("vectors"))
+        state["settings"]["max_multipole"] = len(self.moments_.kernels)
+        state["arrays"].update(self.moments_.get_arrays())
         return state
 
     @classmethod
@@ -285,12 +245,9 @@ class ChargeModel(LinearChargeModel):
         model = super().from_state(state)
         model.charge_width = model.charge_width_ = settings["charge_width"]
         model.max_multipole = settings["max_multipole"]
-        model.vectors_ = None
-        if model.max_multipole:
-            first = model.latent_.kernels[0]
-            model.vectors_ = VectorKernel.from_arrays(
-                first.descriptor, first.covariance, model.species_, arrays, "vectors"
-            )
+        model.moments_ = AtomicMoments.from_arrays(
+            model.latent_.kernels[0], model.max_multipole, arrays
+        )
         return model
 
 

@@ -291,8 +291,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
         """Return the properties of one structure."""
         result = {}
-        if "atomic_dipoles" in wanted:
-            result["atomic_dipoles"] = charges.moment_values(self.weights_)[0]
+        if charges.moments:
+            moments = charges.moment_values(self.weights_)
+            named = zip(("atomic_dipoles", "atomic_quadrupoles"), moments, strict=False)
+            result.update({name: values for name, values in named if name in wanted})
         for name in PROPERTIES:
             if not {name, f"{name}_std"} & set(wanted):
                 continue

@@ -26,6 +26,7 @@ ENERGIES = ("energy", "forces")
 CASES = {
     "charges": ("charges", ("charges", "dipole", *ENERGIES)),
     "dipole": ("dipole", ("dipole",)),
+    "dipole-energies": ("dipole", ("dipole", *ENERGIES)),
     "kqeq": ("kqeq", ("charges", "dipole", *ENERGIES)),
     "kqeq-from-energies": ("kqeq", ENERGIES),
     "latent": ("latent-charges", ENERGIES),

@@ -1,5 +1,7 @@
 """Energies of Gaussian charges that move with their surroundings."""
 
+import copy
+
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -18,6 +20,7 @@ from lodekit import load_model
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import ChargeModel, SparsePotential
 from lodekit.regression import PolynomialCovariance
+from lodekit.units import COULOMB_CONSTANT
 
 STEP = 2e-4  # Å, and as strain
 WIDTH = 0.8
@@ -61,6 +64,81 @@ def make(**arguments):
 def case(request):
     frames = FRAMES[request.param]
     return make(targets=["charges", "energy", "forces"]).fit(frames), frames[3]
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def multipoles(request):
+    """A model of charges with moments that its targets know nothing of."""
+    frames = FRAMES["periodic"]
+    targets = ["charges", "energy", "forces", "stress"]
+    model = make(targets=targets, max_multipole=request.param).fit(frames)
+    n_weights = model.moments_.rank
+    model.weights_[-n_weights:] = np.random.default_rng(0).normal(size=n_weights)
+    return model
+
+
+def cartesian(moments):
+    """Point charges of 1e-3 Å around the origin with dipole d and quadrupole T."""
+    dipole, tensor = moments
+    step = 1e-3
+    ends, charges = [step * dipole, -step * dipole], [0.5 / step, -0.5 / step]
+    values, axes = np.linalg.eigh(tensor)
+    for value, axis in zip(values, axes.T, strict=True):
+        ends += [step * axis, -step * axis]
+        charges += [0.5 * value / step**2] * 2
+    return np.array(ends), np.array(charges)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_forces_and_stress_with_moments_are_derivatives(multipoles, kind):
+    atoms = FRAMES[kind][5]
+    values = energies(multipoles, moved_frames(atoms, STEP))
+    expected = -differences(values, STEP).reshape(-1, 3)
+    result = multipoles.compute(atoms)[0]
+    scale = np.abs(expected).max()
+    assert result["forces"] == pytest.approx(expected, abs=1e-6 * scale)
+    names = ["atomic_dipoles", "atomic_quadrupoles"][: multipoles.max_multipole]
+    assert all(np.abs(multipoles.compute(atoms, n)[0][n]).max() > 0.01 for n in names)
+    if kind == "periodic":
+        gradients = differences(
+            energies(multipoles, strained_frames(atoms, STEP)), STEP
+        )
+        gradients = gradients.reshape(3, 3) / atoms.get_volume()
+        expected = np.array([gradients[a, b] for a, b in VOIGT])
+        scale = np.abs(expected).max()
+        assert result["stress"] == pytest.approx(expected, abs=1e-6 * scale)
+
+
+@pytest.mark.parametrize("multipoles", [2], indirect=True)
+def test_moments_have_the_energy_of_clusters_of_point_charges(multipoles):
+    atoms = FRAMES["open"][2]
+    names = ["charges", "atomic_dipoles", "atomic_quadrupoles"]
+    result = multipoles.compute(atoms, names)[0]
+    charges, dipoles, tensors = (result[name] for name in names)
+    model = copy.copy(multipoles)
+    model.charge_width_ = 0.0
+    tensors = tensors[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(-1, 3, 3)
+    clusters = []
+    for place, charge, *moments in zip(
+        atoms.positions, charges, dipoles, tensors, strict=True
+    ):
+        ends, values = cartesian(moments)
+        positions = np.vstack([place, place + ends])
+        clusters.append((positions, np.array([charge, *values])))
+    expected = 0.0
+    for i, (here, own) in enumerate(clusters):
+        for there, others in clusters[:i]:
+            distances = np.linalg.norm(here[:, None] - there, axis=2)
+            expected += COULOMB_CONSTANT * own @ (1.0 / distances) @ others
+    (part,) = model._energy_parts([atoms])
+    assert part.energy == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_file_keeps_the_moments(multipoles, tmp_path):
+    multipoles.save(tmp_path / "m.lodekit")
+    again = load_model(tmp_path / "m.lodekit")
+    frames = FRAMES["periodic"][:2]
+    assert np.array_equal(energies(again, frames), energies(multipoles, frames))
 
 
 def energies(model, frames):

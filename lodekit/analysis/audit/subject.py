@@ -16,6 +16,7 @@ KINDS = {
     "dipole": "vector",
     "quadrupole": "matrix",
     "atomic_dipoles": "atom vectors",
+    "atomic_quadrupoles": "atom matrices",
 }
 #: Derivatives and moments: properties that need three, or no periodic directions.
 PERIODIC_ONLY = ("stress",)

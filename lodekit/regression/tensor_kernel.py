@@ -1,0 +1,229 @@
+"""Atomic tensors, linear in weights: the sparse-kernel feature map of multipoles.
+
+Environments i and m with density coefficients C (2 l + 1, n_q) of one l, for all
+neighbour species and radial functions q, have the covariance of tensors of order l
+
+    K(i, m)_ab = k(i, m) sum_q C_i[a, q] C_m[b, q] / s,
+
+with a, b real spherical harmonics, k a covariance of invariant features and s the mean
+of |C_m|^2 / (2 l + 1). It turns with both environments, and vanishes where symmetry
+allows no tensor.
+
+References
+----------
+A. Grisafi, D. M. Wilkins, G. Csányi, M. Ceriotti, Phys. Rev. Lett. 120, 036002 (2018);
+here the tensors come from pairs, and many-body terms from k alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
+from lodekit.structures.batch import StructureBatch
+
+from .covariances import PolynomialCovariance
+from .environments import batches, select_sparse_points
+from .sparse_kernel import SparseKernel
+
+#: Eigenvalues of K_MM below this times the largest are dropped.
+RCOND = 1e-10
+#: Atoms whose coefficients are held at once.
+BATCH_ATOMS = 1000
+#: Arrays of `TensorPoints`, in this order.
+PARTS = ("features", "tensors", "projection")
+
+
+@dataclass
+class TensorPoints:
+    """Sparse points of one centre species.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_points, n_features)
+    tensors : ndarray of shape (n_points, 2 l + 1, n_q)
+        C, divided by s.
+    projection : ndarray of shape ((2 l + 1) * n_points, rank)
+        Covariances with the points times it are Phi.
+    """
+
+    features: np.ndarray
+    tensors: np.ndarray
+    projection: np.ndarray
+
+
+@dataclass
+class TensorKernel:
+    """Feature map of atomic tensors t_i = Phi_i w.
+
+    Attributes
+    ----------
+    order : int
+        l: 1 for vectors, 2 for symmetric matrices without trace.
+    descriptor : PowerSpectrum
+        Its left factor gives C.
+    covariance : PolynomialCovariance
+    species : ndarray of shape (n_species,)
+        Sorted atomic numbers.
+    points : dict of int to TensorPoints
+        By centre species; a species without entry has no tensors.
+    """
+
+    order: int
+    descriptor: PowerSpectrum
+    covariance: PolynomialCovariance
+    species: np.ndarray
+    points: dict[int, TensorPoints]
+
+    @classmethod
+    def select(
+        cls, frames, order, descriptor, covariance, species, n_sparse, random_state=None
+    ):
+        """Choose at most ``n_sparse`` points per species as `select_sparse_points`.
+
+        Raises
+        ------
+        ValueError
+            If the descriptor has no harmonics of this order.
+        """
+        if descriptor.n_angular <= order:
+            raise ValueError(
+                f"atomic multipoles of order {order} need a first descriptor with a "
+                f"max_angular of at least {order}, got {descriptor.n_angular - 1}"
+            )
+        scalar = SparseKernel(descriptor, covariance, species)
+        chosen = select_sparse_points(
+            frames, scalar, n_sparse, random_state=random_state
+        )
+        wanted = np.sort(np.concatenate(list(chosen.values())))
+        kernel = cls(order, descriptor, covariance, species, {})
+        tensors = kernel.collect(frames, wanted)
+        for z, atoms in chosen.items():
+            own = tensors[np.searchsorted(wanted, atoms)]
+            scale = np.mean(np.einsum("maq,maq->m", own, own)) / (2 * order + 1)
+            if scale > 0.0:
+                kernel.set_points(z, scalar.points[z].features, own, scale)
+        return kernel
+
+    def collect(self, frames, wanted: np.ndarray) -> np.ndarray:
+        """Return C of the atoms ``wanted`` (sorted indices among those of frames)."""
+        first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
+        used = np.unique(np.searchsorted(first, wanted, side="right") - 1)
+        collected = []
+        for group in batches([frames[i] for i in used], BATCH_ATOMS):
+            own = used[group]
+            batch = StructureBatch.from_frames([frames[i] for i in own])
+            numbers = np.concatenate([np.arange(first[i], first[i + 1]) for i in own])
+            expansion = self.descriptor.left.expand(batch, self.species)
+            chosen = np.isin(numbers, wanted)
+            collected.append(expansion.coefficients[chosen, self.harmonics])
+        return np.concatenate(collected)
+
+    def set_points(self, species: int, features, tensors, scale: float) -> None:
+        """Store sparse points with coefficients C and build their projection."""
+        points = TensorPoints(features, tensors / scale, np.empty(0))
+        covariances = self.covariances(features, tensors, points)
+        eigenvalues, axes = linalg.eigh(covariances)
+        kept = eigenvalues > RCOND * eigenvalues[-1]
+        points.projection = np.ascontiguousarray(
+            axes[:, kept] / np.sqrt(eigenvalues[kept])
+        )
+        self.points[int(species)] = points
+
+    @property
+    def harmonics(self) -> slice:
+        """Where the harmonics of this order stand among all."""
+        return slice(self.order**2, (self.order + 1) ** 2)
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return sum(points.projection.shape[1] for points in self.points.values())
+
+    @property
+    def columns(self) -> dict[int, slice]:
+        """Weights by species."""
+        columns, start = {}, 0
+        for z, points in self.points.items():
+            columns[z] = slice(start, start + points.projection.shape[1])
+            start = columns[z].stop
+        return columns
+
+    def covariances(self, features, tensors, points: TensorPoints) -> np.ndarray:
+        """Return K of n environments with the points, (n (2 l + 1), n_points (...))."""
+        n_components, n_q = tensors.shape[1:]
+        products = tensors.reshape(-1, n_q) @ points.tensors.reshape(-1, n_q).T
+        shape = (len(tensors), n_components, len(points.tensors), n_components)
+        scalars = self.covariance.matrix(features, points.features)
+        products.reshape(shape)[...] *= scalars[:, None, :, None]
+        return products
+
+    def rows(self, batch: StructureBatch, state: PowerSpectrumFeatures) -> np.ndarray:
+        """Return Phi, (n_atoms, 2 l + 1, rank), of what the descriptor evaluated."""
+        tensors = np.ascontiguousarray(state.left.coefficients[:, self.harmonics])
+        n_components = tensors.shape[1]
+        rows = np.zeros((batch.n_atoms, n_components, self.rank))
+        for z, own in self.columns.items():
+            points = self.points[z]
+            atoms = np.flatnonzero(batch.species == z)
+            values = self.covariances(state.features[atoms], tensors[atoms], points)
+            shape = (atoms.size, n_components, own.stop - own.start)
+            rows[atoms, :, own] = (values @ points.projection).reshape(shape)
+        return rows
+
+    def reverse(self, batch: StructureBatch, state, weights, adjoint):
+        """Return the derivatives of sum_i adjoint_i . t_i.
+
+        Parameters
+        ----------
+        batch : StructureBatch
+        state : PowerSpectrumFeatures
+        weights : ndarray of shape (rank,)
+        adjoint : ndarray of shape (n_atoms, 2 l + 1)
+
+        Returns
+        -------
+        features : ndarray of shape (n_atoms, n_features)
+            By the invariant features.
+        tensors : ndarray of shape (n_atoms, 2 l + 1, n_q)
+            By C.
+        """
+        tensors = state.left.coefficients[:, self.harmonics]
+        by_features, by_tensors = np.zeros_like(state.features), np.zeros(tensors.shape)
+        for z, columns in self.columns.items():
+            points = self.points[z]
+            atoms = np.flatnonzero(batch.species == z)
+            own = points.projection @ weights[columns]
+            own = own.reshape(len(points.tensors), -1)
+            directions = np.einsum("mbq,mb->mq", points.tensors, own)
+            features = state.features[atoms]
+            values = self.covariance.evaluate(features, points.features)
+            pulled = np.einsum("iaq,ia->iq", tensors[atoms], adjoint[atoms])
+            pulled = pulled @ directions.T
+            by_features[atoms] = (pulled * values.slopes) @ points.features
+            shifts = (pulled * values.shifts).sum(axis=1)
+            by_features[atoms] += shifts[:, None] * features
+            means = values.values @ directions
+            by_tensors[atoms] = adjoint[atoms][:, :, None] * means[:, None]
+        return by_features, by_tensors
+
+    def get_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Return arrays (named ``name/...``) for a model file."""
+        return {
+            f"{name}/{z}/{part}": getattr(points, part)
+            for z, points in self.points.items()
+            for part in PARTS
+        }
+
+    @classmethod
+    def from_arrays(cls, order, descriptor, covariance, species, arrays, name: str):
+        """Rebuild a kernel from what `get_arrays` returned."""
+        points = {
+            int(z): TensorPoints(*(arrays[f"{name}/{z}/{part}"] for part in PARTS))
+            for z in species
+            if f"{name}/{z}/{PARTS[0]}" in arrays
+        }
+        return cls(order, descriptor, covariance, species, points)
