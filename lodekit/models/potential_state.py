@@ -63,12 +63,6 @@ class PotentialState:
         model.covariance = [kernel.covariance for kernel in model.kernels_]
         return model
 
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
-        save_model(self, path, overwrite=overwrite)
-
 
 def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of every term of a latent.

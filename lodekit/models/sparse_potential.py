@@ -5,16 +5,11 @@ from __future__ import annotations
 import numbers
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.energy import UNITS, build_rows, collect_targets
-from lodekit.regression.baseline import (
-    count_species,
-    fit_composition,
-    isolated_atom_energies,
-)
+from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import RunningQr
@@ -22,6 +17,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .clock import Clock
+from .energy_estimator import EnergyEstimator
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor, draw_ensemble
 from .progress import progress_bar
@@ -35,7 +31,7 @@ ROW_BYTES = 3e8
 ROW_ATOMS = 400
 
 
-class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
+class SparsePotential(PotentialState, EnergyEstimator):
     """Potential energy as a sum of atomic energies, linear in sparse kernels.
 
     E = sum_i [e_0(species of i) + sum_terms sum_M k(i, M) alpha_M], fitted to energies,
@@ -127,13 +123,6 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         self.n_ensemble = n_ensemble
         self.random_state = random_state
         self.progress = progress
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays and carry their targets."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     def fit(self, frames, y=None, sample_weight=None):
         """Fit to the targets of ``frames``.
@@ -232,17 +221,9 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         """Fit or take over the baseline and subtract it from the energies."""
         counts = count_species(frames, self.species_)
         energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
-        if isinstance(self.baseline, dict):
-            self.baseline_ = read_baseline(self.baseline, self.species_)
-        elif self.baseline == "isolated-atoms":
-            self.baseline_ = isolated_atom_energies(frames, energies, self.species_)
-        elif self.baseline == "composition":
-            self.baseline_ = fit_composition(counts, energies, weights)
-        else:
-            raise ValueError(
-                "baseline must be 'composition', 'isolated-atoms' or a dictionary of "
-                f"energies by species, got {self.baseline!r}"
-            )
+        self.baseline_ = find_baseline(
+            self.baseline, frames, self.species_, energies, weights
+        )
         if "energy" in targets.values:
             targets.values["energy"] = list(energies - counts @ self.baseline_)
 
@@ -343,10 +324,6 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         """Distance in Å beyond which atoms do not matter to the energy of an atom."""
         return Latent(self.kernels_).reach
 
-    def predict(self, frames) -> np.ndarray:
-        """Return the total energies in eV, shape (n_frames,)."""
-        return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
-
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 
@@ -371,41 +348,3 @@ class SparsePotential(PotentialState, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         return Predictor(self).compute(as_frames(frames), properties)
-
-    def score(self, frames, y=None, sample_weight=None) -> float:
-        """Return the coefficient of determination R^2 of the energies per atom."""
-        frames = as_frames(frames)
-        sizes = np.array([len(atoms) for atoms in frames])
-        if y is None:
-            y = collect_targets(frames, ["energy"]).values["energy"]
-        from sklearn.metrics import r2_score
-
-        return r2_score(
-            np.asarray(y) / sizes,
-            self.predict(frames) / sizes,
-            sample_weight=sample_weight,
-        )
-
-
-def read_baseline(given: dict, species: np.ndarray) -> np.ndarray:
-    """Return the baseline energies (eV) of ``species`` from a user's dictionary.
-
-    Raises
-    ------
-    ValueError
-        If a species is missing.
-    """
-    from ase.data import chemical_symbols
-
-    energies = []
-    for z in species:
-        for key in (int(z), str(z), chemical_symbols[z]):
-            if key in given:
-                energies.append(float(given[key]))
-                break
-        else:
-            raise ValueError(
-                f"the baseline has no energy for {chemical_symbols[z]}, "
-                f"it names {list(given)}"
-            )
-    return np.array(energies)

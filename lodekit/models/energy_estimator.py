@@ -1,0 +1,48 @@
+"""What estimators of energies share as estimators of scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from lodekit.observables.energy import collect_targets
+from lodekit.structures.batch import as_frames
+
+
+class EnergyEstimator(RegressorMixin, BaseEstimator):
+    """An estimator whose primary target are total energies.
+
+    A subclass has ``fit(frames, y=None)``, ``compute(frames, properties=None)`` and
+    ``get_state()``.
+    """
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that structures are no arrays and carry their targets."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        return tags
+
+    def predict(self, frames) -> np.ndarray:
+        """Return the total energies in eV, shape (n_frames,)."""
+        return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
+
+    def score(self, frames, y=None, sample_weight=None) -> float:
+        """Return the coefficient of determination R^2 of the energies per atom."""
+        frames = as_frames(frames)
+        sizes = np.array([len(atoms) for atoms in frames])
+        if y is None:
+            y = collect_targets(frames, ["energy"]).values["energy"]
+        from sklearn.metrics import r2_score
+
+        return r2_score(
+            np.asarray(y) / sizes,
+            self.predict(frames) / sizes,
+            sample_weight=sample_weight,
+        )
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the fitted model to one file; see `lodekit.model_file`."""
+        from lodekit.model_file import save_model
+
+        save_model(self, path, overwrite=overwrite)
