@@ -28,6 +28,7 @@ MODEL_CLASSES = {
     "DipoleModel": "lodekit.models",
     "ChargeEquilibrationModel": "lodekit.models",
     "LatentChargeModel": "lodekit.models",
+    "GlobalPotential": "lodekit.models",
 }
 #: What the numbers in a file mean; a file with other conventions is refused.
 CONVENTIONS = {

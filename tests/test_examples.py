@@ -163,6 +163,28 @@ def test_bands_of_k_recover_the_interaction(tmp_path):
         assert soap > 3.0
 
 
+def test_global_descriptors_have_the_tails_that_they_can_have(tmp_path):
+    printed = run_example("10_global_descriptors.py", tmp_path)
+    first, second = printed.split("charges by molecule")
+    cell = r" +(\S+) +(\S+) %"
+    rows = re.findall(r"^\S+-\S+ +(-\d)" + 4 * cell, first, re.M)
+    assert len(rows) == 6
+    for law, *own in np.array(rows, dtype=float):
+        moments, pairs = own[0:2], own[4:6]
+        assert moments[0] < -1.7  # closed walks: 1/R^2
+        assert moments[1] > 30.0
+        assert pairs[0] == pytest.approx(law, rel=0.02)
+        assert pairs[1] < 1.0
+    (ions,) = find_numbers(
+        r"^H3O-OH +-1" + 2 * r" +\S+ +\S+ %" + r" +\S+ +(\S+) %", second
+    )
+    assert ions < 1.0
+    names = ("no force", "moments", "tensor", "pairs", "SOAP")
+    number = r" +(\S+)"
+    charged = [find_numbers(rf"^{name} +\S+" + number, printed)[0] for name in names]
+    assert charged[3] < 0.1 * min(charged[:3] + charged[4:])
+
+
 def test_latent_charges_are_those_of_the_gas(tmp_path):
     printed = run_example("11_latent_charges.py", tmp_path)
     rows = re.findall(r"^seed \d .* error \S+ e, largest (\S+) e; (\d+)", printed, re.M)

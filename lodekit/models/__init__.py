@@ -2,6 +2,7 @@
 
 from .charge_equilibration import ChargeEquilibrationModel
 from .charge_model import ChargeModel, DipoleModel
+from .global_potential import GlobalPotential
 from .latent_charge_model import LatentChargeModel
 from .sparse_potential import SparsePotential
 
@@ -9,6 +10,7 @@ __all__ = [
     "ChargeEquilibrationModel",
     "ChargeModel",
     "DipoleModel",
+    "GlobalPotential",
     "LatentChargeModel",
     "SparsePotential",
 ]
