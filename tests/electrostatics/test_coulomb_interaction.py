@@ -350,41 +350,6 @@ def test_rotations_shifts_and_images_change_nothing(name):
     )
 
 
-def test_nothing_jumps_when_k_vectors_enter():
-    atoms = triclinic(5)
-    charges = np.linspace(-1.0, 1.0, 5)
-    accuracy, cutoff = 1e-4, 3.0
-
-    def energy_at(scale):
-        cell = atoms.cell.array * scale
-        interaction = CoulombInteraction(
-            atoms.positions * scale, cell, True, accuracy=accuracy, cutoff=cutoff
-        )
-        return interaction.parts[1].k.size, interaction.compute(charges)
-
-    scales = np.linspace(1.0, 1.04, 401)
-    counts = np.array([energy_at(scale)[0] for scale in scales])
-    entries = np.flatnonzero(np.diff(counts))
-    assert entries.size > 3
-    for entry in entries[:4]:
-        below, above = scales[entry], scales[entry + 1]
-        while above - below > 1e-13:  # where the k-vectors enter
-            middle = 0.5 * (below + above)
-            if energy_at(middle)[0] == counts[entry]:
-                below = middle
-            else:
-                above = middle
-        before, after = energy_at(below)[1], energy_at(above)[1]
-        assert after.energy == pytest.approx(before.energy, abs=1e-9)
-        np.testing.assert_allclose(
-            after.strain_gradient, before.strain_gradient, atol=1e-9
-        )
-        step = 1e-6
-        slope = energy_at(below + step)[1].energy - energy_at(below - step)[1].energy
-        analytic = np.trace(before.strain_gradient) / below
-        assert slope / (2 * step) == pytest.approx(analytic, rel=1e-6)
-
-
 def test_large_cells_find_pairs_on_the_fly():
     # wide enough for a grid of cells, with atoms outside of the cell
     atoms = triclinic(300)
