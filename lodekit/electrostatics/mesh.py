@@ -63,18 +63,16 @@ class Mesh:
         self.order = order
         self.volume = abs(np.linalg.det(self.cell))
         self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(self.cell))
+        self.largest, self.indices, self.k_vectors = find_k_vectors(
+            self.cell.tobytes(), k_cutoff
+        )
         lengths = np.linalg.norm(self.cell, axis=1)
-        self.largest = (k_cutoff * lengths / (2.0 * np.pi)).astype(int)
         self.shape = tuple(
             fft.next_fast_len(max(int(np.ceil(length / spacing)), 2 * most + 2), real)
             for length, most, real in zip(
                 lengths, self.largest, (False, False, True), strict=True
             )
         )
-        self.indices = half_indices(self.largest)
-        vectors = self.indices @ (2.0 * np.pi * np.linalg.inv(self.cell).T)
-        inside = np.einsum("kd,kd->k", vectors, vectors) < k_cutoff**2
-        self.indices, self.k_vectors = self.indices[inside], vectors[inside]
 
     @cached_property
     def spline_factors(self) -> np.ndarray:
@@ -229,13 +227,40 @@ def shortest_vectors(cell: np.ndarray) -> np.ndarray:
     return shortest if sizes[0] < 0.8 * sizes[1] else cell
 
 
-def half_indices(largest: np.ndarray) -> np.ndarray:
-    """Return one of two opposite triples of integers up to ``largest``, without 0."""
+@lru_cache(maxsize=2)
+def find_k_vectors(cell: bytes, k_cutoff: float) -> tuple[np.ndarray, ...]:
+    """Return one of k and -k for all k-vectors within a sphere, without 0.
+
+    They are kept, since cells of trajectories are often the same.
+
+    Parameters
+    ----------
+    cell : bytes
+        Of an array of shape (3, 3), vectors in Å as rows.
+    k_cutoff : float
+        Radius of the sphere in 1/Å.
+
+    Returns
+    -------
+    largest : ndarray of shape (3,)
+        Largest index along every reciprocal vector.
+    indices : ndarray of shape (n_k, 3)
+    k_vectors : ndarray of shape (n_k, 3)
+        In 1/Å.
+    """
+    cell = np.frombuffer(cell).reshape(3, 3)
+    largest = (k_cutoff * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
     h, k, l = (np.arange(-most, most + 1) for most in largest)
     grid = np.meshgrid(h, k, l[l >= 0], indexing="ij")
     indices = np.stack(grid, axis=-1).reshape(-1, 3)
     flat = (indices[:, 0] > 0) | ((indices[:, 0] == 0) & (indices[:, 1] > 0))
-    return indices[(indices[:, 2] > 0) | flat]
+    indices = indices[(indices[:, 2] > 0) | flat]
+    vectors = indices @ (2.0 * np.pi * np.linalg.inv(cell).T)
+    inside = np.einsum("kd,kd->k", vectors, vectors) < k_cutoff**2
+    found = largest, indices[inside], vectors[inside]
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 @lru_cache(maxsize=16)
