@@ -107,14 +107,20 @@ class MullikenCharges:
 SOAP = [list(part) for part in zip(*default_charge_terms([]), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
 CASES = {
-    "qm9_random": (qm9("train_random"), [DipoleModel()]),
+    "qm9_random": (
+        qm9("train_random"),
+        [DipoleModel(max_multipole=order) for order in (0, 1, 2)],
+    ),
     "qm9_farthest": (qm9("train_farthest"), [DipoleModel()]),
     "spice_dipeptides": (
         spice,
         [
             DipoleModel(),
             DipoleModel(targets=["quadrupole"]),
-            DipoleModel(targets=["dipole", "quadrupole"]),
+            *(
+                DipoleModel(targets=["dipole", "quadrupole"], max_multipole=order)
+                for order in (0, 1, 2)
+            ),
         ],
     ),
     "carbon_chain": (folds("carbon_chain"), [ChargeModel(targets=["charges"])]),
@@ -202,7 +208,9 @@ def main():
                 seconds.append(time.perf_counter() - start)
                 add_errors(errors, model, kept)
             label = f"{type(model).__name__} ({', '.join(model.targets_)})"
-            print(f"  {label:36s} {describe(errors)}; {min(seconds):.1f} s", flush=True)
+            order = getattr(model, "max_multipole", 0)
+            label += f", max_multipole={order}" * (order > 0)
+            print(f"  {label:52s} {describe(errors)}; {min(seconds):.1f} s", flush=True)
 
 
 if __name__ == "__main__":

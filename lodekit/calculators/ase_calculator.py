@@ -22,6 +22,7 @@ from ase.calculators.calculator import (
 from ase.data import chemical_symbols
 
 from lodekit.models.charge_checks import field_argument
+from lodekit.observables.charges import ATOMIC_MOMENTS
 from lodekit.observables.fragments import CHARGES, LABELS
 from lodekit.structures import get_target
 
@@ -57,8 +58,8 @@ class LodekitCalculator(Calculator):
     Attributes
     ----------
     implemented_properties : list of str
-        What the model has of energy, free_energy, energies, forces, stress, charges and
-        dipole.
+        What the model has of energy, free_energy, energies, forces, stress, charges,
+        dipole, and for ``get_property`` atomic_dipoles and atomic_quadrupoles.
 
     Raises
     ------
@@ -89,7 +90,8 @@ class LodekitCalculator(Calculator):
         self.std = std
         self.field = field
         self._species = frozenset(model.summary_["species"])
-        known = [name for name in all_properties if name in model.properties]
+        names = (*all_properties, *ATOMIC_MOMENTS)
+        known = [name for name in names if name in model.properties]
         if "energy" in known:
             known.append("free_energy")
         self.implemented_properties = known

@@ -52,6 +52,12 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "energy, forces and stress; charges, moments and mep for charges and kqeq; dipole "
     "for dipole].",
 )
+@click.option(
+    "--max-multipole",
+    type=click.IntRange(0, 2),
+    help="Atomic moments beside the charges of --model charges and dipole: dipoles "
+    "(1), and quadrupoles (2) [1 for dipole, 0 for charges].",
+)
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(
     "--set",
@@ -111,6 +117,9 @@ def gather(options):
     given = merge(given, {"structures": structures, "run": run})
     if options["targets"]:
         overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})
+    if options["max_multipole"] is not None:
+        order = {"max_multipole": options["max_multipole"]}
+        overrides = merge(overrides, {"fit": order})
     given["run"] = merge(_DEFAULTS, given["run"])
     check_model(given["run"]["model"], given["structures"].get("weight_key"))
     return given, overrides

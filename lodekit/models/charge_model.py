@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.observables.charges import AffineCharges, total_charge
+from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .atomic_moments import AtomicMoments
@@ -21,9 +21,6 @@ from .charge_energy import (
 from .linear_charges import LinearChargeModel
 from .moving_charges import MovingCharges
 from .settings import default_charge_terms
-
-#: Names of atomic moments, by order.
-MOMENTS = ("atomic_dipoles", "atomic_quadrupoles")
 
 
 class ChargeModel(LinearChargeModel):
@@ -114,7 +111,7 @@ class ChargeModel(LinearChargeModel):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         energies = () if self.potential_ is None else ENERGY_TARGETS
-        moments = MOMENTS[: len(self.moments_.kernels)]
+        moments = ATOMIC_MOMENTS[: len(self.moments_.kernels)]
         return [*energies, *super().properties, *moments]
 
     def _default_terms(self, frames) -> list[tuple]:

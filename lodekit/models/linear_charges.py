@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import (
+    ATOMIC_MOMENTS,
     DEVIATIONS,
     PROPERTIES,
     UNITS,
@@ -293,7 +294,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         result = {}
         if charges.moments:
             moments = charges.moment_values(self.weights_)
-            named = zip(("atomic_dipoles", "atomic_quadrupoles"), moments, strict=False)
+            named = zip(ATOMIC_MOMENTS, moments, strict=False)
             result.update({name: values for name, values in named if name in wanted})
         for name in PROPERTIES:
             if not {name, f"{name}_std"} & set(wanted):

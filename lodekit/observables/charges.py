@@ -19,6 +19,8 @@ from .moments import VOIGT, check_points, moment_operators
 
 PROPERTIES = ("charges", "dipole", "quadrupole", "mep")
 DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
+#: Names of atomic moments, by order.
+ATOMIC_MOMENTS = ("atomic_dipoles", "atomic_quadrupoles")
 UNITS = {"charges": "e", "dipole": "e·Å", "quadrupole": "e·Å²", "mep": "V"}
 #: Those that structures without periodic directions have only.
 OPEN_ONLY = ("dipole", "quadrupole", "mep")

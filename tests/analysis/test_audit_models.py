@@ -52,6 +52,13 @@ MODELS = {
     ),
     "far charges": ChargeModel(lode(), targets=["charges"], **SMALL),
     "dipole": DipoleModel(soap(), **SMALL),
+    "multipoles": DipoleModel(
+        soap(),
+        targets=["dipole", *ENERGIES],
+        max_multipole=2,
+        potential=rest(),
+        **SMALL,
+    ),
     "latent charges": LatentChargeModel(
         soap(), targets=ENERGIES, potential=rest(), **SMALL
     ),
@@ -87,6 +94,7 @@ def audit(model, boundary, names=None):
         ("charges", "open", 10),
         ("far charges", "periodic", 7),
         ("dipole", "open", 7),
+        ("multipoles", "open", 10),
         ("latent charges", "open", 10),
         ("kqeq", "open", 13),
         ("kqeq alone", "periodic", 12),

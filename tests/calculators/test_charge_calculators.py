@@ -1,5 +1,7 @@
 """Models of charges as ASE calculators."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from ase.calculators.calculator import PropertyNotImplementedError
@@ -12,7 +14,11 @@ from lodekit.calculators import LodekitCalculator
 from lodekit.models import ChargeEquilibrationModel, ChargeModel, SparsePotential
 from lodekit.regression import PolynomialCovariance
 
-MODELS = {"charges": ChargeModel, "kqeq": ChargeEquilibrationModel}
+MODELS = {
+    "charges": ChargeModel,
+    "multipoles": partial(ChargeModel, max_multipole=2),
+    "kqeq": ChargeEquilibrationModel,
+}
 FIELD = (0.05, -0.1, 0.2)  # V/Å
 
 
@@ -34,13 +40,14 @@ def labelled(frames):
 def fitted(name, targets):
     rest = SparsePotential(soap(), PolynomialCovariance(2), 5, validation_fraction=0.0)
     has_energies = "energy" in targets
-    frames = labelled(open_frames(8) + periodic_frames(4))
+    frames = open_frames(8) + ([] if "dipole" in targets else periodic_frames(4))
+    frames = labelled(frames)
     return MODELS[name](
         soap(),
         PolynomialCovariance(2),
         5,
         targets=targets,
-        noises={"charges": 1e-2},
+        noises={targets[0]: 1e-2},
         potential=rest if has_energies else None,
         validation_fraction=0.0,
     ).fit(frames)
@@ -52,7 +59,7 @@ def model(request):
     return fitted(request.param, ["charges", "energy", "forces"])
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["charges", "kqeq"])
 def without_energies(request):
     return fitted(request.param, ["charges"])
 
@@ -114,6 +121,17 @@ def test_the_total_charge_of_a_structure_counts(model, molecule):
     del molecule.info["total_charge"]
     with pytest.raises(ValueError, match="has no total_charge"):
         molecule.get_potential_energy()
+
+
+def test_atomic_moments_can_be_asked_for(molecule):
+    model = fitted("multipoles", ["dipole"])
+    molecule.calc = LodekitCalculator(model)
+    names = ["atomic_dipoles", "atomic_quadrupoles"]
+    (expected,) = model.compute(molecule.copy(), names)
+    assert expected["atomic_quadrupoles"].shape == (len(molecule), 6)
+    for name in names:
+        found = molecule.calc.get_property(name, molecule)
+        np.testing.assert_array_equal(found, expected[name])
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,12 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
         ("charges", ["--targets", "polarization"], "'polarization' is not one of"),
         ("potential", ["--targets", "charges"], "cannot be fitted to charges; it can"),
         ("kqeq", ["--targets", "quadrupole"], "no frame has quadrupole (looked for"),
+        ("kqeq", ["--max-multipole", "1"], "[fit] has an unknown key 'max_multipole'"),
+        (
+            "charges",
+            ["--max-multipole", "2", "--set", "terms.soap.max_angular=1"],
+            "of order 2 need a first descriptor with a max_angular of at least 2, got",
+        ),
         (
             "charges",
             ["--set", "potential.fit.energy_noise=1e-3"],

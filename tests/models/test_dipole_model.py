@@ -48,6 +48,38 @@ def test_dipoles_of_charges_and_vectors_are_learned(model, train):
     assert np.array(sums) == pytest.approx(model.predict(train), abs=1e-10)
 
 
+def with_moments(order):
+    """Frames to learn from and others, labelled by drawn charges and atomic moments."""
+    frames = [label(atoms, np.zeros(4)) for atoms in clusters(50)]
+    process = small(DipoleModel, max_multipole=order, noises={"dipole": 1.0})
+    process.fit(frames[:40])
+    del process.solution_
+    weights = moderate(process, order)
+    for atoms, charges in process._affine(frames):
+        label(atoms, charges.values(weights))
+        dipoles, *tensors = charges.moment_values(weights)
+        atoms.calc.results["dipole"] += dipoles.sum(axis=0)
+        products = dipoles.T @ atoms.positions
+        atoms.info["quadrupole"] += products + products.T
+        for own in tensors:
+            atoms.info["quadrupole"] += full(own.sum(axis=0))
+    return frames[:40], frames[40:]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_quadrupoles_need_atomic_moments_of_their_order(order):
+    train, kept = with_moments(order)
+    targets = {"quadrupole": 1e-5, "dipole": 1e-5}
+    lower, same = (
+        small(DipoleModel, targets=list(targets), noises=targets, max_multipole=n)
+        .fit(train)
+        .score(kept)
+        for n in (order - 1, order)
+    )
+    # the moments are a small part of quadrupoles that grow with the distance of charges
+    assert 1.0 - same < 1e-3 * (1.0 - lower)
+
+
 def test_dipoles_turn_with_the_structure(model):
     frames = clusters(3, 5, seed=70)
     rotation = random_rotation(1) * -1.0  # improper
