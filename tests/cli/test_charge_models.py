@@ -160,7 +160,8 @@ def test_saved_settings_give_the_same_settings(case, lodekit):
     assert json.loads(out) == answer["settings"]
 
 
-def test_potentials_at_points_are_fitted_judged_and_predicted(folder, lodekit):
+@pytest.mark.parametrize("order", [0, 2])
+def test_potentials_at_points_are_fitted_judged_and_predicted(folder, lodekit, order):
     for number, atoms in enumerate(frames := monomers()):
         offset = np.array([0.0, 0.0, 3.0 + 0.1 * number])
         atoms.info["mep_points"] = atoms.positions[:2] + offset
@@ -168,6 +169,7 @@ def test_potentials_at_points_are_fitted_judged_and_predicted(folder, lodekit):
     write_structures("mep.xyz", frames)
     Path("s.toml").write_text(SETTINGS)
     arguments = ("--targets", "mep", "--settings", "s.toml", "-o", "mep.lodekit")
+    arguments += ("--max-multipole", order)
     status, _, err = lodekit("fit", "mep.xyz", "--model", "charges", *arguments)
     assert status == 0, err
     status, out, err = lodekit("evaluate", "mep.lodekit", "mep.xyz")
@@ -185,3 +187,28 @@ def test_potentials_at_points_are_fitted_judged_and_predicted(folder, lodekit):
     status, _, err = lodekit("predict", "mep.lodekit", data, *arguments)
     assert status == 1
     assert "frame 1 (index 0) has no mep_points, at which the mep is wanted" in err
+
+
+def test_atomic_moments_are_fitted_judged_audited_and_predicted(folder, lodekit):
+    Path("s.toml").write_text(SETTINGS)
+    arguments = ("--model", "charges", "--targets", "charges", "dipole")
+    arguments += ("--max-multipole", "2", "--settings", "s.toml", "-o", "m.lodekit")
+    data = folder / "train.xyz"
+    status, _, err = lodekit("fit", data, *arguments)
+    assert status == 0, err
+    status, out, err = lodekit("evaluate", "m.lodekit", data, "--json")
+    assert status == 0, err
+    assert json.loads(out)["dipole"]["r2"] > 0.9
+    status, out, err = lodekit("audit", "m.lodekit", data)
+    assert status == 0, err
+    names = ["atomic_dipoles", "atomic_quadrupoles"]
+    arguments = ("-o", "out.xyz", "--properties", *names)
+    status, _, err = lodekit("predict", "m.lodekit", data, *arguments)
+    assert status == 0, err
+    before = read_structures(data)[0]
+    (expected,) = load_model("m.lodekit").compute(before, names)
+    after = read("out.xyz", 0)
+    for name in names:
+        np.testing.assert_allclose(after.arrays[name], expected[name], atol=1e-8)
+    traces = expected["atomic_quadrupoles"][:, :3].sum(axis=1)
+    np.testing.assert_allclose(traces, 0.0, atol=1e-14)
