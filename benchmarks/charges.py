@@ -60,11 +60,11 @@ def spice(folder):
     yield read_structures(folder / "train.xyz"), read_structures(folder / "val.xyz")
 
 
-def folds(name, count=5):
+def folds(name, count=5, file="train.xyz"):
     """Every ``count``-th frame is kept, one after the other."""
 
     def split(folder):
-        frames = read_structures(folder / name / "train.xyz")
+        frames = read_structures(folder / name / file)
         for start in range(count):
             kept = frames[start::count]
             yield [a for i, a in enumerate(frames) if i % count != start], kept
@@ -106,10 +106,15 @@ class MullikenCharges:
 
 SOAP = [list(part) for part in zip(*default_charge_terms([]), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
+ORDERS = (0, 1, 2)
 CASES = {
     "qm9_random": (
         qm9("train_random"),
-        [DipoleModel(max_multipole=order) for order in (0, 1, 2)],
+        [DipoleModel(max_multipole=order) for order in ORDERS],
+    ),
+    "qm9_folds": (
+        folds("kqeq_qm9_dipoles", 3, "train_random.xyz"),
+        [DipoleModel(max_multipole=order) for order in ORDERS],
     ),
     "qm9_farthest": (qm9("train_farthest"), [DipoleModel()]),
     "spice_dipeptides": (
@@ -119,7 +124,7 @@ CASES = {
             DipoleModel(targets=["quadrupole"]),
             *(
                 DipoleModel(targets=["dipole", "quadrupole"], max_multipole=order)
-                for order in (0, 1, 2)
+                for order in ORDERS
             ),
         ],
     ),
