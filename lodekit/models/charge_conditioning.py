@@ -79,24 +79,3 @@ class ConditionedCharges:
     def scales(self, potential: np.ndarray) -> np.ndarray:
         """Return V_i - V_c."""
         return potential - self.share @ potential
-
-    def vectors(self, potential: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return w + l g, to be multiplied by `scales`, and l h."""
-        moved = self.solution.apply_covariance(self.scales(potential) @ self.features)
-        own = self.solution.weights + self.level * self.spread
-        return own, self.level * moved
-
-
-def latent_adjoints(latent, batch, states, vectors, scales) -> list[np.ndarray]:
-    """Return d/d(features) of sum_i Phi_i . (scales_i own + shared), by term.
-
-    ``vectors`` are own and shared; for `Latent.gradients`.
-    """
-    own, shared = (
-        latent.values(batch, states, latent.coefficients(vector))[1]
-        for vector in vectors
-    )
-    return [
-        scales[:, None] * first + second
-        for first, second in zip(own, shared, strict=True)
-    ]

@@ -25,7 +25,6 @@ from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import as_frames
 from lodekit.units import COULOMB_CONSTANT
 
-from .charge_checks import check_noises
 from .charge_energy import (
     ENERGY_TARGETS,
     add_energies,
@@ -46,8 +45,10 @@ from .charge_equilibration_bonds import (
     read_bond_hardness,
 )
 from .charge_equilibration_hardness import fit_elements
-from .charge_equilibration_joint import fit_jointly
+from .charge_equilibration_rows import EnergyExpansion
 from .charge_equilibration_state import EquilibrationState
+from .energy_fit import fit_energies
+from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
 GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
@@ -92,13 +93,14 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     noises : dict of str to float, optional
         Standard deviation of the noise by target, in e, e·Å, e·Å², and for
         ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what predicts held-out frames
-        best where one of charges or moments is missing.
+        best where one is missing.
     potential : SparsePotential, optional
-        What is fitted to energies, forces and stress less those of the charges; SOAP
-        alone where None and energies are among the targets.
+        What describes energies, forces and stress less those of the charges; two SOAP
+        terms where None and energies are among the targets.
     learn_from_energies : bool
         Whether energies, forces and stress shape the electronegativities, together
-        with what else is fitted, or alone. They start from Pauling's then.
+        with what else is fitted, or alone, starting from Pauling's. If not, charges
+        come first, and the remainder is fitted afterwards.
     accuracy : float
         Of Coulomb sums, see `CoulombInteraction`.
     validation_fraction : float
@@ -142,7 +144,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         targets=None,
         noises=None,
         potential=None,
-        learn_from_energies=False,
+        learn_from_energies=True,
         accuracy=1e-6,
         validation_fraction=0.1,
         random_state=0,
@@ -169,14 +171,15 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         frames = as_frames(frames)
         has_fragments = check_fragments(frames)
         energies = energy_targets(frames, self.targets, self.potential)
+        self.shaping_ = energies if self.learn_from_energies else []
         if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
             self._start_from_table(frames)
         else:
             super().fit(frames)
         self.potential_ = None
-        if self.learn_from_energies:
-            fit_jointly(self, frames, energies)
-        if energies:
+        if self.shaping_:
+            fit_energies(self, frames, energies, EnergyExpansion)
+        elif energies:
             parts = list(self._energy_parts(frames))
             self.potential_ = fit_remainder(self.potential, frames, parts, energies)
             self.summary_["potential"] = self.potential_.summary_
@@ -197,6 +200,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         energies = () if self.potential_ is None else ENERGY_TARGETS
+        if self.ensemble_ is not None:
+            energies = (*energies, "energy_std")
         return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
 
     def _start_from_table(self, frames) -> None:
@@ -214,19 +219,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         self.weights_ = np.zeros(self.rank)
         elements = read_electronegativities(self.species_)
         self.weights_[: elements.size] = elements / self.element_prior / self.stiffness
-        self.std_scale_ = 1.0
-        self.summary_ = {
-            "n_structures": len(frames),
-            "species": self.species_.tolist(),
-            "is_charged": self.is_charged_,
-            "noises": {},
-            "rank": self.rank,
-        }
-
-    def _noises(self) -> dict:
-        """Return the noise of every kind of linear row."""
-        check_noises(self.noises or {}, [*self.targets_, *ENERGY_TARGETS])
-        return {name: (self.noises or {}).get(name, "auto") for name in self.targets_}
+        self.ensemble_ = None
+        self.summary_ = {}
 
     def _energy_parts(self, frames):
         """Yield the energy of the charges of every structure with its derivatives."""
@@ -306,7 +300,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             minimum: electrostatic_energy (eV), electrostatic_forces (eV/Å),
             electrostatic_energy_std (of the weights, to first order),
             electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
-            energies were fitted energy, forces and stress. Where None, charges, the
+            energies were fitted energy, forces and stress, and energy_std if these
+            shaped the charges. Where None, charges, the
             dipole of open structures, and energy, forces and stress as far as fitted.
         field : array_like of shape (3,), optional
             Uniform field in V/Å, along directions that are not periodic. The energy of
@@ -398,6 +393,10 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             for result, value in zip(results, deviations, strict=True):
                 result[ENERGY_STD] = value
         kept = wanted or {*PROPERTIES, *ENERGY_TARGETS}
+        if "energy_std" in kept:
+            spreads = energy_spread(self, together)
+            for result, spread in zip(results, spreads, strict=True):
+                result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
             parts = list(together.energy_parts())
             add_energies(results, frames, parts, self.potential_, kept)

@@ -62,6 +62,11 @@ class EquilibratedBatch:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
 
+    @property
+    def scales(self) -> np.ndarray:
+        """What the energies change by with the latents of atoms, in eV."""
+        return self.charges * self.stiffness
+
     def gradients(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of the energies by positions and strain.
 
@@ -76,7 +81,7 @@ class EquilibratedBatch:
             In eV.
         """
         positions, strain = self.latent.gradients(
-            self.batch, self.states, self.adjoints, self.charges * self.stiffness
+            self.batch, self.states, self.adjoints, self.scales
         )
         for index, equilibration in enumerate(self.equilibrations):
             own = self.own(index)

@@ -16,6 +16,7 @@ import numpy as np
 from lodekit.observables.charges import AffineCharges
 
 from .charge_equilibration_batch import EquilibratedBatch
+from .kept_rows import make_anew
 
 
 class EnergyExpansion:
@@ -24,7 +25,7 @@ class EnergyExpansion:
     Parameters
     ----------
     model : ChargeEquilibrationModel
-    together : EquilibratedBatch
+    frames : list of ase.Atoms
 
     Attributes
     ----------
@@ -32,8 +33,8 @@ class EnergyExpansion:
         One for each structure.
     """
 
-    def __init__(self, model, together: EquilibratedBatch):
-        self.together = together
+    def __init__(self, model, frames, keep=make_anew):
+        self.together = together = EquilibratedBatch(model, frames)
         self.sizes = np.diff(together.batch.first_atom)
         self.features = together.features
         self.charges = [

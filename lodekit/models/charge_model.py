@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
+from lodekit.regression.environments import batches
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .atomic_moments import AtomicMoments
@@ -18,7 +21,10 @@ from .charge_energy import (
     energy_targets,
     fit_remainder,
 )
-from .linear_charges import LinearChargeModel
+from .charge_rows import ChargeExpansion
+from .energy_fit import fit_energies
+from .joint_fit import energy_spread
+from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .moving_charges import MovingCharges
 from .settings import default_charge_terms
 
@@ -39,8 +45,9 @@ class ChargeModel(LinearChargeModel):
         None, all charges and moments that the frames have; with a ``potential``,
         energies, forces and stress too.
     noises : dict of str to float, optional
-        Standard deviation of the noise by target, in e, e·Å and e·Å²; what predicts
-        held-out frames best where it is missing.
+        Standard deviation of the noise by target, in e, e·Å and e·Å², and for
+        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what predicts held-out frames
+        best where it is missing.
     validation_fraction : float
         Share of the frames that chooses noises and calibrates standard deviations.
     max_multipole : {0, 1, 2}
@@ -50,8 +57,11 @@ class ChargeModel(LinearChargeModel):
         Standard deviation in Å of the Gaussian charges and moments whose electrostatic
         energy is part of the energy.
     potential : SparsePotential, optional
-        What is fitted to the remainder of energies, forces and stress; SOAP alone where
-        None and energies are among the targets.
+        What describes the remainder of energies, forces and stress; two SOAP terms
+        where None and energies are among the targets.
+    learn_from_energies : bool
+        Whether energies, forces and stress shape the charges, together with what else
+        is fitted. If not, charges come first, and the remainder is fitted afterwards.
     random_state : int or numpy.random.RandomState
     progress : bool
 
@@ -82,6 +92,7 @@ class ChargeModel(LinearChargeModel):
         max_multipole=0,
         charge_width=1.0,
         potential=None,
+        learn_from_energies=True,
         validation_fraction=0.1,
         random_state=0,
         progress=False,
@@ -95,6 +106,7 @@ class ChargeModel(LinearChargeModel):
         self.max_multipole = max_multipole
         self.charge_width = charge_width
         self.potential = potential
+        self.learn_from_energies = learn_from_energies
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
@@ -111,6 +123,8 @@ class ChargeModel(LinearChargeModel):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         energies = () if self.potential_ is None else ENERGY_TARGETS
+        if self.ensemble_ is not None:
+            energies = (*energies, "energy_std")
         moments = ATOMIC_MOMENTS[: len(self.moments_.kernels)]
         return [*energies, *super().properties, *moments]
 
@@ -127,17 +141,20 @@ class ChargeModel(LinearChargeModel):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
-        self._check_arguments()
+        self._check_arguments(energies)
+        self.shaping_ = energies if self.learn_from_energies else []
         super().fit(frames)
         self.charge_width_ = float(self.charge_width)
         self.potential_ = None
-        if energies:
+        if self.shaping_:
+            fit_energies(self, frames, energies, ChargeExpansion)
+        elif energies:
             parts = list(self._energy_parts(frames))
             self.potential_ = fit_remainder(self.potential, frames, parts, energies)
             self.summary_["potential"] = self.potential_.summary_
         return self
 
-    def _check_arguments(self) -> None:
+    def _check_arguments(self, energies) -> None:
         """Raise ``ValueError`` for arguments out of range."""
         if self.max_multipole not in (0, 1, 2):
             raise ValueError(
@@ -147,6 +164,22 @@ class ChargeModel(LinearChargeModel):
             raise ValueError(
                 f"charge_width must be a length in Å, got {self.charge_width!r}"
             )
+        if energies and self.max_multipole and self.learn_from_energies:
+            raise ValueError(
+                "energies shape charges without atomic moments: set max_multipole=0 or "
+                f"learn_from_energies=False, got max_multipole={self.max_multipole}"
+            )
+
+    def learn(self, solution, std_scale: float) -> None:
+        """Take over weights; of energies these alone.
+
+        The total charge is conditioned on as before energies were fitted: with the
+        posterior that charges and moments give.
+        """
+        if hasattr(self, "solution_"):
+            solution = replace(self.solution_, weights=solution.weights)
+            std_scale = self.std_scale_
+        super().learn(solution, std_scale)
 
     def _affine(self, frames):
         """Yield Phi, conditioned on the total charge once there is a posterior."""
@@ -176,8 +209,14 @@ class ChargeModel(LinearChargeModel):
 
     def _energy_parts(self, frames):
         """Yield the electrostatic energy of every structure with its derivatives."""
-        for atoms in frames:
-            yield MovingCharges(self, atoms).energy_parts()
+        for group in batches(frames, BATCH_ATOMS):
+            yield from MovingCharges(self, [frames[i] for i in group]).energy_parts()
+
+    def _energy_spreads(self, frames):
+        """Yield standard deviations of energies."""
+        for group in batches(frames, BATCH_ATOMS):
+            together = MovingCharges(self, [frames[i] for i in group])
+            yield from energy_spread(self, together)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -190,8 +229,9 @@ class ChargeModel(LinearChargeModel):
             mep (V, at the ``mep_points``), each with _std, atomic_dipoles (e·Å,
             (n_atoms, 3)), atomic_quadrupoles (e·Å², (n_atoms, 6), traceless), and where
             energies were fitted energy (eV), forces (eV/Å), stress (eV/Å^3, Voigt,
-            fully periodic frames only). Where None, charges, the dipole of open
-            structures, and energy, forces and stress where there are any.
+            fully periodic frames only), and energy_std if they shaped the charges.
+            Where None, charges, the dipole of open structures, and energy, forces and
+            stress where there are any.
 
         Returns
         -------
@@ -202,9 +242,12 @@ class ChargeModel(LinearChargeModel):
         if isinstance(properties, str):
             properties = [properties]
         results = super().compute(frames, properties)
-        wanted = set(self.properties if properties is None else properties)
-        wanted &= set(ENERGY_TARGETS)
-        if wanted:
+        wanted = set(ENERGY_TARGETS if properties is None else properties)
+        if "energy_std" in wanted:
+            spreads = self._energy_spreads(frames)
+            for result, spread in zip(results, spreads, strict=True):
+                result["energy_std"] = spread
+        if {*ENERGY_TARGETS} & wanted and self.potential_ is not None:
             parts = list(self._energy_parts(frames))
             add_energies(results, frames, parts, self.potential_, wanted)
         return results
@@ -223,8 +266,8 @@ class ChargeModel(LinearChargeModel):
         energies : ndarray of shape (n_sets,)
             In eV, of the charges and where energies were fitted, of the remainder.
         """
-        moving = MovingCharges(self, atoms)
-        energies = [moving.interact(own)[0].energy for own in charges]
+        moving = MovingCharges(self, [atoms])
+        energies = [moving.interact(0, own)[0].energy for own in charges]
         return add_remainder(energies, atoms, self.potential_)
 
     def get_state(self) -> dict:
@@ -274,6 +317,7 @@ class DipoleModel(ChargeModel):
         max_multipole=1,
         charge_width=1.0,
         potential=None,
+        learn_from_energies=False,
         validation_fraction=0.1,
         random_state=0,
         progress=False,
@@ -288,6 +332,7 @@ class DipoleModel(ChargeModel):
             max_multipole=max_multipole,
             charge_width=charge_width,
             potential=potential,
+            learn_from_energies=learn_from_energies,
             validation_fraction=validation_fraction,
             random_state=random_state,
             progress=progress,

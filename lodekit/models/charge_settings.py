@@ -25,9 +25,7 @@ from .settings import (
 
 #: Models whose charges know of what is far by a LODE term, where they are fitted.
 _FAR = ("ChargeModel", "DipoleModel")
-#: Models whose charges can learn from energies.
-_LEARNING = ("ChargeEquilibrationModel", "LatentChargeModel")
-#: Keys of the noise of every target; those of energies where charges learn from them.
+#: Keys of the noise of every target; those of energies where these shape the charges.
 NOISES = {
     "charges": "charge_noise",
     "dipole": "dipole_noise",
@@ -49,10 +47,10 @@ def fit_defaults(kind: str) -> dict:
     """Return the keys of ``[fit]``, which are the arguments of a class of models."""
     parameters = inspect.signature(_model_class(kind)).parameters
     own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
-    noises = {**NOISES, **(ENERGY_NOISES if kind in _LEARNING else {})}
+    noises = [*NOISES.values(), *ENERGY_NOISES.values()]
     return {
         "targets": None,
-        **dict.fromkeys(noises.values(), "auto"),
+        **dict.fromkeys(noises, "auto"),
         **own,
         "selection": "farthest-points",
     }
@@ -61,23 +59,20 @@ def fit_defaults(kind: str) -> dict:
 def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
-    if "learn_from_energies" in fit and set(targets) <= set(ENERGY_TARGETS):
-        fit["learn_from_energies"] = True
     far = "charges" in targets and kind in _FAR
     settings = {"fit": fit, "terms": charge_terms(far)}
     if set(targets) & set(ENERGY_TARGETS):
-        rest = remainder_settings()
-        settings["potential"] = {**rest, "fit": remainder_fit(kind)}
+        settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings
 
 
-def remainder_fit(kind: str) -> dict:
+def remainder_fit(learning: bool) -> dict:
     """Return the keys of ``[potential.fit]`` with their defaults.
 
-    Latent charges are fitted together with the remainder, which has no noises or
-    baseline of its own.
+    Where energies shape the charges the remainder is part of one fit, and has no noises
+    or baseline of its own.
     """
-    if kind == "LatentChargeModel":
+    if learning:
         return {"selection": REMAINDER_FIT["selection"]}
     return dict(REMAINDER_FIT)
 
@@ -94,8 +89,9 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
     own = {key: settings[key] for key in ("fit", "terms") if key in settings}
     checked = check_settings(own, fit_defaults(kind), _FREE)
     fit = checked["fit"]
-    given = [key for key in ENERGY_NOISES.values() if fit.get(key, "auto") != "auto"]
-    if given and not fit.get("learn_from_energies", True):
+    learning = fit.get("learn_from_energies", True)
+    given = [key for key in ENERGY_NOISES.values() if fit[key] != "auto"]
+    if given and not learning:
         raise SettingsError(
             f"fit.{given[0]} needs fit.learn_from_energies = true; the noise of what "
             f"charges leave over is potential.fit.{given[0]}"
@@ -106,12 +102,23 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
                 "[potential] is fitted to energy, forces or stress; name some of them "
                 "among the targets"
             )
-        try:
-            potential = check_settings(settings["potential"], remainder_fit(kind))
-        except SettingsError as problem:
-            raise SettingsError(f"[potential]: {problem}") from None
-        checked["potential"] = potential
+        checked["potential"] = check_remainder(settings["potential"], learning)
     return checked
+
+
+def check_remainder(settings: dict, learning: bool) -> dict:
+    """Return complete settings of the remainder."""
+    fit = settings.get("fit", {})
+    useless = [key for key in REMAINDER_FIT if key in fit and key != "selection"]
+    if learning and useless:
+        raise SettingsError(
+            f"potential.fit.{useless[0]} has no use where charges and remainder are "
+            "one fit: [fit] holds for both"
+        )
+    try:
+        return check_settings(settings, remainder_fit(learning))
+    except SettingsError as problem:
+        raise SettingsError(f"[potential]: {problem}") from None
 
 
 def build_charge_model(kind: str, settings: dict, progress: bool = False):

@@ -46,6 +46,8 @@ class ChargeState:
             rest = self.potential_.get_state()
             settings["potential"] = rest["settings"]
             arrays |= {PREFIX + name: array for name, array in rest["arrays"].items()}
+        if self.ensemble_ is not None:
+            arrays["ensemble"] = self.ensemble_
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -64,6 +66,7 @@ class ChargeState:
         model.latent_ = Latent.from_state(
             settings["terms"], arrays, "terms", model.species_
         )
+        model.ensemble_ = arrays.get("ensemble")
         model.potential_ = None
         if "potential" in settings:
             rest = {

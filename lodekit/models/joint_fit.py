@@ -7,6 +7,7 @@ those of a short-ranged latent: Gauss-Newton steps find both at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
@@ -21,12 +22,16 @@ from lodekit.regression.normal_equations import NormalEquations, weighted_sums
 from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import default_potential
+from .kept_rows import KeptRows
 from .potential_state import choose_terms
+from .prediction import Predictor
 from .progress import progress_bar
 from .sparse_potential import ROW_ATOMS, ROW_BYTES
 
 #: Prior standard deviation in eV of what an element adds to the composition's energy.
 ELEMENT_ENERGY = 10.0
+#: What of a potential describes the remainder; progress bars are the model's.
+REMAINDER_ARGUMENTS = ("descriptor", "covariance", "n_sparse", "selection", "progress")
 
 
 @dataclass
@@ -55,10 +60,11 @@ class Linearised:
 class JointFit:
     """Weights of elements, of a short-ranged remainder and of charges, in this order.
 
-    What the charges contribute is told by a function ``expand(frames, weights)``: an
-    object with a method for each of energy, forces and stress that returns rows (n,
+    What the charges contribute is told by a function ``expand(frames, weights, keep)``:
+    an object with a method for each of energy, forces and stress that returns rows (n,
     n_weights) and values around these weights of the charges, and ``linear(index,
-    name)``, the `AffineCharges` of one structure for a linear target.
+    name)``, the `AffineCharges` of one structure for a linear target. It may
+    ``keep(name, make)`` what does not depend on weights.
 
     Parameters
     ----------
@@ -94,6 +100,7 @@ class JointFit:
             self.baseline = fit_composition(self.counts, energies)
             targets.values["energy"] = list(energies - self.counts @ self.baseline)
         self.given = model.potential or default_potential()
+        check_remainder(self.given)
         terms = choose_terms(
             frames, self.given.descriptor, self.given.covariance, self.given.n_sparse
         )
@@ -105,9 +112,11 @@ class JointFit:
             random_state=random_state,
         )
         self.n_rest = model.species_.size + self.rest.rank
+        self.kept = KeptRows()
 
     def minimise(self, expand, start: np.ndarray, noises: dict, chosen) -> Minimum:
         """Return the weights of least loss for the frames ``chosen``."""
+        self.kept.clear()
         return minimise(
             lambda weights: self.linearise(expand, weights, chosen).weigh(noises),
             start,
@@ -140,15 +149,15 @@ class JointFit:
     def batch_rows(self, expand, weights: np.ndarray, indices):
         """Yield name and rows of frames that fit into memory together."""
         frames = [self.frames[i] for i in indices]
-        expansion = expand(frames, weights)
+        keep = self.kept.of(tuple(indices))
+        expansion = expand(frames, weights, keep)
         for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
             for name in self.linear:
                 own = charge_rows(atoms, expansion.linear(place, name), name, index)
                 none = np.zeros((len(own.values), self.n_rest))
                 yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
-        batch = StructureBatch.from_frames(frames)
-        short = build_rows(self.rest.kernels, batch, self.targets.subset(indices))
-        for name, rows in short.items():
+        short = partial(self.short_rows, frames, self.targets.subset(indices))
+        for name, rows in keep("remainder", short).items():
             elements = np.zeros((len(rows.values), self.model.species_.size))
             if name == "energy":
                 counts = self.counts[indices]
@@ -157,6 +166,12 @@ class JointFit:
             values = rows.values - values + own @ weights
             matrix = np.hstack([elements, rows.matrix, own])
             yield name, Rows(matrix, values, indices[rows.frames])
+
+    def short_rows(self, frames, targets) -> dict[str, Rows]:
+        """Return the rows of the remainder by target."""
+        return build_rows(
+            self.rest.kernels, StructureBatch.from_frames(frames), targets
+        )
 
     def potential(self, found: Minimum, ensemble, std_scale: float, summary: dict):
         """Return the remainder as a fitted `SparsePotential`.
@@ -179,3 +194,42 @@ class JointFit:
         potential.summary_ = {**summary, "rank": self.rest.rank}
         potential.noises_ = summary["noises"]
         return potential
+
+
+def check_remainder(potential) -> None:
+    """Raise ``ValueError`` for arguments that are of no use in a joint fit."""
+    defaults = type(potential)().get_params(deep=False)
+    for name, value in potential.get_params(deep=False).items():
+        if name not in REMAINDER_ARGUMENTS and value != defaults[name]:
+            raise ValueError(
+                f"{name} of the potential has no use where charges and remainder are "
+                "one fit: arguments of the model hold for both"
+            )
+
+
+def energy_spread(model, together) -> list[float]:
+    """Return standard deviations of energies in eV: those of the ensemble.
+
+    Parameters
+    ----------
+    model : LinearChargeModel
+        Fitted to energies.
+    together : object
+        A batch of structures, with the features of the charges (``states``) and
+        ``scales`` (n_atoms,): what the energy changes by with the latent of an atom.
+    """
+    n_species = model.species_.size
+    predictor = Predictor(model.potential_)
+    members = predictor.ensemble_energies(
+        together.batch, predictor.evaluate(together.batch)
+    )
+    kinds = np.searchsorted(model.species_, together.batch.species)
+    members += ELEMENT_ENERGY * model.ensemble_[:n_species][kinds]
+    own = model.ensemble_[n_species:]
+    moved = model.element_prior * own[:n_species][kinds]
+    rows = model.latent_.rows(together.batch, together.states)
+    moved += rows @ own[n_species : n_species + rows.shape[1]]
+    members += together.scales[:, None] * moved
+    first = together.batch.first_atom[:-1]
+    totals = np.add.reduceat(members, first, axis=0)
+    return [float(spread) for spread in predictor.spread(totals)]

@@ -25,6 +25,7 @@ from lodekit.units import COULOMB_CONSTANT
 
 from .charge_energy import EnergyParts
 from .charge_equilibration_rows import voigt_rows
+from .kept_rows import make_anew
 
 
 class LatentBatch:
@@ -57,7 +58,9 @@ class LatentBatch:
         )
         kinds = np.searchsorted(model.species_, self.batch.species)
         self.values += model.element_prior * model.weights_[kinds]
-        self.interactions = [Interaction(model, atoms) for atoms in frames]
+        self.interactions = [
+            Interaction(atoms, model.charge_width_) for atoms in frames
+        ]
         self.charges = [
             atom_charges(self.values[self.own(index)], total_charge(atoms))
             for index, atoms in enumerate(frames)
@@ -117,7 +120,7 @@ class LatentExpansion(LatentBatch):
         The charges by structure.
     """
 
-    def __init__(self, model, frames):
+    def __init__(self, model, frames, keep=make_anew):
         super().__init__(model, frames)
         features = model.feature_rows(self.batch, self.states)
         self.rows = [features[self.own(index)] for index in range(len(frames))]
@@ -194,7 +197,7 @@ class LatentExpansion(LatentBatch):
     def potential_gradients(self) -> list[tuple]:
         """A_R q by structure, for positions and strain."""
         return [
-            interaction.potential_gradients(charges)
+            potential_gradients(interaction, charges)
             for interaction, charges in zip(
                 self.interactions, self.charges, strict=True
             )
@@ -206,12 +209,12 @@ class Interaction:
 
     Parameters
     ----------
-    model : LatentChargeModel
     atoms : ase.Atoms
+    width : float
+        Of all charges, in Å.
     """
 
-    def __init__(self, model, atoms):
-        width = model.charge_width_
+    def __init__(self, atoms, width: float):
         self.matrix = CoulombInteraction(
             atoms.positions, atoms.cell[:], atoms.pbc, width
         )
@@ -225,18 +228,25 @@ class Interaction:
         """Return those of left.A right; what does not move does not matter."""
         return self.matrix.gradients(left, right)
 
-    def potential_gradients(self, charges) -> tuple[np.ndarray, np.ndarray]:
-        """Return A_R q: derivatives of all potentials by positions and by strain.
 
-        Returns
-        -------
-        positions : ndarray of shape (n_atoms, 3 * n_atoms)
-        strain : ndarray of shape (n_atoms, 9)
-        """
-        units = np.eye(len(charges))
-        parts = [self.matrix.gradients(unit, charges) for unit in units]
-        positions, strain = (np.array(part) for part in zip(*parts, strict=True))
-        return positions.reshape(len(units), -1), strain.reshape(len(units), 9)
+def potential_gradients(interaction, charges) -> tuple[np.ndarray, np.ndarray]:
+    """Return A_R q: derivatives of all potentials by positions and by strain.
+
+    Parameters
+    ----------
+    interaction : CoulombInteraction or Interaction
+        A.
+    charges : ndarray of shape (n_atoms,)
+
+    Returns
+    -------
+    positions : ndarray of shape (n_atoms, 3 * n_atoms)
+    strain : ndarray of shape (n_atoms, 9)
+    """
+    units = np.eye(len(charges))
+    parts = [interaction.gradients(unit, charges) for unit in units]
+    positions, strain = (np.array(part) for part in zip(*parts, strict=True))
+    return positions.reshape(len(units), -1), strain.reshape(len(units), 9)
 
 
 def atom_charges(latents: np.ndarray, total: float) -> np.ndarray:

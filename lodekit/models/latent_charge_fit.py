@@ -1,96 +1,26 @@
-"""The fit of latent charges: start, noises, calibration, and the final steps."""
+"""The fit of latent charges: where it starts, and which sign the charges have."""
 
 from __future__ import annotations
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from lodekit.observables.charges import UNITS as CHARGE_UNITS
-from lodekit.observables.energy import UNITS as ENERGY_UNITS
 from lodekit.regression.environments import batches
 from lodekit.regression.gauss_newton import Minimum
-from lodekit.regression.normal_equations import Solution, solve_normal_equations
 
 from .charge_equilibration_atoms import PAULING
-from .clock import Clock
-from .joint_fit import JointFit
-from .latent_charge_batch import LatentBatch, LatentExpansion
+from .energy_fit import EnergyFit
+from .latent_charge_batch import LatentBatch
 from .latent_charge_start import START_ATOMS, find_start
 from .linear_charges import BATCH_ATOMS
-from .noise import DEFAULT_NOISES, calibrate, choose_noises, held_out_errors
-from .prediction import draw_ensemble
-from .sparse_potential import HELD_OUT_BYTES
 
 
-class LatentFit:
-    """One fit of a `LatentChargeModel`, which gets what was learned.
+class LatentFit(EnergyFit):
+    """One fit of a `LatentChargeModel`, which gets what was learned."""
 
-    Parameters
-    ----------
-    model : LatentChargeModel
-        With sparse points.
-    fit : JointFit
-    random_state : numpy.random.RandomState
-    clock : Clock
-    """
-
-    def __init__(self, model, fit: JointFit, random_state, clock: Clock):
-        self.model = model
-        self.fit = fit
-        self.random_state = random_state
-        self.clock = clock
-        given = model.noises or {}
-        self.given = {name: given.get(name, "auto") for name in fit.names}
-
-    def expand(self, frames, weights) -> LatentExpansion:
-        """Return what charges contribute around some weights."""
-        self.model.weights_ = weights
-        return LatentExpansion(self.model, frames)
-
-    def run(self) -> None:
-        """Start, choose noises on held-out frames, calibrate, and fit to all frames."""
-        train, held_out = self.split()
-        noises = {
-            name: DEFAULT_NOISES[name] if noise == "auto" else float(noise)
-            for name, noise in self.given.items()
-        }
-        weights = find_start(self.fit, self.model, noises, self.some(train))
-        self.clock.lap("start")
-        n_steps, std_scale, errors = 0, 1.0, {}
-        if len(held_out):
-            found = self.fit.minimise(self.expand, weights, noises, train)
-            n_steps, weights = found.n_steps, found.weights
-            kept = list(self.fit.rows(self.expand, weights, held_out))
-            grams = self.fit.linearise(self.expand, weights, train).equations.grams
-            noises = choose_noises(grams, kept, self.given, self.model.progress)
-            solution = solve_normal_equations(grams, noises)
-            std_scale = calibrate(solution, kept)
-            errors = held_out_errors(solution, kept)
-            self.clock.lap("noises")
-        everything = np.sort(np.concatenate([train, held_out]))
-        found = self.fit.minimise(self.expand, weights, noises, everything)
-        self.clock.lap("steps")
-        self.turn(found)
-        self.finish(found, noises, std_scale)
-        self.model.summary_ |= {
-            "n_steps": n_steps + found.n_steps,
-            "n_held_out": len(held_out),
-            "held_out_errors": errors,
-        }
-
-    def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return indices of frames to fit first, and of those that choose noises."""
-        frames = self.fit.frames
-        n_held_out = int(round(self.model.validation_fraction * len(frames)))
-        rank = self.fit.n_rest + self.model.rank
-        n_rows = np.mean([1 + 3 * len(atoms) for atoms in frames])
-        n_held_out = min(
-            n_held_out, len(frames) - 1, int(HELD_OUT_BYTES / (8.0 * rank * n_rows))
-        )
-        if n_held_out < 2:
-            n_held_out = 0
-        order = self.random_state.permutation(len(frames))
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    def start(self, noises: dict, train: np.ndarray) -> np.ndarray:
+        """Return the solution of a convex problem in a few directions."""
+        return find_start(self.fit, self.model, noises, self.some(train))
 
     def some(self, chosen: np.ndarray) -> np.ndarray:
         """Return evenly spread frames of about `START_ATOMS` atoms."""
@@ -119,43 +49,6 @@ class LatentFit:
         """Yield the charges of every structure."""
         for group in batches(frames, BATCH_ATOMS):
             yield from LatentBatch(self.model, [frames[i] for i in group]).charges
-
-    def finish(self, found, noises: dict, std_scale: float) -> None:
-        """Give the model its weights, posterior, remainder and summary."""
-        model, n_rest = self.model, self.fit.n_rest
-        model.weights_ = found.weights[n_rest:]
-        own = np.asfortranarray(found.factor[n_rest:, n_rest:])
-        model.solution_ = Solution(model.weights_, own)
-        model.std_scale_ = std_scale
-        solution = Solution(found.weights, found.factor)
-        ensemble = draw_ensemble(solution, model.n_ensemble, self.random_state)
-        n_species = model.species_.size
-        model.ensemble_ = np.concatenate([ensemble[:n_species], ensemble[n_rest:]])
-        model.summary_ = {
-            "n_structures": len(self.fit.frames),
-            "species": model.species_.tolist(),
-            "is_charged": model.is_charged_,
-            "n_sparse": count_points(model.latent_),
-            "rank": found.weights.size,
-            "effective_rank": solution.effective_rank,
-            "condition_number": solution.condition_number,
-            "noises": noises,
-            "std_scale": std_scale,
-            "units": {**ENERGY_UNITS, **CHARGE_UNITS},
-            "seconds": self.clock.seconds,
-        }
-        model.potential_ = self.fit.potential(
-            found, ensemble, std_scale, dict(model.summary_)
-        )
-        self.clock.lap("posterior")
-
-
-def count_points(latent) -> list[dict]:
-    """Return the number of sparse points by term and species."""
-    return [
-        {str(z): len(points.features) for z, points in kernel.points.items()}
-        for kernel in latent.kernels
-    ]
 
 
 def electronegativities(species: np.ndarray) -> np.ndarray:

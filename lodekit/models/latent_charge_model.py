@@ -23,13 +23,17 @@ from lodekit.structures.batch import as_frames
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .clock import Clock
-from .joint_fit import ELEMENT_ENERGY, JointFit
-from .latent_charge_batch import Interaction, LatentBatch, project
+from .joint_fit import JointFit, energy_spread
+from .latent_charge_batch import (
+    Interaction,
+    LatentBatch,
+    LatentExpansion,
+    project,
+)
 from .latent_charge_fit import LatentFit
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
-from .prediction import Predictor
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):
@@ -150,7 +154,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self._select(frames, random_state)
         fit = JointFit(self, frames, targets, self._linear(), random_state)
         clock.lap("sparse points")
-        LatentFit(self, fit, random_state, clock).run()
+        LatentFit(self, fit, LatentExpansion, random_state, clock).run()
         return self
 
     def _check(self, frames, y):
@@ -262,7 +266,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             ):
                 result.update(self._compute_one(atoms, affine, {*DEVIATIONS} & wanted))
         if "energy_std" in wanted:
-            for result, deviation in zip(results, self._spread(together), strict=True):
+            for result, deviation in zip(
+                results, energy_spread(self, together), strict=True
+            ):
                 result["energy_std"] = deviation
         if {*ENERGY_TARGETS} & wanted:
             parts = list(together.energy_parts())
@@ -283,27 +289,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         energies : ndarray of shape (n_sets,)
             In eV, of the charges and of the remainder.
         """
-        interaction = Interaction(self, atoms)
+        interaction = Interaction(atoms, self.charge_width_)
         energies = [0.5 * own @ (interaction @ own) for own in charges]
         return add_remainder(energies, atoms, self.potential_)
-
-    def _spread(self, together: LatentBatch) -> list[float]:
-        """Return standard deviations of energies in eV: those of the ensemble."""
-        n_species = self.species_.size
-        predictor = Predictor(self.potential_)
-        members = predictor.ensemble_energies(
-            together.batch, predictor.evaluate(together.batch)
-        )
-        kinds = np.searchsorted(self.species_, together.batch.species)
-        members += ELEMENT_ENERGY * self.ensemble_[:n_species][kinds]
-        own = self.ensemble_[n_species:]
-        moved = self.element_prior * own[:n_species][kinds]
-        rows = self.latent_.rows(together.batch, together.states)
-        moved += rows @ own[n_species:]
-        members += together.scales[:, None] * moved
-        first = together.batch.first_atom[:-1]
-        totals = np.add.reduceat(members, first, axis=0)
-        return [float(spread) for spread in predictor.spread(totals)]
 
 
 def check_slabs(frames) -> None:

@@ -47,7 +47,7 @@ def find_start(fit, model, noises: dict, chosen) -> np.ndarray:
     frames = [fit.frames[i] for i in chosen]
     directions = find_directions(model, frames)
 
-    def expand(some, _):
+    def expand(some, weights, keep):
         return LiftedExpansion(model, some, directions)
 
     n_lifted = directions.shape[1] * (directions.shape[1] + 3) // 2
@@ -104,7 +104,9 @@ class LiftedExpansion:
         self.n_species = model.species_.size
         self.directions = directions
         self.columns = model.feature_rows(self.batch, self.states) @ directions
-        self.interactions = [Interaction(model, atoms) for atoms in frames]
+        self.interactions = [
+            Interaction(atoms, model.charge_width_) for atoms in frames
+        ]
         self.pairs = list(zip(*np.triu_indices(directions.shape[1]), strict=True))
 
     def own(self, index: int) -> slice:

@@ -10,7 +10,6 @@ class LatentChargeState:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         state = super().get_state()
         state["settings"]["charge_width"] = self.charge_width_
-        state["arrays"]["ensemble"] = self.ensemble_
         return state
 
     @classmethod
@@ -18,5 +17,4 @@ class LatentChargeState:
         """Rebuild a fitted model from `get_state`."""
         model = super().from_state(state)
         model.charge_width = model.charge_width_ = state["settings"]["charge_width"]
-        model.ensemble_ = state["arrays"]["ensemble"]
         return model

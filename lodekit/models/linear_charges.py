@@ -53,6 +53,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     default_targets: tuple | None = None
     #: Prior standard deviation of the constant of an element.
     element_prior = 10.0
+    #: Targets among energy, forces and stress that shape the charges.
+    shaping_: list = []
+    #: Members drawn from the posterior for standard deviations of energies.
+    n_ensemble = 32
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that structures are no arrays and carry their targets."""
@@ -104,9 +108,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             clock.lap,
             n_rows,
         )
-        self.solution_ = fit.solution
-        self.weights_ = fit.solution.weights
-        self.std_scale_ = fit.std_scale
+        self.learn(fit.solution, fit.std_scale)
+        self.ensemble_ = None
         self.summary_ = {
             "n_structures": len(frames),
             "n_held_out": n_held_out,
@@ -127,6 +130,12 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             "seconds": clock.seconds,
         }
         return self
+
+    def learn(self, solution, std_scale: float) -> None:
+        """Take over weights, their posterior and the calibration factor."""
+        self.solution_ = solution
+        self.weights_ = solution.weights
+        self.std_scale_ = std_scale
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points."""
@@ -170,7 +179,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def _noises(self) -> dict:
         """Return the noise of every kind of row."""
         given = self.noises or {}
-        check_noises(given, self.targets_)
+        check_noises(given, [*self.targets_, *self.shaping_])
         noises = {name: given.get(name, "auto") for name in self.targets_}
         if not self.conserves_charge and "charges" not in noises:
             noises["total_charge"] = "auto"

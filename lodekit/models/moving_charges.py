@@ -1,6 +1,14 @@
-"""Predicted charges and atomic moments of one structure, and the energy they have."""
+"""Charges conditioned on the total charge, atomic moments, and the energy they have.
+
+With q = Phi w + c (Q - s.w) of `ConditionedCharges` and the potential V at the charges,
+the energy of charges changes with the features as dU = sum_i (V_i - V_c) dPhi_i . (w +
+l g) + l h . sum_i dPhi_i; that of atomic moments with the fields at these.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -9,40 +17,73 @@ from lodekit.observables.charges import total_charge
 from lodekit.observables.moments import MULTIPLICITY, VOIGT
 from lodekit.structures.batch import StructureBatch
 
-from .charge_conditioning import ConditionedCharges, latent_adjoints
+from .charge_conditioning import ConditionedCharges
 from .charge_energy import EnergyParts
 
 
 class MovingCharges:
-    """Charges of one structure that follow its atoms, with the moments beside them.
+    """Charges of structures that follow the atoms, with the moments beside them.
 
     Parameters
     ----------
     model : ChargeModel
-        Fitted.
-    atoms : ase.Atoms
+        Its ``weights_`` are used, and the covariance of its ``solution_``.
+    frames : list of ase.Atoms
+
+    Attributes
+    ----------
+    charges : list of ConditionedCharges
+        By structure.
+    moments : list of ndarray of shape (n_atoms, 3 or 6)
+        Atomic dipoles in e·Å and quadrupoles in e·Å², as far as there are any.
+    results : list of ElectrostaticResult or MultipoleResult
+        By structure.
+    potentials : list of ndarray of shape (n_atoms,)
+        V in V, by structure.
+    scales : ndarray of shape (n_atoms,)
+        V - V_c: what the energies change by with Phi w of the atoms.
     """
 
-    def __init__(self, model, atoms):
+    def __init__(self, model, frames):
         self.model = model
-        self.atoms = atoms
-        self.batch = StructureBatch.from_frames([atoms])
+        self.frames = frames
+        self.batch = StructureBatch.from_frames(frames)
         cache: dict = {}
         self.states = model.latent_.evaluate(self.batch, cache)
-        self.state = model.moments_.evaluate(self.batch, cache)
-        self.charges = ConditionedCharges.of(
-            model._padded(self.batch, self.states),
-            model.solution_,
-            total_charge(atoms),
-        )
-        rows = model.moments_.rows(self.batch, self.state)
+        self.moment_states = model.moments_.evaluate(self.batch, cache)
+        self.solution = replace(model.solution_, weights=model.weights_)
+        self.charges = self.condition(model._padded(self.batch, self.states))
+        rows = model.moments_.rows(self.batch, self.moment_states)
         stops = np.cumsum([0] + [own.shape[2] for own in rows])
         weights = model.weights_[model.rank - stops[-1] :]
-        self.weights = np.split(weights, stops[1:-1]) if rows else []
-        self.moments = [a @ w for a, w in zip(rows, self.weights, strict=True)]
+        self.moment_weights = np.split(weights, stops[1:-1]) if rows else []
+        pairs = zip(rows, self.moment_weights, strict=True)
+        self.moments = [own @ w for own, w in pairs]
+        found = [self.interact(i, own.values) for i, own in enumerate(self.charges)]
+        self.results, self.potentials, fields = zip(*found, strict=True)
+        self.fields = [np.concatenate(order) for order in zip(*fields, strict=True)]
+        pairs = zip(self.charges, self.potentials, strict=True)
+        self.scales = np.concatenate([own.scales(values) for own, values in pairs])
 
-    def interact(self, charges):
-        """Return the electrostatic energy, its derivatives and the potentials.
+    def condition(self, features) -> list[ConditionedCharges]:
+        """Return the charges of every structure."""
+        sums = np.add.reduceat(features, self.batch.first_atom[:-1], axis=0)
+        spreads = self.solution.apply_covariance(sums.T).T
+        return [
+            ConditionedCharges.of(
+                features[self.own(index)], self.solution, total_charge(atoms), spread
+            )
+            for index, (atoms, spread) in enumerate(
+                zip(self.frames, spreads, strict=True)
+            )
+        ]
+
+    def own(self, index: int) -> slice:
+        """Return the atoms of one structure."""
+        return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
+
+    def interact(self, index: int, charges):
+        """Return the electrostatic energy of one structure, with what it depends on.
 
         Returns
         -------
@@ -52,12 +93,13 @@ class MovingCharges:
         fields : list of ndarray of shape (n_atoms, 3 or 6)
             Derivatives by the moments in V/Å and V/Å^2.
         """
-        atoms, width = self.atoms, self.model.charge_width_
+        atoms, width = self.frames[index], self.model.charge_width_
         geometry = atoms.positions, atoms.cell[:], atoms.pbc, width
-        if not self.moments:
+        moments = [own[self.own(index)] for own in self.moments]
+        if not moments:
             result = CoulombInteraction(*geometry).compute(charges)
             return result, result.potential, []
-        dipoles, *others = self.moments
+        dipoles, *others = moments
         quadrupoles = [1.5 * matrices(tensors) for tensors in others]  # Buckingham's
         result = MultipoleInteraction(*geometry).compute(charges, dipoles, *quadrupoles)
         fields = [-result.fields.field]
@@ -66,30 +108,84 @@ class MovingCharges:
             fields.append(-0.5 * MULTIPLICITY * np.stack(components, axis=1))
         return result, result.fields.potential, fields
 
-    def energy_parts(self) -> EnergyParts:
-        """Return the energy with forces and strain derivative, those of moments too."""
-        result, potential, fields = self.interact(self.charges.values)
-        model, batch = self.model, self.batch
-        vectors = self.charges.vectors(potential)
-        n_species = model.species_.size
-        adjoints = latent_adjoints(
-            model.latent_,
-            batch,
-            self.states,
-            [w[n_species : n_species + model.latent_.rank] for w in vectors],
-            self.charges.scales(potential),
-        )
-        gradients, strain = model.latent_.gradients(batch, self.states, adjoints)
-        if fields:
-            more_gradients, more_strain = model.moments_.gradients(
-                batch, self.state, self.weights, fields
+    @property
+    def energies(self) -> np.ndarray:
+        """U in eV, (n_structures,)."""
+        return np.array([result.energy for result in self.results])
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """L by structure, (n_structures, 1)."""
+        return np.array([[own.level] for own in self.charges])
+
+    @cached_property
+    def spreads(self) -> np.ndarray:
+        """G by structure, (n_structures, rank)."""
+        return np.array([own.spread for own in self.charges])
+
+    @cached_property
+    def responses(self) -> np.ndarray:
+        """B sum_j (V_j - V_c) Phi_j by structure, (n_structures, rank)."""
+        moved = [
+            self.scales[self.own(index)] @ own.features
+            for index, own in enumerate(self.charges)
+        ]
+        return self.solution.apply_covariance(np.transpose(moved)).T
+
+    def adjoints(self, vectors: np.ndarray) -> list[np.ndarray]:
+        """Return d(Phi_i . vector)/d(features of i) by term.
+
+        With a vector (n_structures, rank) for every structure.
+        """
+        latent = self.model.latent_
+        kernels = vectors[:, self.kernels]
+        return latent.values(self.batch, self.states, latent.coefficients(kernels))[1]
+
+    @property
+    def kernels(self) -> slice:
+        """Columns of the kernels, between those of elements and atomic moments."""
+        n_species = self.model.species_.size
+        return slice(n_species, n_species + self.model.latent_.rank)
+
+    def sum_gradients(self, own: list, shared) -> tuple[np.ndarray, np.ndarray]:
+        """Return derivatives of sum_i Phi_i . (scales_i own + shared).
+
+        Of adjoints ``own`` and vectors ``shared`` (n_structures, rank): by positions
+        (n_atoms, 3) and strain (n_structures, 3, 3).
+        """
+        adjoints = [
+            self.scales[:, None] * first + second
+            for first, second in zip(own, self.adjoints(shared), strict=True)
+        ]
+        return self.model.latent_.gradients(self.batch, self.states, adjoints)
+
+    @cached_property
+    def moved(self) -> list[np.ndarray]:
+        """d(Phi_i . (w + l g))/d(features of i), by term."""
+        return self.adjoints(self.solution.weights + self.levels * self.spreads)
+
+    @cached_property
+    def gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the energies by positions and strain.
+
+        In eV/Å, (n_atoms, 3), and in eV, (n_structures, 3, 3).
+        """
+        positions, strain = self.sum_gradients(self.moved, self.levels * self.responses)
+        if self.moments:
+            more = self.model.moments_.gradients(
+                self.batch, self.moment_states, self.moment_weights, self.fields
             )
-            gradients, strain = gradients + more_gradients, strain + more_strain
-        return EnergyParts(
-            result.energy,
-            result.forces - gradients,
-            result.strain_gradient + strain[0],
-        )
+            positions, strain = positions + more[0], strain + more[1]
+        for index, result in enumerate(self.results):
+            positions[self.own(index)] -= result.forces
+            strain[index] += result.strain_gradient
+        return positions, strain
+
+    def energy_parts(self):
+        """Yield the energy of every structure with forces and strain derivative."""
+        positions, strain = self.gradients
+        for index, energy in enumerate(self.energies):
+            yield EnergyParts(energy, -positions[self.own(index)], strain[index])
 
 
 def matrices(tensors: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ References
 ----------
 K. Levenberg, Q. Appl. Math. 2, 164 (1944); J. Nocedal, S. J. Wright, Numerical
 Optimization (Springer, 2006), Sec. 10.3; L. Kaufman, BIT 15, 49 (1975), for the
-elimination.
+elimination; H. B. Nielsen, Damping parameter in Marquardt's method (Technical
+University of Denmark, 1999).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from scipy import linalg
 
 #: Relative change of the loss that ends the iteration, and the most steps.
-LEAST_DECREASE, MAX_STEPS = 1e-3, 30
+LEAST_DECREASE, MAX_STEPS = 5e-3, 30
 #: Damping relative to the mean diagonal, and the factor between levels of damping.
 FIRST_DAMPING, DAMPING_FACTOR = 1e-6, 10.0
 
@@ -78,8 +79,8 @@ def minimise(linearise, weights: np.ndarray, n_linear: int = 0) -> Minimum:
         new = Point(trial, n_linear, *linearise(trial))
         ended = abs(point.loss - new.loss) <= LEAST_DECREASE * point.loss
         if new.loss <= point.loss:
+            damping *= relief(point.loss - new.loss, point.expected_decrease(trial))
             point = new
-            damping /= DAMPING_FACTOR
         else:
             damping = point.shorten(damping, trial)
         if ended:
@@ -130,6 +131,14 @@ class Point:
             if np.linalg.norm(change) <= longest:
                 return damping
 
+    def expected_decrease(self, trial: np.ndarray) -> float:
+        """Return how much less the loss were if residuals were linear."""
+        own = self.weights[self.n_linear :]
+        change = trial[self.n_linear :] - own
+        # the matrix is a lower triangle
+        product = linalg.blas.dsymv(1.0, self.matrix, 2.0 * own + change, lower=1)
+        return float(change @ (2.0 * self.moment - product))
+
     def step(self, damping: float) -> np.ndarray:
         """Return the weights after a step."""
         own = self.weights[self.n_linear :]
@@ -156,6 +165,15 @@ class Point:
         factor[self.n_linear :, : self.n_linear] = self.cross.T
         factor[self.n_linear :, self.n_linear :] = own
         return factor
+
+
+def relief(decrease: float, expected: float) -> float:
+    """Return the factor of the damping after a step that has lowered the loss.
+
+    By the gain, the decrease over the expected one [Nielsen 1999].
+    """
+    gain = decrease / expected if expected > 0.0 else 1.0
+    return float(np.clip(1.0 - (2.0 * gain - 1.0) ** 3, 1.0 / DAMPING_FACTOR, 2.0))
 
 
 def damped_factor(matrix: np.ndarray, damping: float) -> np.ndarray:

@@ -124,14 +124,17 @@ class Latent:
         return np.concatenate(parts, axis=2)
 
     def coefficients(self, weights: np.ndarray) -> list[dict[int, np.ndarray]]:
-        """Turn weights into coefficients of covariances, by term and species."""
+        """Turn weights into coefficients of covariances, by term and species.
+
+        Weights (..., rank) become (..., n_points).
+        """
         coefficients, start = [], 0
         for kernel in self.kernels:
-            own = weights[start : start + kernel.rank]
+            own = weights[..., start : start + kernel.rank]
             start += kernel.rank
             coefficients.append(
                 {
-                    z: points.projection @ own[kernel.columns[z]]
+                    z: own[..., kernel.columns[z]] @ points.projection.T
                     for z, points in kernel.points.items()
                 }
             )

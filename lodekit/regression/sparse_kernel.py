@@ -241,7 +241,8 @@ class SparseKernel:
         Parameters
         ----------
         coefficients : dict of int to ndarray of shape (n_points,)
-            By species: ``projection @ weights``.
+            By species: ``projection @ weights``; (n_structures, n_points) where every
+            structure has weights of its own.
 
         Returns
         -------
@@ -255,9 +256,12 @@ class SparseKernel:
             own = features[atoms]
             values = self.covariance.evaluate(own, points.features)
             alpha = coefficients[species]
-            latents[atoms] = values.values @ alpha
+            if alpha.ndim == 2:
+                alpha = alpha[batch.structure_of_atom[atoms]]
+            latents[atoms] = (values.values * alpha).sum(axis=1)
             adjoint[atoms] = (values.slopes * alpha) @ points.features
-            adjoint[atoms] += (values.shifts @ alpha)[:, None] * own
+            shifts = (values.shifts * alpha).sum(axis=1)
+            adjoint[atoms] += shifts[:, None] * own
         return latents, adjoint
 
 

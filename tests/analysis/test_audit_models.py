@@ -41,7 +41,7 @@ FRAMES = {
 
 
 def rest():
-    return SparsePotential(soap(), **SMALL)
+    return SparsePotential(soap(), n_sparse=SMALL["n_sparse"])
 
 
 MODELS = {

@@ -16,7 +16,7 @@ from lodekit.regression import PolynomialCovariance
 
 MODELS = {
     "charges": ChargeModel,
-    "multipoles": partial(ChargeModel, max_multipole=2),
+    "multipoles": partial(ChargeModel, max_multipole=2, learn_from_energies=False),
     "kqeq": ChargeEquilibrationModel,
 }
 FIELD = (0.05, -0.1, 0.2)  # V/Å
@@ -38,7 +38,7 @@ def labelled(frames):
 
 
 def fitted(name, targets):
-    rest = SparsePotential(soap(), PolynomialCovariance(2), 5, validation_fraction=0.0)
+    rest = SparsePotential(soap(), PolynomialCovariance(2), 5)
     has_energies = "energy" in targets
     frames = open_frames(8) + ([] if "dipole" in targets else periodic_frames(4))
     frames = labelled(frames)

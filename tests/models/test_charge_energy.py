@@ -1,11 +1,13 @@
 """Energies of Gaussian charges that move with their surroundings."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from drawn_charges import N_POINTS
+from finite_differences import central_differences
 from labelled_structures import (
     differences,
     moved_frames,
@@ -19,8 +21,8 @@ from sklearn.base import clone
 from lodekit import load_model
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import ChargeModel, SparsePotential
+from lodekit.models.charge_rows import ChargeExpansion
 from lodekit.regression import PolynomialCovariance
-from lodekit.units import COULOMB_CONSTANT
 
 STEP = 2e-4  # Å, and as strain
 WIDTH = 0.8
@@ -45,10 +47,10 @@ FRAMES = {
 }
 
 
-def make(**arguments):
-    rest = SparsePotential(
-        soap(), PolynomialCovariance(2), N_POINTS, validation_fraction=0.0
-    )
+def make(learn=False, **arguments):
+    rest = SparsePotential(soap(), PolynomialCovariance(2), N_POINTS)
+    if not learn:
+        rest.set_params(validation_fraction=0.0)
     return ChargeModel(
         soap(),
         PolynomialCovariance(2),
@@ -56,14 +58,26 @@ def make(**arguments):
         potential=rest,
         charge_width=WIDTH,
         validation_fraction=0.0,
+        learn_from_energies=learn,
         **arguments,
     )
 
 
-@pytest.fixture(scope="module", params=FRAMES)
+@pytest.fixture(
+    scope="module",
+    params=[(name, learn) for name in FRAMES for learn in (False, True)],
+    ids=lambda param: f"{param[0]}-{'joint' if param[1] else 'two-step'}",
+)
 def case(request):
-    frames = FRAMES[request.param]
-    return make(targets=["charges", "energy", "forces"]).fit(frames), frames[3]
+    name, learn = request.param
+    frames = FRAMES[name]
+    model = make(learn, targets=["charges", "energy", "forces"])
+    return model.fit(frames), frames[3]
+
+
+def charges_of(model, frames):
+    results = model.compute(frames, ["charges"])
+    return np.concatenate([result["charges"] for result in results])
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -160,9 +174,10 @@ def test_forces_are_minus_the_derivatives_of_the_energy(case):
     assert np.abs(fixed - expected).max() > 0.01 * scale
 
 
-def test_stress_is_the_derivative_of_the_energy():
+@pytest.mark.parametrize("learn", [False, True], ids=["two-step", "joint"])
+def test_stress_is_the_derivative_of_the_energy(learn):
     frames = FRAMES["periodic"]
-    model = make(targets=["charges", "energy", "forces", "stress"]).fit(frames)
+    model = make(learn, targets=["charges", "energy", "forces", "stress"]).fit(frames)
     atoms = frames[5]
     gradients = differences(energies(model, strained_frames(atoms, STEP)), STEP)
     gradients = gradients.reshape(3, 3) / atoms.get_volume()
@@ -183,9 +198,10 @@ def test_the_energy_is_that_of_its_charges_and_the_remainder(case):
     assert ("dipole" in result) == (not atoms.pbc.any())
 
 
-def test_the_potential_is_fitted_to_what_the_charges_leave(case):
-    model, atoms = case
-    frames = FRAMES["periodic" if atoms.pbc.any() else "open"]
+@pytest.mark.parametrize("name", FRAMES)
+def test_the_potential_is_fitted_to_what_the_charges_leave(name):
+    frames = FRAMES[name]
+    model = make(targets=["charges", "energy", "forces"]).fit(frames)
     rest = clone(model.potential).set_params(targets=["energy", "forces"]).fit(frames)
     added = []
     for old, part in zip(frames, model._energy_parts(frames), strict=True):
@@ -195,9 +211,74 @@ def test_the_potential_is_fitted_to_what_the_charges_leave(case):
         added.append(old.copy())
         added[-1].calc = SinglePointCalculator(added[-1], **results)
     other = make(targets=["charges", "energy", "forces"]).fit(added)
-    expected, result = rest.compute(atoms)[0], other.potential_.compute(atoms)[0]
+    (expected,), (result,) = (
+        one.compute(frames[3]) for one in (rest, other.potential_)
+    )
     assert result["energy"] == pytest.approx(expected["energy"], abs=1e-6)
     assert result["forces"] == pytest.approx(expected["forces"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_rows_are_derivatives_by_the_weights(name):
+    # the total charge is conditioned on with the covariance of charges alone
+    frames = FRAMES[name][:2]
+    model = make(targets=["charges"])
+    model.set_params(potential=None).fit(FRAMES[name])
+    rng = np.random.default_rng(0)
+    start = model.weights_ + 0.3 * rng.normal(size=model.weights_.size)
+    direction = rng.normal(size=start.size)
+    targets = ["energy", "forces", *(["stress"] if name == "periodic" else [])]
+
+    def rows_at(target, step):
+        model.weights_ = start + step * direction
+        return getattr(ChargeExpansion(model, frames), target)()
+
+    def values_at(target, step):
+        return rows_at(target, step)[1]
+
+    for target in targets:
+        rows, _ = rows_at(target, 0.0)
+        expected = central_differences(partial(values_at, target), 0.0)
+        scale = np.abs(expected).max()
+        assert rows @ direction == pytest.approx(expected, abs=1e-9 * scale)
+
+
+def test_energies_shape_the_charges():
+    # charges of frames are noisy, energies are those of the charges without noise
+    frames = FRAMES["open"]
+    true = make(targets=["charges"], noises={"charges": 1e-3})
+    true.set_params(potential=None).fit(frames)
+    noisy, rng = [], np.random.default_rng(1)
+    for atoms, part in zip(frames, true._energy_parts(frames), strict=True):
+        noise = 0.05 * rng.normal(size=len(atoms))
+        charges = charges_of(true, [atoms])
+        noisy.append(atoms.copy())
+        noisy[-1].info["total_charge"] = atoms.info["total_charge"]
+        noisy[-1].calc = SinglePointCalculator(
+            noisy[-1],
+            charges=charges + noise - noise.mean(),
+            energy=part.energy,
+            forces=part.forces,
+        )
+    noises = {"charges": 0.05, "energy": 1e-3, "forces": 1e-2}
+    wanted = charges_of(true, frames)
+    errors = {}
+    for learn in (False, True):
+        given = noises if learn else {"charges": 0.05}
+        model = make(learn, targets=["charges", "energy", "forces"], noises=given)
+        found = charges_of(model.fit(noisy), frames)
+        errors[learn] = np.sqrt(np.mean((found - wanted) ** 2))
+    assert errors[True] < 0.5 * errors[False]
+
+
+def test_settings_of_the_potential_alone_are_refused():
+    model = make(learn=True, targets=["charges", "energy"])
+    model.potential.set_params(energy_noise=1e-3)
+    with pytest.raises(ValueError, match="energy_noise of the potential has no use"):
+        model.fit(FRAMES["open"])
+    moments = make(learn=True, targets=["charges", "energy"], max_multipole=1)
+    with pytest.raises(ValueError, match="learn_from_energies=False, got max_mult"):
+        moments.fit(FRAMES["open"])
 
 
 def test_a_potential_means_that_energies_are_fitted():

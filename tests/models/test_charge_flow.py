@@ -14,7 +14,6 @@ from lodekit.calculators import LodekitCalculator
 from lodekit.electrostatics import fragment_constraints
 from lodekit.model_file import load_model
 from lodekit.models import ChargeEquilibrationModel
-from lodekit.models.charge_equilibration_batch import EquilibratedBatch
 from lodekit.models.charge_equilibration_bonds import switch
 from lodekit.models.charge_equilibration_hardness import ElementSearch
 from lodekit.models.charge_equilibration_rows import EnergyExpansion
@@ -112,7 +111,7 @@ def test_derivatives_by_weights(fitted, name):
 
     def values(step):
         model.weights_ = start + step * direction
-        expansion = EnergyExpansion(model, EquilibratedBatch(model, [atoms]))
+        expansion = EnergyExpansion(model, [atoms])
         return getattr(expansion, name)()
 
     rows, _ = values(0.0)

@@ -1,0 +1,46 @@
+"""Rows that are the same at every step of a fit, kept as far as memory allows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+#: Memory for rows that are kept.
+KEPT_BYTES = 2e9
+
+
+class KeptRows:
+    """What was made once for a batch of structures."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.kept, self.left = {}, KEPT_BYTES
+
+    def of(self, batch: tuple):
+        """Return ``keep(name, make)`` for one batch."""
+        return partial(self.get, batch)
+
+    def get(self, batch: tuple, name: str, make):
+        """Return what ``make()`` returns, or what it returned before.
+
+        An array, or `Rows` by target.
+        """
+        key = (batch, name)
+        if key in self.kept:
+            return self.kept[key]
+        made = make()
+        arrays = [made]
+        if isinstance(made, dict):
+            arrays = [rows.matrix for rows in made.values()]
+        n_bytes = sum(array.nbytes for array in arrays)
+        if n_bytes <= self.left:
+            self.left -= n_bytes
+            self.kept[key] = made
+        return made
+
+
+def make_anew(name: str, make):
+    """Return what ``make()`` returns: nothing is kept."""
+    return make()
