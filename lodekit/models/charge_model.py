@@ -129,8 +129,10 @@ class ChargeModel(LinearChargeModel):
         return [*energies, *super().properties, *moments]
 
     def _default_terms(self, frames) -> list[tuple]:
-        """Return SOAP, and LODE where charges are fitted."""
-        return default_charge_terms(frames, far="charges" in self.targets_)
+        """Return SOAP, and LODE where charges are fitted, and no energies."""
+        energies = energy_targets(frames, self.targets, self.potential)
+        far = "charges" in self.targets_ and not energies
+        return default_charge_terms(frames, far)
 
     @property
     def rank(self) -> int:

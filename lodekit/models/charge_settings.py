@@ -59,9 +59,10 @@ def fit_defaults(kind: str) -> dict:
 def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
-    far = "charges" in targets and kind in _FAR
+    has_energies = bool(set(targets) & set(ENERGY_TARGETS))
+    far = "charges" in targets and kind in _FAR and not has_energies
     settings = {"fit": fit, "terms": charge_terms(far)}
-    if set(targets) & set(ENERGY_TARGETS):
+    if has_energies:
         settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings
 

@@ -127,7 +127,8 @@ def charge_terms(far: bool = False) -> dict:
     """Return settings of the default terms of charges.
 
     One SOAP term: what was best in leave-one-out on dipoles of small molecules. Charges
-    that are fitted themselves know of what is ``far``, by a linear LODE term.
+    that are fitted themselves know of what is ``far``, by a linear LODE term; where
+    energies are fitted too it costs more at large distances than it gains.
     """
     return {
         "soap": dict(CHARGE_SOAP),

@@ -23,6 +23,7 @@ from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import ChargeModel, SparsePotential
 from lodekit.models.charge_rows import ChargeExpansion
 from lodekit.regression import PolynomialCovariance
+from lodekit.units import COULOMB_CONSTANT
 
 STEP = 2e-4  # Å, and as strain
 WIDTH = 0.8
