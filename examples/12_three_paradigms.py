@@ -46,6 +46,9 @@ MODELS = {
     ),
     "equilibrated": ChargeEquilibrationModel(targets=["dipole"]),
     "equilibrated, stiff": ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
+    "equilibrated, fitted": ChargeEquilibrationModel(
+        targets=["dipole"], hardness="fit"
+    ),
     "equilibrated, bonds": ChargeEquilibrationModel(
         targets=["dipole"], bond_hardness="fit"
     ),

@@ -34,7 +34,9 @@ from .noise import DEFAULT_NOISES
 #: Rows and atoms that decide, at the most: the cost grows with the cube of rows.
 MAX_ROWS, MAX_ATOMS = 400, 3000
 #: Limits of the hardness in V/e and of widths as a factor of the covalent radius.
-HARDNESS, WIDTHS = (0.05, 1000.0), (0.2, 2.0)
+HARDNESS, WIDTHS = (0.05, 1e5), (0.2, 2.0)
+#: Factors of the hardness that the search starts from: of a conductor, an insulator.
+STARTS = (1.0, 60.0)
 #: Limits of the hardness of bonds in V/e.
 BOND_HARDNESS = (1e-3, 1e6)
 #: Prior standard deviation of the logarithms of hardness and widths.
@@ -51,7 +53,9 @@ def fit_elements(model, frames, random_state) -> None:
     """Replace hardness, widths and bond hardness of a model, as far as to be fitted.
 
     The logarithm of the marginal likelihood of charges and moments of some frames is
-    maximised over hardness and width of every element and the noises.
+    maximised over hardness and width of every element and the noises. It has maxima of
+    soft and of stiff charges: the higher one of two searches is taken, each with a
+    prior about its start.
 
     Parameters
     ----------
@@ -67,15 +71,9 @@ def fit_elements(model, frames, random_state) -> None:
     Press, 2006), Sec. 5.4.
     """
     search = ElementSearch(model, frames, random_state)
-    found = optimize.minimize(
-        search.loss,
-        search.start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=search.bounds,
-        options={"maxiter": 30, "ftol": 1e-4},
-    )
-    search.apply(found.x)
+    factors = STARTS if model.hardness == "fit" else STARTS[:1]
+    found = [search.maximise(factor) for factor in factors]
+    search.apply(min(found, key=lambda result: result.fun).x)
 
 
 class ElementSearch:
@@ -116,6 +114,23 @@ class ElementSearch:
         self.bounds = np.log(limits)
         self.spread = np.full(len(start), SPREAD)
         self.spread[len(start) - len(self.names) :] = np.inf
+
+    def maximise(self, factor: float) -> optimize.OptimizeResult:
+        """Return the maximum found from the hardness at the start times a factor."""
+        given = self.start
+        if self.model.hardness == "fit":
+            self.start = given.copy()
+            self.start[: self.model.species_.size] += np.log(factor)
+        found = optimize.minimize(
+            self.loss,
+            self.start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=self.bounds,
+            options={"maxiter": 30, "ftol": 1e-4},
+        )
+        self.start = given
+        return found
 
     def apply(self, logarithms: np.ndarray) -> np.ndarray:
         """Set hardness and widths of the model, and return the noise by target."""
