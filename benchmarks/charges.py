@@ -140,6 +140,7 @@ CASES = {
             ChargeModel(*SOAP, targets=["charges", "dipole"]),
             ChargeEquilibrationModel(targets=["dipole"]),
             ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
+            ChargeEquilibrationModel(targets=["dipole"], hardness="fit"),
         ],
     ),
     "kqeq_ions": (
