@@ -24,6 +24,8 @@ DEFAULT_NOISES = {
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)
 FARTHEST_FACTOR = 1e5
+#: Rounding of the normal equations that the unit prior bears.
+LARGEST_ROUNDING = 0.1
 #: Factorisations that the search may cost.
 MAX_TRIALS = 40
 
@@ -34,7 +36,8 @@ def choose_noises(
     """Return the noise of every target, searching those given as "auto".
 
     Held-out errors are minimised, measured in units of `DEFAULT_NOISES`: 1 meV/atom
-    weighs as much as 30 meV/Å. Each trial costs one factorisation.
+    weighs as much as 30 meV/Å. Each trial costs one factorisation. Noises beside which
+    the unit prior is lost to rounding are left out.
 
     Parameters
     ----------
@@ -46,10 +49,18 @@ def choose_noises(
     """
 
     def loss(trial):
+        if not resolves(grams, trial):
+            return np.inf
         return held_out_loss(solve_normal_equations(grams, trial), kept)
 
     own = {name: given[name] for name in grams}
     return search_noises(loss if kept else None, own, progress)
+
+
+def resolves(grams: dict[str, Gram], noises: dict) -> bool:
+    """Return whether noises leave digits for the unit prior in the normal equations."""
+    diagonal = sum(np.diag(grams[n].matrix) / noises[n] ** 2 for n in grams)
+    return bool(diagonal.max() * np.finfo(float).eps <= LARGEST_ROUNDING)
 
 
 def most_probable_noises(equations, given: dict, progress: bool = False) -> dict:

@@ -89,6 +89,14 @@ def test_noises_too_small_for_a_factorisation_do_not_end_the_search():
     assert held_out_loss(chosen, kept) <= held_out_loss(default, kept)
 
 
+def test_chosen_noises_leave_digits_for_the_unit_prior():
+    # Without them rounding decides whether more rows can still be factorised.
+    grams, kept = split(draw(40, {"energy": 0.0}, scale=1e2, n_directions=3), 12)
+    noise = choose_noises(grams, kept, {"energy": "auto"})["energy"]
+    largest = np.diag(grams["energy"].matrix).max() / noise**2
+    assert largest * np.finfo(float).eps <= 0.1  # of 1, the prior
+
+
 def test_held_out_errors_are_root_mean_squares():
     grams, kept = split(draw(20, TRUE), 12)
     solution = solve_normal_equations(grams, TRUE)
