@@ -19,7 +19,12 @@ import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of 
 import numpy as np
 
 from lodekit import read_structures
-from lodekit.models import ChargeEquilibrationModel, ChargeModel, DipoleModel
+from lodekit.models import (
+    ChargeEquilibrationModel,
+    ChargeModel,
+    DipoleModel,
+    LatentChargeModel,
+)
 from lodekit.models.settings import default_charge_terms
 from lodekit.observables.charges import reference
 from lodekit.structures import get_target
@@ -72,10 +77,14 @@ def folds(name, count=5, file="train.xyz"):
     return split
 
 
-def without_energies(folder):
-    """One fold of the clusters whose 228 atoms make five of them long."""
-    frames = read_structures(folder / "zno_clusters" / "train.xyz")
-    yield [a for i, a in enumerate(frames) if i % 5], frames[::5]
+def one_fold(name, every=1, count=5):
+    """The first of the folds, of whose training frames every ``every``-th is fitted."""
+
+    def split(folder):
+        train, kept = next(folds(name, count)(folder))
+        yield train[::every], kept
+
+    return split
 
 
 def zwitterions(folder):
@@ -106,6 +115,19 @@ class MullikenCharges:
 
 SOAP = [list(part) for part in zip(*default_charge_terms([]), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
+
+
+def side_by_side(*targets):
+    """Explicit and equilibrated charges from all targets, latent from energies."""
+    targets = list(targets)
+    energies = [name for name in targets if name in ("energy", "forces")]
+    return [
+        ChargeModel(targets=targets),
+        LatentChargeModel(targets=energies),
+        ChargeEquilibrationModel(targets=targets),
+    ]
+
+
 ORDERS = (0, 1, 2)
 CASES = {
     "qm9_random": (
@@ -128,8 +150,14 @@ CASES = {
             ),
         ],
     ),
-    "carbon_chain": (folds("carbon_chain"), [ChargeModel(targets=["charges"])]),
-    "carbon_chain_energies": (folds("carbon_chain"), [ChargeModel(targets=ENERGIES)]),
+    "carbon_chain": (
+        folds("carbon_chain"),
+        [
+            ChargeModel(targets=["charges"]),
+            ChargeEquilibrationModel(targets=["charges"]),
+            *side_by_side(*ENERGIES),
+        ],
+    ),
     "zwitterions": (
         zwitterions,
         [
@@ -143,17 +171,26 @@ CASES = {
             ChargeEquilibrationModel(targets=["dipole"], hardness="fit"),
         ],
     ),
-    "kqeq_ions": (
+    "kqeq_ions": (  # both charge states of a geometry are in the same fold
         folds("kqeq_ions"),
-        [ChargeModel(targets=["charges"]), DipoleModel()],
+        [
+            ChargeModel(targets=["charges"]),
+            DipoleModel(),
+            *side_by_side("charges", "dipole", "energy"),
+        ],
     ),
     "qeqml_nacl_clusters": (
         folds("qeqml_nacl_clusters"),
-        [ChargeModel(targets=ENERGIES)],
+        side_by_side(*ENERGIES),
     ),
+    "4g_au2_mgo": (one_fold("4g_au2_mgo"), side_by_side(*ENERGIES)),
     "zno_clusters": (
-        without_energies,
+        one_fold("zno_clusters"),
         [ChargeModel(targets=["charges"]), DipoleModel()],
+    ),
+    "zno_clusters_energies": (
+        one_fold("zno_clusters", 4),
+        side_by_side(*ENERGIES),
     ),
 }
 
@@ -162,7 +199,8 @@ def add_errors(errors, model, kept):
     """Append the errors on kept frames, by quantity."""
     names = [n for n in MOMENTS if get_target(kept[0], n) is not None]
     if getattr(model, "potential_", None) is not None:
-        names += ["energy", "forces"]
+        energies = ("energy", "forces")
+        names += [n for n in energies if get_target(kept[0], n) is not None]
     for atoms, result in zip(kept, model.compute(kept, names), strict=True):
         for name in names:
             if name == "quadrupole":
@@ -206,9 +244,12 @@ def main():
     for name in arguments.sets or CASES:
         split, models = CASES[name]
         print(f"{name}: others: {PEERS.get(name, '-')}", flush=True)
+        splits = list(split(arguments.data))
+        sizes = [len(frames) for frames in splits[0]]
+        print(f"  {sizes[0]} fitted, {sizes[1]} kept, {len(splits)} times", flush=True)
         for model in models:
             errors, seconds = {}, []
-            for train, kept in split(arguments.data):
+            for train, kept in splits:
                 start = time.perf_counter()
                 model.fit(train)
                 seconds.append(time.perf_counter() - start)
