@@ -11,6 +11,9 @@ in units of the grid spacing; combinations (n_rows, n_monomials), which sums of 
 derivatives are wanted; values (n_rows, n_atoms, n_channels); atoms (n_some,) those to
 take, in this order, and columns (n_some,) their places in the values; splines (3,
 degree + 1, order).
+
+One channel, charges and their potential, has functions of its own: there views of
+channels cost more than the arithmetic.
 """
 
 import numpy as np
@@ -270,3 +273,122 @@ def spread(
                                 )
                                 k += n_k
                                 z = 0
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def add_charge(charge, splines, starts, order, grid):
+    """Add one charge to the points around it."""
+    n_x, n_y, n_z = grid.shape
+    x = starts[0]
+    z = starts[2]
+    for i in range(order):
+        y = starts[1]
+        for j in range(order):
+            weight = charge * splines[0, 0, i] * splines[1, 0, j]
+            line = grid[x, y]
+            if z + order <= n_z:
+                for k in range(order):
+                    line[z + k] += weight * splines[2, 0, k]
+            else:
+                for k in range(order):
+                    line[(z + k) % n_z] += weight * splines[2, 0, k]
+            y += 1
+            if y == n_y:
+                y = 0
+        x += 1
+        if x == n_x:
+            x = 0
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def spread_charges(charges, fractional, atoms, first_atom, tiles, order, grid):
+    """Do what `spread` does for charges (n_atoms,) and a grid (n_x, n_y, n_z)."""
+    halves = ((tiles[0] + 1) // 2, (tiles[1] + 1) // 2)
+    for color in range(4):
+        for task in prange(halves[0] * halves[1]):
+            tile_x = 2 * (task // halves[1]) + color // 2
+            tile_y = 2 * (task % halves[1]) + color % 2
+            if tile_x < tiles[0] and tile_y < tiles[1]:
+                tile = tile_x * tiles[1] + tile_y
+                work = np.empty(order)
+                splines = np.empty((3, 1, order))
+                starts = np.empty((1, 3), dtype=np.intp)
+                for entry in range(first_atom[tile], first_atom[tile + 1]):
+                    atom = atoms[entry]
+                    place = fractional[atom]
+                    first_points(place.reshape(1, 3), grid.shape, order, starts)
+                    for axis in range(3):
+                        fill_splines(
+                            place[axis], grid.shape[axis], order, 0, work, splines[axis]
+                        )
+                    add_charge(charges[atom], splines, starts[0], order, grid)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def sum_values(splines, starts, order, grid, values):
+    """Fill the value at one place and, for 4 values, its derivatives along the grid."""
+    n_x, n_y, n_z = grid.shape
+    x = starts[0]
+    z = starts[2]
+    along = values.size == 4
+    last = 1 if along else 0
+    value = 0.0
+    slope_x = 0.0
+    slope_y = 0.0
+    slope_z = 0.0
+    for i in range(order):
+        y = starts[1]
+        plane = 0.0
+        plane_y = 0.0
+        plane_z = 0.0
+        for j in range(order):
+            line = grid[x, y]
+            own = 0.0
+            slope = 0.0
+            if z + order <= n_z:
+                for k in range(order):
+                    own += splines[2, 0, k] * line[z + k]
+                    slope += splines[2, last, k] * line[z + k]
+            else:
+                for k in range(order):
+                    own += splines[2, 0, k] * line[(z + k) % n_z]
+                    slope += splines[2, last, k] * line[(z + k) % n_z]
+            plane += splines[1, 0, j] * own
+            plane_y += splines[1, last, j] * own
+            plane_z += splines[1, 0, j] * slope
+            y += 1
+            if y == n_y:
+                y = 0
+        value += splines[0, 0, i] * plane
+        slope_x += splines[0, last, i] * plane
+        slope_y += splines[0, 0, i] * plane_y
+        slope_z += splines[0, 0, i] * plane_z
+        x += 1
+        if x == n_x:
+            x = 0
+    values[0] = value
+    if along:
+        values[1] = slope_x
+        values[2] = slope_y
+        values[3] = slope_z
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def interpolate_charges(grid, fractional, atoms, columns, order, values):
+    """Fill values (n_atoms, 1 or 4): of a grid, and with its three derivatives.
+
+    Along the axes of the grid, in units of its spacing.
+    """
+    degree = 1 if values.shape[1] == 4 else 0
+    for chunk in prange((atoms.size + CHUNK - 1) // CHUNK):
+        work = np.empty(order)
+        splines = np.empty((3, degree + 1, order))
+        starts = np.empty((1, 3), dtype=np.intp)
+        for entry in range(chunk * CHUNK, min(atoms.size, (chunk + 1) * CHUNK)):
+            place = fractional[atoms[entry]]
+            first_points(place.reshape(1, 3), grid.shape, order, starts)
+            for axis in range(3):
+                fill_splines(
+                    place[axis], grid.shape[axis], order, degree, work, splines[axis]
+                )
+            sum_values(splines, starts[0], order, grid, values[columns[entry]])

@@ -10,7 +10,13 @@ from ase.geometry import minkowski_reduce
 from numba import get_num_threads
 from scipy import fft
 
-from lodekit.kernels.mesh import first_points, interpolate, spread
+from lodekit.kernels.mesh import (
+    first_points,
+    interpolate,
+    interpolate_charges,
+    spread,
+    spread_charges,
+)
 
 #: Number of planes of a grid that are transformed along z at a time.
 PLANES = 16
@@ -126,8 +132,12 @@ class Mesh:
         first = np.zeros(tiles.prod() + 1, dtype=np.intp)
         np.cumsum(np.bincount(tile_of_atom, minlength=tiles.prod()), out=first[1:])
         grids = np.zeros((*self.shape, values.shape[2]))
-        what = self.order, monomials(degree), combinations
-        spread(values, self.fractional, self.sorted_atoms, first, tiles, *what, grids)
+        where = self.fractional, self.sorted_atoms, first, tiles, self.order
+        if degree == 0 and values.shape[2] == 1:
+            charges = (combinations.T @ values[:, :, 0])[0]
+            spread_charges(charges, *where, grids.reshape(self.shape))
+        else:
+            spread(values, *where, monomials(degree), combinations, grids)
         _, k, l = self.largest
         options = {"overwrite_x": True, "workers": get_num_threads()}
         half = np.empty((*self.shape[:2], l + 1, values.shape[2]), dtype=complex)
@@ -195,9 +205,13 @@ class Mesh:
         columns = self.sorted_atoms if atoms is None else np.arange(atoms.size)
         atoms = self.sorted_atoms if atoms is None else atoms
         combinations = self.combinations(degree, rows)
+        where = self.fractional, atoms, columns, self.order
+        if degree <= 1 and grids.shape[3] == 1:
+            along = np.empty((atoms.size, 1 + 3 * degree))
+            interpolate_charges(grids.reshape(self.shape), *where, along)
+            return (combinations @ along.T)[:, :, None]
         values = np.empty((len(combinations), atoms.size, grids.shape[3]))
-        what = self.order, monomials(degree), combinations
-        interpolate(grids, self.fractional, atoms, columns, *what, values)
+        interpolate(grids, *where, monomials(degree), combinations, values)
         return values
 
     def combinations(self, degree: int, rows) -> np.ndarray:
