@@ -120,14 +120,17 @@ class FarKernel:
             self.volume = boundary.measure
             self.uniform = split.far_at_k_zero / self.volume
 
-    def weights(self, k_vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def weights(
+        self, k_vectors: np.ndarray, transform=None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return w(k) and s(k) of k-vectors (n_k, 3) that are not zero.
 
-        When the cell is strained by e, dw / de_ab = -w delta_ab - s k_a k_b; in a slab
+        ``transform`` is what `Split.transform` returns for their lengths, made where
+        None. When the cell is strained by e, dw / de_ab = -w delta_ab - s k_a k_b; in a slab
         only within its plane.
         """
         k = np.linalg.norm(k_vectors, axis=1)
-        value, slope = self.split.transform(k)
+        value, slope = transform or self.split.transform(k)
         change = slope / k
         if self.is_slab:
             across = k_vectors @ self.normal

@@ -10,7 +10,7 @@ from lodekit.descriptors.radial import gauss_legendre
 
 from .boundary import FarKernel
 from .far_sum import FarSum
-from .mesh import Mesh
+from .mesh import Mesh, find_k_vectors
 from .mesh_accuracy import mesh_parameters
 from .split import Split
 
@@ -36,7 +36,8 @@ class FarMesh:
         self.positions = positions
         spacing, order = grid_of(kernel.split)
         self.mesh = Mesh(positions, kernel.cell, kernel.split.k_cutoff, spacing, order)
-        weights, slopes = kernel.weights(self.mesh.k_vectors)
+        transform = transform_at(kernel.split, self.mesh.cell.tobytes())
+        weights, slopes = kernel.weights(self.mesh.k_vectors, transform)
         # k and -k are one
         self.weights, self.slopes = 2.0 * weights, 2.0 * slopes
 
@@ -70,6 +71,13 @@ class FarMesh:
             np.zeros((3, 3)),
         )
         return potential, gradients, strain
+
+
+@lru_cache(maxsize=2)
+def transform_at(split: Split, cell: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the transform of the far part at the k-vectors of `find_k_vectors`."""
+    vectors = find_k_vectors(cell, split.k_cutoff)[2]
+    return split.transform(np.linalg.norm(vectors, axis=1))
 
 
 @lru_cache(maxsize=32)
