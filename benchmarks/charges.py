@@ -177,6 +177,9 @@ CASES = {
             ChargeModel(targets=["charges"]),
             DipoleModel(),
             *side_by_side("charges", "dipole", "energy"),
+            ChargeModel(
+                targets=["charges", "dipole", "energy"], learn_from_energies=False
+            ),
         ],
     ),
     "qeqml_nacl_clusters": (
@@ -254,9 +257,12 @@ def main():
                 model.fit(train)
                 seconds.append(time.perf_counter() - start)
                 add_errors(errors, model, kept)
-            label = f"{type(model).__name__} ({', '.join(model.targets_)})"
+            names = getattr(model, "targets", None) or model.targets_
+            label = f"{type(model).__name__} ({', '.join(names)})"
             order = getattr(model, "max_multipole", 0)
             label += f", max_multipole={order}" * (order > 0)
+            is_joint = getattr(model, "learn_from_energies", True)
+            label += "" if is_joint or "energy" not in names else ", in two steps"
             print(f"  {label:52s} {describe(errors)}; {min(seconds):.1f} s", flush=True)
 
 

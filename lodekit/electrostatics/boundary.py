@@ -126,8 +126,8 @@ class FarKernel:
         """Return w(k) and s(k) of k-vectors (n_k, 3) that are not zero.
 
         ``transform`` is what `Split.transform` returns for their lengths, made where
-        None. When the cell is strained by e, dw / de_ab = -w delta_ab - s k_a k_b; in a slab
-        only within its plane.
+        None. When the cell is strained by e, dw / de_ab = -w delta_ab - s k_a k_b; in a
+        slab only within its plane.
         """
         k = np.linalg.norm(k_vectors, axis=1)
         value, slope = transform or self.split.transform(k)
