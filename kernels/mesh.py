@@ -174,6 +174,20 @@ def interpolate(
                 )
 
 
+@njit(cache=True, error_model="numpy")
+def find_tile(color, task, tiles):
+    """Return the number of one tile of a colour, -1 where there is none.
+
+    ``tiles`` are those along x and y; every second one along both has one colour.
+    """
+    half = (tiles[1] + 1) // 2
+    tile_x = 2 * (task // half) + color // 2
+    tile_y = 2 * (task % half) + color % 2
+    if tile_x < tiles[0] and tile_y < tiles[1]:
+        return tile_x * tiles[1] + tile_y
+    return -1
+
+
 @njit(cache=True, error_model="numpy", parallel=True)
 def spread(
     values, fractional, atoms, first_atom, tiles, order, monomials, combinations, grids
@@ -192,13 +206,10 @@ def spread(
     ranges = filled_ranges(transposed)
     n_atoms = values.shape[1]
     flat_values = values.reshape(-1)
-    halves = ((tiles[0] + 1) // 2, (tiles[1] + 1) // 2)
     for color in range(4):
-        for task in prange(halves[0] * halves[1]):
-            tile_x = 2 * (task // halves[1]) + color // 2
-            tile_y = 2 * (task % halves[1]) + color % 2
-            if tile_x < tiles[0] and tile_y < tiles[1]:
-                tile = tile_x * tiles[1] + tile_y
+        for task in prange(((tiles[0] + 1) // 2) * ((tiles[1] + 1) // 2)):
+            tile = find_tile(color, task, tiles)
+            if tile >= 0:
                 work = np.empty(order)
                 splines = np.empty((3, n_d, order))
                 starts = np.empty((1, 3), dtype=np.intp)
@@ -303,13 +314,10 @@ def add_charge(charge, splines, starts, order, grid):
 @njit(cache=True, error_model="numpy", parallel=True)
 def spread_charges(charges, fractional, atoms, first_atom, tiles, order, grid):
     """Do what `spread` does for charges (n_atoms,) and a grid (n_x, n_y, n_z)."""
-    halves = ((tiles[0] + 1) // 2, (tiles[1] + 1) // 2)
     for color in range(4):
-        for task in prange(halves[0] * halves[1]):
-            tile_x = 2 * (task // halves[1]) + color // 2
-            tile_y = 2 * (task % halves[1]) + color % 2
-            if tile_x < tiles[0] and tile_y < tiles[1]:
-                tile = tile_x * tiles[1] + tile_y
+        for task in prange(((tiles[0] + 1) // 2) * ((tiles[1] + 1) // 2)):
+            tile = find_tile(color, task, tiles)
+            if tile >= 0:
                 work = np.empty(order)
                 splines = np.empty((3, 1, order))
                 starts = np.empty((1, 3), dtype=np.intp)

@@ -77,7 +77,10 @@ class FarMesh:
 def transform_at(split: Split, cell: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return the transform of the far part at the k-vectors of `find_k_vectors`."""
     vectors = find_k_vectors(cell, split.k_cutoff)[2]
-    return split.transform(np.linalg.norm(vectors, axis=1))
+    found = split.transform(np.linalg.norm(vectors, axis=1))
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 @lru_cache(maxsize=32)

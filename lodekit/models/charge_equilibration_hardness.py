@@ -110,27 +110,24 @@ class ElementSearch:
         for name in self.names:
             start.append(DEFAULT_NOISES[name])
             limits.append(DEFAULT_NOISES[name] * np.array(NOISES))
-        self.start = np.log(start)
+        self.start = self.center = np.log(start)
         self.bounds = np.log(limits)
         self.spread = np.full(len(start), SPREAD)
         self.spread[len(start) - len(self.names) :] = np.inf
 
     def maximise(self, factor: float) -> optimize.OptimizeResult:
         """Return the maximum found from the hardness at the start times a factor."""
-        given = self.start
+        self.center = self.start.copy()
         if self.model.hardness == "fit":
-            self.start = given.copy()
-            self.start[: self.model.species_.size] += np.log(factor)
-        found = optimize.minimize(
+            self.center[: self.model.species_.size] += np.log(factor)
+        return optimize.minimize(
             self.loss,
-            self.start,
+            self.center,
             jac=True,
             method="L-BFGS-B",
             bounds=self.bounds,
             options={"maxiter": 30, "ftol": 1e-4},
         )
-        self.start = given
-        return found
 
     def apply(self, logarithms: np.ndarray) -> np.ndarray:
         """Set hardness and widths of the model, and return the noise by target."""
@@ -169,7 +166,7 @@ class ElementSearch:
             np.bincount(kinds, own, len(self.names)),
         ]
         loss = 0.5 * values @ solved + logs
-        beyond = (logarithms - self.start) / self.spread
+        beyond = (logarithms - self.center) / self.spread
         loss += 0.5 * beyond @ beyond
         slopes = np.concatenate(slopes) + beyond / self.spread
         return loss / len(values), slopes / len(values)

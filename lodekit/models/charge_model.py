@@ -214,12 +214,6 @@ class ChargeModel(LinearChargeModel):
         for group in batches(frames, BATCH_ATOMS):
             yield from MovingCharges(self, [frames[i] for i in group]).energy_parts()
 
-    def _energy_spreads(self, frames):
-        """Yield standard deviations of energies."""
-        for group in batches(frames, BATCH_ATOMS):
-            together = MovingCharges(self, [frames[i] for i in group])
-            yield from energy_spread(self, together)
-
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 
@@ -245,13 +239,19 @@ class ChargeModel(LinearChargeModel):
             properties = [properties]
         results = super().compute(frames, properties)
         wanted = set(ENERGY_TARGETS if properties is None else properties)
-        if "energy_std" in wanted:
-            spreads = self._energy_spreads(frames)
-            for result, spread in zip(results, spreads, strict=True):
-                result["energy_std"] = spread
-        if {*ENERGY_TARGETS} & wanted and self.potential_ is not None:
-            parts = list(self._energy_parts(frames))
-            add_energies(results, frames, parts, self.potential_, wanted)
+        wanted &= {*ENERGY_TARGETS, "energy_std"}
+        if not wanted or self.potential_ is None:
+            return results
+        for group in batches(frames, BATCH_ATOMS):
+            some, own = [frames[i] for i in group], [results[i] for i in group]
+            together = MovingCharges(self, some)
+            if "energy_std" in wanted:
+                spreads = energy_spread(self, together)
+                for result, spread in zip(own, spreads, strict=True):
+                    result["energy_std"] = spread
+            if {*ENERGY_TARGETS} & wanted:
+                parts = together.energy_parts()
+                add_energies(own, some, parts, self.potential_, wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

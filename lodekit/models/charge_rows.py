@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.electrostatics import CoulombInteraction
 from lodekit.observables.charges import AffineCharges
 
 from .charge_equilibration_rows import voigt_rows
@@ -32,12 +31,6 @@ class ChargeExpansion(MovingCharges):
     def __init__(self, model, frames, keep=make_anew):
         super().__init__(model, frames)
         self.keep = keep
-        self.interactions = [
-            CoulombInteraction(
-                atoms.positions, atoms.cell[:], atoms.pbc, model.charge_width_
-            )
-            for atoms in frames
-        ]
 
     def linear(self, index: int, name: str) -> AffineCharges:
         """Return the charges that a linear target is about.

@@ -82,6 +82,13 @@ class MovingCharges:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
 
+    @cached_property
+    def interactions(self) -> list:
+        """Those of charges, or of charges and moments, by structure."""
+        kind = MultipoleInteraction if self.moments else CoulombInteraction
+        width = self.model.charge_width_
+        return [kind(a.positions, a.cell[:], a.pbc, width) for a in self.frames]
+
     def interact(self, index: int, charges):
         """Return the electrostatic energy of one structure, with what it depends on.
 
@@ -93,15 +100,13 @@ class MovingCharges:
         fields : list of ndarray of shape (n_atoms, 3 or 6)
             Derivatives by the moments in V/Å and V/Å^2.
         """
-        atoms, width = self.frames[index], self.model.charge_width_
-        geometry = atoms.positions, atoms.cell[:], atoms.pbc, width
-        moments = [own[self.own(index)] for own in self.moments]
-        if not moments:
-            result = CoulombInteraction(*geometry).compute(charges)
+        interaction = self.interactions[index]
+        if not self.moments:
+            result = interaction.compute(charges)
             return result, result.potential, []
-        dipoles, *others = moments
+        dipoles, *others = (own[self.own(index)] for own in self.moments)
         quadrupoles = [1.5 * matrices(tensors) for tensors in others]  # Buckingham's
-        result = MultipoleInteraction(*geometry).compute(charges, dipoles, *quadrupoles)
+        result = interaction.compute(charges, dipoles, *quadrupoles)
         fields = [-result.fields.field]
         if others:
             components = [result.fields.field_gradient[:, a, b] for a, b in VOIGT]
@@ -115,12 +120,12 @@ class MovingCharges:
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """L by structure, (n_structures, 1)."""
+        """Levels l by structure, (n_structures, 1)."""
         return np.array([[own.level] for own in self.charges])
 
     @cached_property
     def spreads(self) -> np.ndarray:
-        """G by structure, (n_structures, rank)."""
+        """Spreads g by structure, (n_structures, rank)."""
         return np.array([own.spread for own in self.charges])
 
     @cached_property

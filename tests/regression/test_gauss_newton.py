@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from lodekit.regression.gauss_newton import damped_factor, minimise
+from lodekit.regression.gauss_newton import Point, damped_factor, minimise, relief
 
 
 def problem(function, jacobian, values, noise):
@@ -32,6 +32,24 @@ def test_a_linear_problem_takes_one_step_and_one_to_see_it():
     assert found.factor @ found.factor.T == pytest.approx(
         np.eye(4) + 1e2 * rows.T @ rows
     )
+
+
+@pytest.mark.parametrize("n_linear", [0, 2])
+def test_the_expected_decrease_is_that_of_a_linear_problem(n_linear):
+    rng = np.random.default_rng(4)
+    rows, values = rng.normal(size=(20, 5)), rng.normal(size=20)
+    linearise = problem(lambda w: rows @ w, lambda w: rows, values, 0.1)
+    start = rng.normal(size=5)
+    matrix, moment, loss = linearise(start)
+    # only the lower triangle counts
+    point = Point(start, n_linear, np.tril(matrix), moment, loss)
+    for damping in (0.0, 1e3):
+        trial = point.step(damping)
+        decrease = point.loss - linearise(trial)[2]
+        assert point.expected_decrease(trial) == pytest.approx(decrease, rel=1e-9)
+    # Nielsen: the least factor for a full gain, more damping for none
+    assert relief(1.0, 1.0) == pytest.approx(0.1)
+    assert relief(0.0, 1.0) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("start", [0.3, 3.0, 20.0])
