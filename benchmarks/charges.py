@@ -69,10 +69,24 @@ def folds(name, count=5, file="train.xyz"):
     """Every ``count``-th frame is kept, one after the other."""
 
     def split(folder):
-        frames = read_structures(folder / name / file)
-        for start in range(count):
-            kept = frames[start::count]
-            yield [a for i, a in enumerate(frames) if i % count != start], kept
+        yield from fold(read_structures(folder / name / file), count)
+
+    return split
+
+
+def fold(frames, count):
+    """Yield frames to fit and frames that are kept, ``count`` times."""
+    for start in range(count):
+        kept = frames[start::count]
+        yield [a for i, a in enumerate(frames) if i % count != start], kept
+
+
+def example_folds(name, count=3):
+    """Folds of the training part of a file of ``examples/data``."""
+
+    def split(_):
+        frames = read_structures(ROOT / "examples" / "data" / f"{name}.xyz")
+        yield from fold([a for a in frames if a.info["subset"] == "train"], count)
 
     return split
 
@@ -128,8 +142,24 @@ def side_by_side(*targets):
     ]
 
 
+def hardnesses(*targets):
+    """Equilibrated charges that are soft, stiff, or as the data say."""
+    return [
+        ChargeEquilibrationModel(targets=list(targets), hardness=hardness)
+        for hardness in (1.0, 3.0, 10.0, 30.0, "fit")
+    ]
+
+
 ORDERS = (0, 1, 2)
 CASES = {
+    "hardness_peptides": (example_folds("zwitterions"), hardnesses("dipole")),
+    "hardness_dimers": (example_folds("dimers"), hardnesses("charges", "dipole")),
+    "hardness_polyynes": (
+        example_folds("charge_states"),
+        hardnesses("charges", "dipole"),
+    ),
+    "hardness_carbon_chain": (folds("carbon_chain", 3), hardnesses("charges")),
+    "hardness_kqeq_ions": (folds("kqeq_ions", 3), hardnesses("charges")),
     "qm9_random": (
         qm9("train_random"),
         [DipoleModel(max_multipole=order) for order in ORDERS],
@@ -261,6 +291,8 @@ def main():
             label = f"{type(model).__name__} ({', '.join(names)})"
             order = getattr(model, "max_multipole", 0)
             label += f", max_multipole={order}" * (order > 0)
+            if "hardness" in name:
+                label += f", hardness={model.hardness}"
             is_joint = getattr(model, "learn_from_energies", True)
             label += "" if is_joint or "energy" not in names else ", in two steps"
             print(f"  {label:52s} {describe(errors)}; {min(seconds):.1f} s", flush=True)
