@@ -35,9 +35,10 @@ def label(atoms, charges, noise=0.0, rng=None):
 
 
 def prior(frames, **arguments):
-    """A model with the sparse points of ``frames`` and without posterior."""
+    """A model with sparse points of ``frames``, amplitudes of 1 and no posterior."""
     bare = [label(atoms.copy(), np.zeros(len(atoms))) for atoms in frames]
     model = small(targets=["charges"], noises={"charges": 1.0}, **arguments).fit(bare)
+    model._select(bare, np.random.RandomState(0))  # amplitudes as before the fit
     del model.solution_
     return model
 

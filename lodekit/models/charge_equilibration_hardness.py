@@ -1,7 +1,8 @@
 """Hardness and widths that make charges and moments most probable.
 
 Equilibrated charges are q = q_0 - Abar chi, and electronegativities have the covariance
-S^2 G with G = Phi Phi^T, so that rows O q of charges or moments have K = S^2 P G P^T +
+S^2 G with G = G_0 + sum_k a_k^2 Phi_k Phi_k^T of the elements and of kernels with
+amplitudes a_k, so that rows O q of charges or moments have K = S^2 P G P^T +
 noise with P = O Abar, and the mean O q_0. A change dM of the matrix behind the response
 Abar changes charges by -Abar dM q. With W / 2 and v' the derivatives of the likelihood
 by K and by the values v = y - O q_0, any parameter of M changes it by
@@ -27,7 +28,10 @@ from lodekit.observables.charges import (
 )
 from lodekit.observables.fragments import given_charges
 from lodekit.regression.environments import batches
+from lodekit.regression.evidence import FARTHEST_AMPLITUDE
+from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
 
+from .amplitudes import columns_of
 from .charge_equilibration_atoms import radii
 from .noise import DEFAULT_NOISES
 
@@ -53,7 +57,8 @@ def fit_elements(model, frames, random_state) -> None:
     """Replace hardness, widths and bond hardness of a model, as far as to be fitted.
 
     The logarithm of the marginal likelihood of charges and moments of some frames is
-    maximised over hardness and width of every element and the noises. It has maxima of
+    maximised over hardness and width of every element, the amplitudes of the kernels,
+    which are changed too, and the noises. It has maxima of
     soft and of stiff charges: the higher one of two searches is taken, each with a
     prior about its start.
 
@@ -73,7 +78,9 @@ def fit_elements(model, frames, random_state) -> None:
     search = ElementSearch(model, frames, random_state)
     factors = STARTS if model.hardness == "fit" else STARTS[:1]
     found = [search.maximise(factor) for factor in factors]
-    search.apply(min(found, key=lambda result: result.fun).x)
+    amplitudes, _ = search.apply(min(found, key=lambda result: result.fun).x)
+    for kernel, amplitude in zip(model.kernels, amplitudes, strict=True):
+        kernel.amplify(amplitude)
 
 
 class ElementSearch:
@@ -95,7 +102,10 @@ class ElementSearch:
             pairs = model._features([self.frames[i] for i in group])
             features += [own for _, own in pairs]
         features = np.concatenate(features) / model.stiffness
-        self.gram = features @ features.T
+        n_elements = model.species_.size
+        columns = columns_of(model.kernels, n_elements)
+        blocks = [features[:, own] for own in (slice(n_elements), *columns)]
+        self.grams = [block @ block.T for block in blocks]
         start, limits = [], []
         if model.hardness == "fit":
             start += list(model.hardness_)
@@ -107,13 +117,17 @@ class ElementSearch:
             self.pairs = np.triu_indices(model.species_.size)
             start += list(model.bond_hardness_[self.pairs])
             limits += [BOND_HARDNESS] * self.pairs[0].size
+        n_hardness, n_kernels = len(start), len(columns)
+        start += [1.0] * n_kernels
+        limits += [np.exp([-FARTHEST_AMPLITUDE, FARTHEST_AMPLITUDE])] * n_kernels
         for name in self.names:
             start.append(DEFAULT_NOISES[name])
             limits.append(DEFAULT_NOISES[name] * np.array(NOISES))
         self.start = self.center = np.log(start)
         self.bounds = np.log(limits)
         self.spread = np.full(len(start), SPREAD)
-        self.spread[len(start) - len(self.names) :] = np.inf
+        self.spread[n_hardness : n_hardness + n_kernels] = AMPLITUDE_SPREAD
+        self.spread[n_hardness + n_kernels :] = np.inf
 
     def maximise(self, factor: float) -> optimize.OptimizeResult:
         """Return the maximum found from the hardness at the start times a factor."""
@@ -129,8 +143,8 @@ class ElementSearch:
             options={"maxiter": 30, "ftol": 1e-4},
         )
 
-    def apply(self, logarithms: np.ndarray) -> np.ndarray:
-        """Set hardness and widths of the model, and return the noise by target."""
+    def apply(self, logarithms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Set hardness and widths of the model; return amplitudes and noises."""
         model, values = self.model, np.exp(logarithms)
         if model.hardness == "fit":
             model.hardness_, values = np.split(values, [model.species_.size])
@@ -140,15 +154,18 @@ class ElementSearch:
             own, values = np.split(values, [self.pairs[0].size])
             model.bond_hardness_[self.pairs] = own
             model.bond_hardness_[self.pairs[::-1]] = own
-        return values
+        amplitudes, noises = np.split(values, [len(self.grams) - 1])
+        return amplitudes, noises
 
     def loss(self, logarithms: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the logarithm of the likelihood per row, and its slopes."""
-        noises = self.apply(logarithms)
+        amplitudes, noises = self.apply(logarithms)
+        squares = [1.0, *amplitudes**2]
+        gram = sum(a * own for a, own in zip(squares, self.grams, strict=True))
         parts = self.observed()
         values = np.concatenate([part.values for part in parts])
         kinds = np.concatenate([part.kinds for part in parts])
-        cross = np.concatenate([p.transfers @ self.gram[p.atoms] for p in parts])
+        cross = np.concatenate([p.transfers @ gram[p.atoms] for p in parts])
         cross *= self.model.stiffness**2
         signal = np.hstack([cross[:, p.atoms] @ p.transfers.T for p in parts])
         # rows that say the same differ by rounding
@@ -163,6 +180,7 @@ class ElementSearch:
         scale = np.vdot(weights, signal)
         slopes = [
             self._element_slopes(parts, weights, cross, solved, scale),
+            amplitudes**2 * self._kernel_slopes(parts, weights),
             np.bincount(kinds, own, len(self.names)),
         ]
         loss = 0.5 * values @ solved + logs
@@ -204,6 +222,13 @@ class ElementSearch:
         if model.bond_hardness == "fit":
             fitted.append(self._bond_slopes(parts, weights, cross, solved))
         return np.concatenate([[], *fitted])
+
+    def _kernel_slopes(self, parts, weights) -> np.ndarray:
+        """Return derivatives by the squares of amplitudes, twice, (n_kernels,)."""
+        moved = np.hstack([weights[:, part.rows] @ part.transfers for part in parts])
+        by_gram = np.vstack([part.transfers.T @ moved[part.rows] for part in parts])
+        by_gram *= self.model.stiffness**2
+        return np.array([np.vdot(by_gram, gram) for gram in self.grams[1:]])
 
     def _bond_slopes(self, parts, weights, cross, solved) -> np.ndarray:
         """Return derivatives by the logarithms of bond hardness, (n_pairs,)."""

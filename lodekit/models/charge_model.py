@@ -135,9 +135,9 @@ class ChargeModel(LinearChargeModel):
         return default_charge_terms(frames, far)
 
     @property
-    def rank(self) -> int:
-        """Number of weights: of elements, of the kernels, of atomic moments."""
-        return super().rank + self.moments_.rank
+    def kernels(self) -> list:
+        """Kernels of charges, then of atomic moments."""
+        return [*super().kernels, *self.moments_.kernels]
 
     def fit(self, frames, y=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""

@@ -22,11 +22,14 @@ from lodekit.observables.charges import (
     row_counts,
     total_charge,
 )
+from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
+from lodekit.regression.normal_equations import NormalEquations
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
+from .amplitudes import choose_amplitudes
 from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_state import ChargeState
 from .clock import Clock
@@ -99,14 +102,17 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         n_held_out = min(n_held_out, len(frames) - 1) if n_held_out > 1 else 0
         order = random_state.permutation(len(frames))
         n_rows = sum(row_counts(frames, name) for name in noises)
+        # fewer rows than weights are kept, with their covariances
+        few = n_rows < self.rank
+        equations = (
+            DualEquations(self.rank) if few else NormalEquations(self.rank, noises)
+        )
         fit = fit_rows(
             self._stream(frames, np.sort(order[n_held_out:]), list(noises)),
             self._stream(frames, np.sort(order[:n_held_out]), self.targets_),
-            self.rank,
-            noises,
-            self.progress,
+            equations,
+            choose_amplitudes(self.kernels, self.species_.size, noises),
             clock.lap,
-            n_rows,
         )
         self.learn(fit.solution, fit.std_scale)
         self.ensemble_ = None
@@ -172,9 +178,14 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return default_charge_terms(frames)
 
     @property
+    def kernels(self) -> list:
+        """Kernels in the order of their weights, which follow those of elements."""
+        return self.latent_.kernels
+
+    @property
     def rank(self) -> int:
         """Number of weights: one for each element, then those of the kernels."""
-        return self.species_.size + self.latent_.rank
+        return self.species_.size + sum(kernel.rank for kernel in self.kernels)
 
     def _noises(self) -> dict:
         """Return the noise of every kind of row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from lodekit.regression.evidence import LARGEST_ROUNDING
 from lodekit.regression.normal_equations import Gram, Solution, solve_normal_equations
 
 from .progress import progress_bar
@@ -24,8 +25,6 @@ DEFAULT_NOISES = {
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)
 FARTHEST_FACTOR = 1e5
-#: Rounding of the normal equations that the unit prior bears.
-LARGEST_ROUNDING = 0.1
 #: Factorisations that the search may cost.
 MAX_TRIALS = 40
 
@@ -61,31 +60,6 @@ def resolves(grams: dict[str, Gram], noises: dict) -> bool:
     """Return whether noises leave digits for the unit prior in the normal equations."""
     diagonal = sum(np.diag(grams[n].matrix) / noises[n] ** 2 for n in grams)
     return bool(diagonal.max() * np.finfo(float).eps <= LARGEST_ROUNDING)
-
-
-def most_probable_noises(equations, given: dict, progress: bool = False) -> dict:
-    """Return the noises that make the targets most probable, as `choose_noises`.
-
-    Noises that the digits of the covariances do not resolve are left out.
-
-    Parameters
-    ----------
-    equations : DualEquations
-    given : dict of str to float or "auto"
-
-    References
-    ----------
-    C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
-    Press, 2006), Sec. 5.4.1.
-    """
-    free = [name for name, noise in given.items() if noise == "auto"]
-
-    def loss(trial):
-        if not all(equations.resolves(trial[name]) for name in free):
-            return np.inf
-        return -equations.log_marginal_likelihood(trial)
-
-    return search_noises(loss, given, progress)
 
 
 def search_noises(loss, given: dict, progress: bool) -> dict[str, float]:

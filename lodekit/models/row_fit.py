@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lodekit.regression.dual_equations import DualEquations, DualSolution
 from lodekit.regression.normal_equations import NormalEquations, Solution
 
-from .noise import calibrate, choose_noises, held_out_errors, most_probable_noises
+from .noise import calibrate, held_out_errors
 
 
 @dataclass
@@ -34,35 +34,28 @@ class RowFit:
 
 
 def fit_rows(
-    train, held_out, rank: int, given: dict, progress: bool, lap, n_rows=None
+    train, held_out, equations: NormalEquations | DualEquations, choose_noises, lap
 ) -> RowFit:
     """Fit weights by normal equations, or in the space of rows where these are few.
 
     Parameters
     ----------
     train, held_out : iterable of (name, Rows, weights)
-        Rows of each target; those held out choose noises and calibrate standard
-        deviations, then join the fit. Few rows choose noises by their probability.
-    rank : int
-        Number of weights.
-    given : dict of str to float or "auto"
-        Noise of every target.
-    progress : bool
+        Rows of each target; those held out calibrate standard deviations, then join the
+        fit.
+    equations : NormalEquations or DualEquations
+        Without rows.
+    choose_noises : callable
+        ``choose_noises(equations, kept)`` returns the noise of every target, from the
+        equations of the rows to train and the list of those held out.
     lap : callable
         Called with "rows" and "solution" when these are there.
-    n_rows : int, optional
-        Number of all rows. Fewer than weights, they are kept, with their covariances.
     """
-    few = n_rows is not None and n_rows < rank
-    equations = DualEquations(rank) if few else NormalEquations(rank, given)
     for name, rows, weights in train:
         equations.add(name, rows.matrix, rows.values, weights)
     kept = list(held_out)
     lap("rows")
-    if few:
-        noises = most_probable_noises(equations, given, progress)
-    else:
-        noises = choose_noises(equations.grams, kept, given, progress)
+    noises = choose_noises(equations, kept)
     solution = equations.solve(noises)
     std_scale = calibrate(solution, kept)
     errors = held_out_errors(solution, kept)

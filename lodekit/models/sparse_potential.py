@@ -12,12 +12,13 @@ from lodekit.observables.energy import UNITS, build_rows, collect_targets
 from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
-from lodekit.regression.normal_equations import RunningQr
+from lodekit.regression.normal_equations import NormalEquations, RunningQr
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .clock import Clock
 from .energy_estimator import EnergyEstimator
+from .noise import choose_noises
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor, draw_ensemble
 from .progress import progress_bar
@@ -258,13 +259,15 @@ class SparsePotential(PotentialState, EnergyEstimator):
         return stream
 
     def _solve_cholesky(self, parts, names, clock) -> None:
-        given = self._given_noises()
+        noises = self._given_noises()
+        given = {name: noises[name] for name in names}
         fit = fit_rows(
             parts["train"]("rows"),
             parts["held out"]("held-out rows"),
-            sum(kernel.rank for kernel in self.kernels_),
-            {name: given[name] for name in names},
-            self.progress,
+            NormalEquations(sum(kernel.rank for kernel in self.kernels_), names),
+            lambda equations, kept: choose_noises(
+                equations.grams, kept, given, self.progress
+            ),
             clock.lap,
         )
         self.solution_, self.noises_, self.n_rows_ = (

@@ -20,11 +20,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
+from .evidence import RowEvidence
 from .normal_equations import largest_eigenvalue
-
-#: Noise variance over the largest covariance from which posterior covariances keep some
-#: four digits: they are differences of numbers with sixteen.
-DIGITS = 1e-12
 
 
 @dataclass
@@ -124,10 +121,17 @@ class DualEquations:
         logs = 2.0 * np.log(np.diag(factor)).sum()
         return -0.5 * float(solved @ solved + logs + solved.size * np.log(2.0 * np.pi))
 
-    def resolves(self, noise: float) -> bool:
-        """Return whether a noise is large enough for the digits of the covariances."""
+    def evidence(self, names: list, columns: list) -> RowEvidence:
+        """Return the evidence of the rows, of which every name has a noise."""
         self._grow()
-        return bool(noise**2 >= DIGITS * self.covariance.diagonal().max(initial=0.0))
+        kinds = np.array([names.index(name) for name in self.names])
+        return RowEvidence(self.matrix, np.array(self.values), kinds, columns)
+
+    def scale(self, scales: np.ndarray) -> None:
+        """Multiply the column of every weight, (rank,)."""
+        self._grow()
+        self.matrix = self.matrix * scales
+        self.covariance = self.matrix @ self.matrix.T
 
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""

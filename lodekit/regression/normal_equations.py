@@ -22,6 +22,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import blas, lapack
 
+from .evidence import WeightEvidence
+
 
 @dataclass
 class Gram:
@@ -188,6 +190,16 @@ class NormalEquations:
     def solve(self, noises: dict[str, float]) -> Solution:
         """Return the posterior for given noises; see `solve_normal_equations`."""
         return solve_normal_equations(self.grams, noises)
+
+    def evidence(self, names: list, columns: list) -> WeightEvidence:
+        """Return the evidence of the rows, of which every name has a noise."""
+        return WeightEvidence([self.grams[name] for name in names], columns)
+
+    def scale(self, scales: np.ndarray) -> None:
+        """Multiply the column of every weight, (rank,)."""
+        for gram in self.grams.values():
+            gram.matrix *= scales * scales[:, None]
+            gram.moment *= scales
 
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""

@@ -80,6 +80,12 @@ class SparseKernel:
         self._transfers.clear()
         self.points[int(species)] = SparsePoints(features, projection)
 
+    def amplify(self, factor: float) -> None:
+        """Multiply Phi: the prior standard deviation of the latent."""
+        self._transfers.clear()
+        for points in self.points.values():
+            points.projection *= factor
+
     @property
     def columns(self) -> dict[int, slice]:
         """Columns of every species in a row of Phi."""

@@ -133,6 +133,11 @@ class TensorKernel:
         )
         self.points[int(species)] = points
 
+    def amplify(self, factor: float) -> None:
+        """Multiply Phi: the prior standard deviation of the tensors."""
+        for points in self.points.values():
+            points.projection *= factor
+
     @property
     def harmonics(self) -> slice:
         """Where the harmonics of this order stand among all."""

@@ -1,0 +1,60 @@
+"""Amplitudes of terms: how much of the charges, or atomic moments, each may explain.
+
+A term that the data do not need gets a small amplitude, and costs nothing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from lodekit.regression.evidence import most_probable
+
+from .noise import DEFAULT_NOISES
+
+#: Rows of this name are no data but a condition that charges fulfil.
+CONDITION = "total_charge"
+
+
+def columns_of(kernels: list, start: int) -> list[slice]:
+    """Return the weights of every kernel, which follow each other."""
+    stops = start + np.cumsum([kernel.rank for kernel in kernels])
+    return [slice(b - k.rank, b) for k, b in zip(kernels, stops, strict=True)]
+
+
+def choose_amplitudes(kernels: list, start: int, given: dict):
+    """Return what `fit_rows` asks for noises, which amplifies kernels as well.
+
+    Both make the targets most probable, given the total charges.
+
+    Parameters
+    ----------
+    kernels : list of SparseKernel or TensorKernel
+        In the order of the weights, which begin at ``start``.
+    given : dict of str to float or "auto"
+        Noise of every target.
+    """
+    return partial(amplify, kernels, start, given)
+
+
+def amplify(kernels, start: int, given: dict, equations, kept: list) -> dict:
+    """Choose noises and amplitudes, and change kernels and their rows in place."""
+    names = list(given)
+    is_free = [given[name] == "auto" and name != CONDITION for name in names]
+    noises = [DEFAULT_NOISES[n] if given[n] == "auto" else given[n] for n in names]
+    columns = columns_of(kernels, start)
+    noises, amplitudes = most_probable(
+        equations.evidence(names, columns),
+        np.array(noises, float),
+        np.array(is_free),
+        names.index(CONDITION) if CONDITION in names else None,
+    )
+    scales = np.ones(columns[-1].stop)
+    for kernel, own, amplitude in zip(kernels, columns, amplitudes, strict=True):
+        kernel.amplify(amplitude)
+        scales[own] = amplitude
+    equations.scale(scales)
+    for _, rows, _ in kept:
+        rows.matrix[...] *= scales
+    return dict(zip(names, noises.tolist(), strict=True))

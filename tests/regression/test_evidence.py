@@ -1,0 +1,142 @@
+"""Noises and amplitudes of kernels by the probability of the targets."""
+
+import numpy as np
+import pytest
+from finite_differences import central_differences
+from scipy.linalg import LinAlgError
+from scipy.stats import multivariate_normal
+
+from lodekit.regression.dual_equations import DualEquations
+from lodekit.regression.evidence import most_probable
+from lodekit.regression.normal_equations import NormalEquations
+
+NAMES = ["first", "second", "total"]
+RANK = 12
+COLUMNS = [slice(2, 7), slice(7, 12)]  # the first two weights belong to no kernel
+NOISES, AMPLITUDES = np.array([0.3, 0.5, 0.1]), np.array([0.4, 3.0])
+
+
+def draw(n_rows=8, noises=NOISES, amplitudes=AMPLITUDES, seed=0):
+    """Rows and values of weights of these amplitudes, by target."""
+    rng = np.random.default_rng(seed)
+    scales = np.ones(RANK)
+    for own, amplitude in zip(COLUMNS, amplitudes, strict=True):
+        scales[own] = amplitude
+    weights = scales * rng.normal(size=RANK)
+    parts = []
+    for name, noise in zip(NAMES, noises, strict=True):
+        matrix = rng.normal(size=(n_rows, RANK))
+        parts.append((name, matrix, matrix @ weights + noise * rng.normal(size=n_rows)))
+    return parts
+
+
+def both(parts):
+    """The evidence by rows and by weights."""
+    found = []
+    for equations in (DualEquations(RANK), NormalEquations(RANK, NAMES)):
+        for part in parts:
+            equations.add(*part)
+        found.append(equations.evidence(NAMES, COLUMNS))
+    return found
+
+
+def density(parts, noises, amplitudes):
+    """Logarithm of the density of the targets, and its constants."""
+    matrix = np.concatenate([part[1] for part in parts])
+    values = np.concatenate([part[2] for part in parts])
+    variances = np.repeat(noises**2, [len(part[2]) for part in parts])
+    scaled = matrix.copy()
+    for own, amplitude in zip(COLUMNS, amplitudes, strict=True):
+        scaled[:, own] *= amplitude
+    covariance = scaled @ scaled.T + np.diag(variances)
+    normal = multivariate_normal.logpdf(values, cov=covariance)
+    return normal + 0.5 * len(values) * np.log(2.0 * np.pi)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_loss_is_minus_the_density_of_the_targets(kind):
+    parts = draw()
+    loss, _ = both(parts)[kind].loss(NOISES, AMPLITUDES)
+    assert loss == pytest.approx(-density(parts, NOISES, AMPLITUDES), rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_slopes_match_finite_differences(kind):
+    evidence = both(draw())[kind]
+    _, slopes = evidence.loss(NOISES, AMPLITUDES)
+    expected = central_differences(
+        lambda logarithms: evidence.loss(*np.split(np.exp(logarithms), [3]))[0],
+        np.log([*NOISES, *AMPLITUDES]),
+    )
+    assert slopes == pytest.approx(expected, rel=1e-7, abs=1e-8)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_rows_of_one_kind_are_those_alone(kind):
+    parts = draw()
+    loss, slopes = both(parts)[kind].subset(2).loss(NOISES, AMPLITUDES)
+    expected = -density(parts[2:], NOISES[2:], AMPLITUDES)
+    assert loss == pytest.approx(expected, rel=1e-10)
+    assert slopes[:2] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_noises_and_amplitudes_of_a_process_are_found():
+    # 600 rows of noise in each: 3 %; five weights in each amplitude: a factor of two
+    parts = draw(600, np.array([0.3, 0.05, 0.1]))
+    for evidence in both(parts):
+        noises, amplitudes = most_probable(evidence, np.ones(3), np.ones(3, bool))
+        assert noises == pytest.approx([0.3, 0.05, 0.1], rel=0.1)
+        assert np.abs(np.log2(amplitudes / AMPLITUDES)).max() < 1.2
+
+
+def test_a_kernel_that_explains_nothing_is_switched_off():
+    parts = draw(100, amplitudes=np.array([0.0, 1.0]))
+    _, amplitudes = most_probable(both(parts)[1], np.ones(3), np.ones(3, bool))
+    assert amplitudes[0] < 0.05 < 0.5 < amplitudes[1]
+
+
+def test_given_noises_stay():
+    free = np.array([True, False, True])
+    noises, _ = most_probable(both(draw(100))[1], np.array([1.0, 0.7, 1.0]), free)
+    assert noises[1] == pytest.approx(0.7, rel=1e-14)
+    assert abs(noises[0] - 1.0) > 0.1
+
+
+def test_what_is_given_does_not_count():
+    # Totals that are all zero are most probable where there is nothing at all; given
+    # them, charges are as large as the other rows say.
+    parts = draw(20)
+    totals = [("total", parts[2][1], np.zeros(20))]
+    evidence = both(parts[:2] + totals)[0]
+    free = np.array([False, False, False])
+    _, counted = most_probable(evidence, NOISES, free)
+    _, given = most_probable(evidence, NOISES, free, condition=2)
+    known = evidence.subset(2)
+    losses = [
+        evidence.loss(NOISES, a)[0] - known.loss(NOISES, a)[0] for a in (counted, given)
+    ]
+    assert losses[1] < losses[0]
+    assert given[1] > counted[1]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_noises_without_digits_are_refused(kind):
+    evidence = both(draw())[kind]
+    with pytest.raises(LinAlgError, match="lost to rounding"):
+        evidence.loss(np.full(3, 1e-9), np.array([1e3, 1e3]))
+
+
+def test_scaled_equations_have_the_posterior_of_the_amplitudes():
+    parts = draw()
+    scales = np.concatenate([np.ones(2), np.repeat(AMPLITUDES, 5)])
+    noises = dict(zip(NAMES, NOISES, strict=True))
+    for equations in (DualEquations(RANK), NormalEquations(RANK, NAMES)):
+        for part in parts:
+            equations.add(*part)
+        equations.scale(scales)
+        matrix = np.concatenate([part[1] * scales for part in parts])
+        values = np.concatenate([part[2] for part in parts])
+        inverse = np.diag(np.repeat(NOISES**-2.0, 8))
+        precision = np.eye(RANK) + matrix.T @ inverse @ matrix
+        expected = np.linalg.solve(precision, matrix.T @ inverse @ values)
+        assert equations.solve(noises).weights == pytest.approx(expected, abs=1e-8)
