@@ -182,6 +182,8 @@ class ChargeEquilibration(EquilibrationEnergy):
         more than 1,500 atoms if None.
     tolerance : float
         Of the conjugate gradients, relative.
+    coulomb : ndarray of shape (n_atoms, n_atoms), optional
+        `CoulombInteraction.dense` of these positions and widths, where it is known.
 
     Raises
     ------
@@ -206,6 +208,7 @@ class ChargeEquilibration(EquilibrationEnergy):
         iterative=None,
         tolerance=1e-10,
         accuracy=1e-8,
+        coulomb=None,
     ):
         super().__init__(positions, cell, pbc, hardness, widths, accuracy=accuracy)
         n_atoms = len(self.hardness)
@@ -225,7 +228,7 @@ class ChargeEquilibration(EquilibrationEnergy):
             )
             self.response = self._iterative_response(diagonal)
         else:
-            matrix = self.interaction.dense()
+            matrix = self.interaction.dense() if coulomb is None else coulomb.copy()
             matrix[np.diag_indices(n_atoms)] += self.hardness
             self.matrix = matrix
             self.response = self._dense_response(matrix)

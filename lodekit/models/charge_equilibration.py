@@ -75,9 +75,10 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     ----------
     descriptor, covariance, n_sparse, selection
         As in `SparsePotential`, of the electronegativities.
-    hardness : float, dict or "fit"
+    hardness : float, dict or "fit", optional
         J by element in V/e, or a factor of k_e / r with covalent radii r; "fit" takes
-        for every element what makes charges and moments most probable.
+        for every element what makes charges and moments most probable. Where None,
+        "fit" without energies among the targets, and 1 with them.
     widths : float, dict or "fit"
         Standard deviations of Gaussian charges by element in Å, or a factor of the
         covalent radius; "fit" as for the hardness.
@@ -137,7 +138,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         covariance=None,
         n_sparse=None,
         *,
-        hardness=1.0,
+        hardness=None,
         widths=0.7,
         bond_hardness=None,
         selection=None,
@@ -230,19 +231,28 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""
-        fits = "fit" in (self.hardness, self.widths, self.bond_hardness)
-        if fits and not self.targets_:
+        hardness = self.hardness
+        if hardness is None:
+            energies = energy_targets(frames, self.targets, self.potential)
+            hardness = 1.0 if energies else "fit"
+        given = {
+            "hardness": hardness,
+            "widths": self.widths,
+            "bond_hardness": self.bond_hardness,
+        }
+        fitted = [name for name, value in given.items() if value == "fit"]
+        if fitted and not self.targets_:
             raise ValueError(
                 "hardness and widths are fitted to charges or moments; energies alone "
                 "need them given"
             )
-        self.hardness_ = read_hardness(self.hardness, self.species_)
+        self.hardness_ = read_hardness(hardness, self.species_)
         self.widths_ = read_widths(self.widths, self.species_)
         self.bond_hardness_ = read_bond_hardness(self.bond_hardness, self.species_)
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
-        if fits:
-            fit_elements(self, frames, random_state)
+        if fitted:
+            fit_elements(self, fitted, frames, random_state)
 
     @property
     def stiffness(self) -> float:
@@ -261,8 +271,11 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """Return the features of electronegativities in V, (n_atoms, rank)."""
         return super().feature_rows(batch, states) * self.stiffness
 
-    def equilibration(self, atoms) -> ChargeEquilibration:
-        """Return the charge equilibration of one structure."""
+    def equilibration(self, atoms, coulomb=None) -> ChargeEquilibration:
+        """Return the charge equilibration of one structure.
+
+        ``coulomb`` is its Coulomb matrix where that is known.
+        """
         kinds = np.searchsorted(self.species_, atoms.numbers)
         arguments = (
             atoms.positions,
@@ -273,7 +286,11 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         )
         labels = fragment_labels(atoms)
         given = None if labels is None else fragment_constraints(labels)
-        options = {"constraints": given, "accuracy": self.accuracy_}
+        options = {
+            "constraints": given,
+            "accuracy": self.accuracy_,
+            "coulomb": coulomb,
+        }
         if self.bond_hardness_ is None:
             return ChargeEquilibration(*arguments, **options)
         bonds = Bonds.find(atoms, self.species_, self.bond_hardness_, labels)

@@ -53,7 +53,7 @@ BATCH_ATOMS = 1000
 WIDTH_STEP = 1e-2
 
 
-def fit_elements(model, frames, random_state) -> None:
+def fit_elements(model, fitted: list, frames, random_state) -> None:
     """Replace hardness, widths and bond hardness of a model, as far as to be fitted.
 
     The logarithm of the marginal likelihood of charges and moments of some frames is
@@ -66,6 +66,7 @@ def fit_elements(model, frames, random_state) -> None:
     ----------
     model : ChargeEquilibrationModel
         With sparse points, and hardness and widths to start from.
+    fitted : list of {"hardness", "widths", "bond_hardness"}
     frames : list of ase.Atoms
     random_state : numpy.random.RandomState
         Draws frames where there are too many.
@@ -75,8 +76,8 @@ def fit_elements(model, frames, random_state) -> None:
     C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
     Press, 2006), Sec. 5.4.
     """
-    search = ElementSearch(model, frames, random_state)
-    factors = STARTS if model.hardness == "fit" else STARTS[:1]
+    search = ElementSearch(model, fitted, frames, random_state)
+    factors = STARTS if "hardness" in fitted else STARTS[:1]
     found = [search.maximise(factor) for factor in factors]
     amplitudes, _ = search.apply(min(found, key=lambda result: result.fun).x)
     for kernel, amplitude in zip(model.kernels, amplitudes, strict=True):
@@ -89,14 +90,17 @@ class ElementSearch:
     Parameters
     ----------
     model : ChargeEquilibrationModel
+    fitted : list of {"hardness", "widths", "bond_hardness"}
     frames : list of ase.Atoms
     random_state : numpy.random.RandomState
     """
 
-    def __init__(self, model, frames, random_state):
+    def __init__(self, model, fitted, frames, random_state):
         self.model = model
+        self.fitted = fitted
         self.names = model.targets_
         self.frames = draw_frames(frames, self.names, random_state)
+        self.coulomb = self._known_matrices()
         features = []
         for group in batches(self.frames, BATCH_ATOMS):
             pairs = model._features([self.frames[i] for i in group])
@@ -107,13 +111,13 @@ class ElementSearch:
         blocks = [features[:, own] for own in (slice(n_elements), *columns)]
         self.grams = [block @ block.T for block in blocks]
         start, limits = [], []
-        if model.hardness == "fit":
+        if "hardness" in self.fitted:
             start += list(model.hardness_)
             limits += [HARDNESS] * model.species_.size
-        if model.widths == "fit":
+        if "widths" in self.fitted:
             start += list(model.widths_)
             limits += list(np.outer(radii(model.species_), WIDTHS))
-        if model.bond_hardness == "fit":
+        if "bond_hardness" in self.fitted:
             self.pairs = np.triu_indices(model.species_.size)
             start += list(model.bond_hardness_[self.pairs])
             limits += [BOND_HARDNESS] * self.pairs[0].size
@@ -132,7 +136,7 @@ class ElementSearch:
     def maximise(self, factor: float) -> optimize.OptimizeResult:
         """Return the maximum found from the hardness at the start times a factor."""
         self.center = self.start.copy()
-        if self.model.hardness == "fit":
+        if "hardness" in self.fitted:
             self.center[: self.model.species_.size] += np.log(factor)
         return optimize.minimize(
             self.loss,
@@ -146,11 +150,11 @@ class ElementSearch:
     def apply(self, logarithms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Set hardness and widths of the model; return amplitudes and noises."""
         model, values = self.model, np.exp(logarithms)
-        if model.hardness == "fit":
+        if "hardness" in self.fitted:
             model.hardness_, values = np.split(values, [model.species_.size])
-        if model.widths == "fit":
+        if "widths" in self.fitted:
             model.widths_, values = np.split(values, [model.species_.size])
-        if model.bond_hardness == "fit":
+        if "bond_hardness" in self.fitted:
             own, values = np.split(values, [self.pairs[0].size])
             model.bond_hardness_[self.pairs] = own
             model.bond_hardness_[self.pairs[::-1]] = own
@@ -192,13 +196,35 @@ class ElementSearch:
     def observed(self) -> list:
         """Return the targets of every structure for present hardness and widths."""
         parts, n_rows, n_atoms = [], 0, 0
-        for atoms in self.frames:
-            part = ObservedCharges(self.model, atoms, self.names)
+        for number, atoms in enumerate(self.frames):
+            part = ObservedCharges(
+                self.model,
+                atoms,
+                self.names,
+                "bond_hardness" in self.fitted,
+                self.coulomb[number] if self.coulomb else None,
+            )
             part.rows = slice(n_rows, n_rows + len(part.values))
             part.atoms = slice(n_atoms, n_atoms + len(atoms))
             n_rows, n_atoms = part.rows.stop, part.atoms.stop
             parts.append(part)
         return parts
+
+    def _known_matrices(self) -> list[np.ndarray]:
+        """Return the Coulomb matrices, none where widths change them."""
+        if "widths" in self.fitted:
+            return []
+        widths = self.model.widths_
+        return [
+            CoulombInteraction(
+                atoms.positions,
+                atoms.cell[:],
+                atoms.pbc,
+                widths[np.searchsorted(self.model.species_, atoms.numbers)],
+                accuracy=self.model.accuracy_,
+            ).dense()
+            for atoms in self.frames
+        ]
 
     def _element_slopes(self, parts, weights, cross, solved, by_unit) -> np.ndarray:
         """Return derivatives by the logarithms of hardness and of widths."""
@@ -213,13 +239,13 @@ class ElementSearch:
             transfer = -part.transfers.T @ by_charges
             species = np.searchsorted(model.species_, part.structure.numbers)
             np.add.at(hardness, species, np.diag(transfer) * model.hardness_[species])
-            if model.widths == "fit":
+            if "widths" in self.fitted:
                 for kind in np.unique(species):
                     change = width_derivative(model, part.structure, kind)
                     widths[kind] += np.vdot(transfer, change)
-        fitted = [hardness] * (model.hardness == "fit")
-        fitted += [widths] * (model.widths == "fit")
-        if model.bond_hardness == "fit":
+        fitted = [hardness] * ("hardness" in self.fitted)
+        fitted += [widths] * ("widths" in self.fitted)
+        if "bond_hardness" in self.fitted:
             fitted.append(self._bond_slopes(parts, weights, cross, solved))
         return np.concatenate([[], *fitted])
 
@@ -273,9 +299,9 @@ class ObservedCharges:
     rows: slice
     atoms: slice
 
-    def __init__(self, model, atoms, names):
+    def __init__(self, model, atoms, names, has_bonds, coulomb=None):
         self.structure = atoms
-        equilibration = model.equilibration(atoms)
+        equilibration = model.equilibration(atoms, coulomb)
         start = equilibration.start(*given_charges(atoms))
         self.response = -equilibration.response_matrix()
         self.offset = start - self.response @ equilibration.product(start)
@@ -283,7 +309,7 @@ class ObservedCharges:
         operators = [observe(atoms, identity, name).matrix for name in names]
         self.kinds = np.repeat(range(len(names)), [len(o) for o in operators])
         operator = np.concatenate(operators)
-        if model.bond_hardness == "fit":
+        if has_bonds:
             self.equilibration, self.operator = equilibration, operator
             self.flows = equilibration.response.flows(np.eye(len(atoms)))
             self.flow_offset = -self.flows @ equilibration.product(start)

@@ -26,7 +26,6 @@ from .energy_fit import fit_energies
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .moving_charges import MovingCharges
-from .settings import default_charge_terms
 
 
 class ChargeModel(LinearChargeModel):
@@ -50,9 +49,10 @@ class ChargeModel(LinearChargeModel):
         best where it is missing.
     validation_fraction : float
         Share of the frames that chooses noises and calibrates standard deviations.
-    max_multipole : {0, 1, 2}
-        Whether atomic dipoles (1) and quadrupoles (2) go with the charges, where
-        moments or potentials are fitted.
+    max_multipole : {0, 1, 2}, optional
+        Whether atomic dipoles (1) and quadrupoles (2) go with the charges. Where None,
+        atomic dipoles if both charges and moments or potentials are fitted, and no
+        energies: few reference charges give the moments of the structure.
     charge_width : float
         Standard deviation in Å of the Gaussian charges and moments whose electrostatic
         energy is part of the energy.
@@ -89,7 +89,7 @@ class ChargeModel(LinearChargeModel):
         selection=None,
         targets=None,
         noises=None,
-        max_multipole=0,
+        max_multipole=None,
         charge_width=1.0,
         potential=None,
         learn_from_energies=True,
@@ -114,10 +114,12 @@ class ChargeModel(LinearChargeModel):
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, those of atomic moments for the first term alone."""
         super()._select(frames, random_state)
+        order = self.max_multipole
+        if order is None:
+            has_energies = energy_targets(frames, self.targets, self.potential)
+            order = int("charges" in self.targets_[:-1] and not has_energies)
         first = self.latent_.kernels[0]
-        self.moments_ = AtomicMoments.select(
-            frames, first, self.max_multipole, random_state
-        )
+        self.moments_ = AtomicMoments.select(frames, first, order, random_state)
 
     @property
     def properties(self) -> list[str]:
@@ -127,12 +129,6 @@ class ChargeModel(LinearChargeModel):
             energies = (*energies, "energy_std")
         moments = ATOMIC_MOMENTS[: len(self.moments_.kernels)]
         return [*energies, *super().properties, *moments]
-
-    def _default_terms(self, frames) -> list[tuple]:
-        """Return SOAP, and LODE where charges are fitted, and no energies."""
-        energies = energy_targets(frames, self.targets, self.potential)
-        far = "charges" in self.targets_ and not energies
-        return default_charge_terms(frames, far)
 
     @property
     def kernels(self) -> list:
@@ -158,9 +154,9 @@ class ChargeModel(LinearChargeModel):
 
     def _check_arguments(self, energies) -> None:
         """Raise ``ValueError`` for arguments out of range."""
-        if self.max_multipole not in (0, 1, 2):
+        if self.max_multipole not in (None, 0, 1, 2):
             raise ValueError(
-                f"max_multipole must be 0, 1 or 2, got {self.max_multipole!r}"
+                f"max_multipole must be 0, 1, 2 or None, got {self.max_multipole!r}"
             )
         if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
             raise ValueError(

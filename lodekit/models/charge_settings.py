@@ -23,8 +23,6 @@ from .settings import (
     remainder_settings,
 )
 
-#: Models whose charges know of what is far by a LODE term, where they are fitted.
-_FAR = ("ChargeModel", "DipoleModel")
 #: Keys of the noise of every target; those of energies where these shape the charges.
 NOISES = {
     "charges": "charge_noise",
@@ -60,8 +58,7 @@ def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
     has_energies = bool(set(targets) & set(ENERGY_TARGETS))
-    far = "charges" in targets and kind in _FAR and not has_energies
-    settings = {"fit": fit, "terms": charge_terms(far)}
+    settings = {"fit": fit, "terms": charge_terms(far=not has_energies)}
     if has_energies:
         settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings

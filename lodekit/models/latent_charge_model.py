@@ -34,6 +34,7 @@ from .latent_charge_fit import LatentFit
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
+from .settings import default_charge_terms
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):
@@ -186,6 +187,10 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
                 "is nothing to learn; add structures of several atoms"
             )
         return targets
+
+    def _default_terms(self, frames) -> list[tuple]:
+        """Return SOAP alone, as wherever energies are fitted."""
+        return default_charge_terms(far=False)
 
     def _linear(self) -> list[str]:
         """Return the targets that are linear in the charges.

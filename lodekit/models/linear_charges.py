@@ -31,6 +31,7 @@ from lodekit.structures.batch import StructureBatch, as_frames
 
 from .amplitudes import choose_amplitudes
 from .charge_checks import check_fraction, check_noises, check_stress
+from .charge_energy import energy_targets
 from .charge_state import ChargeState
 from .clock import Clock
 from .potential_state import choose_terms
@@ -174,8 +175,9 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return self.latent_.reach
 
     def _default_terms(self, frames) -> list[tuple]:
-        """Return the terms where the user names no descriptor."""
-        return default_charge_terms(frames)
+        """Return SOAP, and where no energies are fitted LODE."""
+        energies = energy_targets(frames, self.targets, self.potential)
+        return default_charge_terms(far=not energies)
 
     @property
     def kernels(self) -> list:

@@ -123,20 +123,23 @@ def default_terms(frames) -> list[tuple]:
     return build_terms(default_settings(frames))
 
 
-def charge_terms(far: bool = False) -> dict:
+def charge_terms(far: bool = True) -> dict:
     """Return settings of the default terms of charges.
 
-    One SOAP term: what was best in leave-one-out on dipoles of small molecules. Charges
-    that are fitted themselves know of what is ``far``, by a linear LODE term; where
-    energies are fitted too it costs more at large distances than it gains.
+    SOAP for the surroundings, and for what is ``far`` a linear LODE term and its
+    square. Their amplitudes follow from the data; where energies are fitted too, LODE
+    costs more at large distances than it gains.
     """
+    if not far:
+        return {"soap": dict(CHARGE_SOAP)}
     return {
         "soap": dict(CHARGE_SOAP),
-        **({"lode": dict(FAR_CHARGES)} if far else {}),
+        "lode": dict(FAR_CHARGES),
+        "induction": {**FAR_CHARGES, "zeta": 2},
     }
 
 
-def default_charge_terms(frames, far: bool = False) -> list[tuple]:
+def default_charge_terms(far: bool = True) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of `charge_terms`."""
     return build_terms({"terms": charge_terms(far)})
 
