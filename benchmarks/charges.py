@@ -38,7 +38,6 @@ PEERS = {
     "qm9_random": "length of the dipole, D: kQEq 0.20-0.28 in 52-100 s; kernel charges "
     "0.21, charges and atomic dipoles 0.19-0.20; Mulliken charges 0.65",
     "qm9_farthest": "length of the dipole, D: 0.26",
-    "spice_energies": "CACE-LES, of 3,800 frames: see spice_dipeptides",
     "spice_dipeptides": "CACE-LES, from energies and forces: dipole 0.095 e·Å, "
     "quadrupole 0.78 e·Å²; MBIS charges 0.071, 0.70",
     "carbon_chain": "charges, me: kQEq 5.5, kernel charges 11.6, 4G network with "
@@ -161,7 +160,6 @@ ORDERS = (0, 1, 2)
 DIPOLES = [
     *(DipoleModel(max_multipole=order) for order in ORDERS),
     ChargeEquilibrationModel(targets=["dipole"]),
-    ChargeModel(targets=["dipole"]),
 ]
 CASES = {
     "hardness_peptides": (example_folds("zwitterions"), hardnesses("dipole")),
@@ -308,7 +306,8 @@ def main():
                 add_errors(errors, model, kept)
             names = getattr(model, "targets", None) or model.targets_
             label = f"{type(model).__name__} ({', '.join(names)})"
-            order = getattr(model, "max_multipole", 0)
+            moments = getattr(model, "moments_", None)
+            order = len(moments.kernels) if moments else 0
             label += f", max_multipole={order}" * (order > 0)
             if "hardness" in name:
                 label += f", hardness={model.hardness}"
