@@ -5,7 +5,7 @@
 Peptides NH3+ ... COO- of one to three residues and neutral, capped ones teach models of
 charges: `ChargeModel` from reference charges and dipoles, `DipoleModel` from dipoles,
 `LatentChargeModel` from energies and forces, `ChargeEquilibrationModel` from dipoles,
-soft, stiff, and over bonds. Chains of growing length judge their dipoles, beside those
+as soft as these say, soft as a metal, and over bonds. Chains of growing length judge their dipoles, beside those
 of reference charges and of one charge for every element. Writes errors against length
 to ``examples/output``.
 """
@@ -34,26 +34,25 @@ KINDS = ("stretched", "strand", "helix")  # glycine, alanine, alanine
 COLUMNS = (*KINDS, "all", "longest")
 
 
-FAR = zip(*default_charge_terms([], far=True), strict=True)
-DESCRIPTOR, COVARIANCE, N_SPARSE = map(list, FAR)  # SOAP and LODE
+NEAR = default_charge_terms(far=False)
+SOAP = [list(part) for part in zip(*NEAR, strict=True)]  # without LODE
+DESCRIPTOR, COVARIANCE, _ = SOAP
 
 MODELS = {
     "explicit": ChargeModel(targets=["charges", "dipole"]),
-    "dipoles, SOAP": DipoleModel(),
-    "dipoles, SOAP and LODE": DipoleModel(DESCRIPTOR, COVARIANCE, N_SPARSE),
+    "explicit, SOAP": ChargeModel(*SOAP, targets=["charges", "dipole"]),
+    "dipoles": DipoleModel(),
+    "dipoles, SOAP": DipoleModel(*SOAP),
     "implicit": LatentChargeModel(
-        DESCRIPTOR[:1], COVARIANCE[:1], 50, targets=["energy", "forces"]
+        DESCRIPTOR, COVARIANCE, 50, targets=["energy", "forces"]
     ),
     "equilibrated": ChargeEquilibrationModel(targets=["dipole"]),
-    "equilibrated, stiff": ChargeEquilibrationModel(targets=["dipole"], hardness=30.0),
-    "equilibrated, fitted": ChargeEquilibrationModel(
-        targets=["dipole"], hardness="fit"
+    "equilibrated, SOAP": ChargeEquilibrationModel(*SOAP, targets=["dipole"]),
+    "equilibrated, soft": ChargeEquilibrationModel(
+        *SOAP, targets=["dipole"], hardness=1.0
     ),
     "equilibrated, bonds": ChargeEquilibrationModel(
-        targets=["dipole"], bond_hardness="fit"
-    ),
-    "stiff, SOAP and LODE": ChargeEquilibrationModel(
-        DESCRIPTOR, COVARIANCE, N_SPARSE, targets=["dipole"], hardness=30.0
+        *SOAP, targets=["dipole"], hardness=1.0, bond_hardness="fit"
     ),
 }
 

@@ -25,7 +25,7 @@ TARGETS = ["charges", "dipole"]
 MODELS = {
     "conditioned": ChargeModel(targets=TARGETS),
     "equilibrated": ChargeEquilibrationModel(targets=TARGETS),
-    "hardness fitted": ChargeEquilibrationModel(targets=TARGETS, hardness="fit"),
+    "soft": ChargeEquilibrationModel(targets=TARGETS, hardness=1.0),
 }
 
 

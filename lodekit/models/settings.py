@@ -126,17 +126,13 @@ def default_terms(frames) -> list[tuple]:
 def charge_terms(far: bool = True) -> dict:
     """Return settings of the default terms of charges.
 
-    SOAP for the surroundings, and for what is ``far`` a linear LODE term and its
-    square. Their amplitudes follow from the data; where energies are fitted too, LODE
-    costs more at large distances than it gains.
+    SOAP for the surroundings, and for what is ``far`` a linear LODE term; its square
+    helps between the frames, but not beyond their size. The amplitudes follow from the
+    data. Where energies are fitted too, LODE costs more at large distances than it
+    gains.
     """
-    if not far:
-        return {"soap": dict(CHARGE_SOAP)}
-    return {
-        "soap": dict(CHARGE_SOAP),
-        "lode": dict(FAR_CHARGES),
-        "induction": {**FAR_CHARGES, "zeta": 2},
-    }
+    far_term = {"lode": dict(FAR_CHARGES)} if far else {}
+    return {"soap": dict(CHARGE_SOAP), **far_term}
 
 
 def default_charge_terms(far: bool = True) -> list[tuple]:

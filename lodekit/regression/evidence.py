@@ -30,6 +30,8 @@ from scipy.linalg import lapack
 SPREAD = 2.0
 #: Limits of these logarithms, and of noises relative to where they start.
 FARTHEST_AMPLITUDE, FARTHEST_NOISE = 9.0, 11.5
+#: Gain of a step, relative to the loss, at which the search ends.
+RESOLUTION = 1e-4
 #: Stands for the loss where there are no digits left.
 UNRESOLVED = 1e10
 #: Noise variance over the largest covariance from which posterior covariances keep some
@@ -77,20 +79,23 @@ class RowEvidence:
             Where noises are too small for the digits of the covariances.
         """
         covariance = self.fixed.copy()
+        scaled = np.empty_like(covariance)
         for amplitude, kernel in zip(amplitudes, self.kernels, strict=True):
-            covariance += amplitude**2 * kernel
+            covariance += np.multiply(kernel, amplitude**2, out=scaled)
         variances = noises[self.kinds] ** 2
         if variances.min() < DIGITS * covariance.diagonal().max():
             raise linalg.LinAlgError("the noise is lost to rounding")
         covariance[np.diag_indices_from(covariance)] += variances
-        factor = linalg.cholesky(covariance, lower=True, overwrite_a=True)
-        solved = linalg.cho_solve((factor, True), self.values)
+        factor = cholesky(covariance)
+        solved = linalg.cho_solve((factor, True), self.values, check_finite=False)
         loss = 0.5 * self.values @ solved + np.log(np.diag(factor)).sum()
-        lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-        weights = np.tril(lower) + np.tril(lower, -1).T - np.outer(solved, solved)
-        by_noise = np.bincount(self.kinds, np.diag(weights) * variances, noises.size)
-        pairs = zip(amplitudes, self.kernels, strict=True)
-        by_kernel = [a**2 * np.vdot(weights, kernel) for a, kernel in pairs]
+        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        by_row = (inverse.diagonal() - solved**2) * variances
+        by_noise = np.bincount(self.kinds, by_row, noises.size)
+        by_kernel = [
+            amplitude**2 * (trace_of(inverse, kernel) - solved @ kernel @ solved)
+            for amplitude, kernel in zip(amplitudes, self.kernels, strict=True)
+        ]
         return float(loss), np.concatenate([by_noise, by_kernel])
 
 
@@ -127,11 +132,10 @@ class WeightEvidence:
         matrix[np.diag_indices(rank)] += 1.0
         if matrix.diagonal().max() * np.finfo(float).eps > LARGEST_ROUNDING:
             raise linalg.LinAlgError("the unit prior is lost to rounding")
-        factor = linalg.cholesky(matrix, lower=True, overwrite_a=True)
-        weights = linalg.cho_solve((factor, True), moment)
+        factor = cholesky(matrix)
+        weights = linalg.cho_solve((factor, True), moment, check_finite=False)
         loss = np.log(np.diag(factor)).sum() - 0.5 * moment @ weights
         inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-        inverse = np.tril(inverse)
         spread = weights**2 + inverse.diagonal() - 1.0
         by_kernel = [-spread[own].sum() for own in self.columns]
         own_weights = scales * weights
@@ -139,12 +143,24 @@ class WeightEvidence:
         by_noise = []
         for gram, noise in pairs:
             loss += 0.5 * gram.square / noise**2 + gram.n_rows * np.log(noise)
-            products = 2.0 * np.vdot(inverse, gram.matrix)
-            products -= inverse.diagonal() @ gram.matrix.diagonal()
+            products = trace_of(inverse, gram.matrix)
             fitted = multiply(gram.matrix, own_weights)
             squares = gram.square + own_weights @ (fitted - 2.0 * gram.moment)
             by_noise.append(gram.n_rows - (squares + products) / noise**2)
         return float(loss), np.array([*by_noise, *by_kernel])
+
+
+def cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Return the lower factor, zero above, of a symmetric matrix that is lost."""
+    # the transpose of C order is Fortran order, which LAPACK takes as it is
+    matrix = matrix if matrix.flags.f_contiguous else matrix.T
+    return linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+
+def trace_of(lower: np.ndarray, other: np.ndarray) -> float:
+    """Return trace(M N) of symmetric M, zero above its diagonal here, and N."""
+    below = np.vdot(lower.T, other.T)
+    return float(2.0 * below - lower.diagonal() @ other.diagonal())
 
 
 def multiply(lower: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -206,6 +222,6 @@ def most_probable(evidence, noises, is_free, condition: int | None = None):
         jac=True,
         method="L-BFGS-B",
         bounds=np.transpose([start - reach, start + reach]),
-        options={"maxiter": 60, "ftol": 1e-6},
+        options={"maxiter": 40, "ftol": RESOLUTION},
     )
     return np.split(np.exp(found.x), [n_noises])
