@@ -5,9 +5,9 @@
 Peptides NH3+ ... COO- of one to three residues and neutral, capped ones teach models of
 charges: `ChargeModel` from reference charges and dipoles, `DipoleModel` from dipoles,
 `LatentChargeModel` from energies and forces, `ChargeEquilibrationModel` from dipoles,
-as soft as these say, soft as a metal, and over bonds. Chains of growing length judge their dipoles, beside those
-of reference charges and of one charge for every element. Writes errors against length
-to ``examples/output``.
+as soft as these say, soft as a metal, and over bonds. Chains of growing length judge
+their dipoles, beside those of reference charges and of one charge for every element.
+Writes errors against length to ``examples/output``.
 """
 
 import pathlib

@@ -135,6 +135,7 @@ def _fit_facts(summary):
     return {
         "rows": ", ".join(f"{name} {count}" for name, count in rows.items()),
         "weights": _rank(summary),
+        "amplitudes": ", ".join(f"{a:.3g}" for a in summary.get("amplitudes", ())),
         "condition": _number(summary.get("condition_number"), ".2g"),
         "noises": ", ".join(
             f"{name} {noise:.3g} {_unit(name)}".rstrip()

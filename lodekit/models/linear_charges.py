@@ -131,6 +131,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             "effective_rank": fit.solution.effective_rank,
             "condition_number": fit.solution.condition_number,
             "noises": fit.noises,
+            "amplitudes": [kernel.amplitude for kernel in self.kernels],
             "std_scale": fit.std_scale,
             "held_out_errors": fit.held_out_errors,
             "units": UNITS,

@@ -23,6 +23,9 @@ from scipy.linalg import lapack
 from .evidence import RowEvidence
 from .normal_equations import largest_eigenvalue
 
+#: Rows that decide on noises and amplitudes, the cost of which grows with their cube.
+MAX_ROWS = 2000
+
 
 @dataclass
 class DualSolution:
@@ -86,6 +89,8 @@ class DualEquations:
         self.covariance = np.empty((0, 0))
         self.values: list = []
         self.names: list = []
+        self.parts: list = []  # number of each row's part among those of its name
+        self.n_parts: dict[str, int] = {}
         self._waiting: list = []
 
     def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
@@ -99,6 +104,9 @@ class DualEquations:
         self._waiting.append(rows)
         self.values.extend(values)
         self.names.extend([name] * len(values))
+        number = self.n_parts.get(name, 0)
+        self.n_parts[name] = number + 1
+        self.parts.extend([number] * len(values))
 
     def solve(self, noises: dict[str, float]) -> DualSolution:
         """Return the posterior of the weights for given noise levels.
@@ -122,10 +130,17 @@ class DualEquations:
         return -0.5 * float(solved @ solved + logs + solved.size * np.log(2.0 * np.pi))
 
     def evidence(self, names: list, columns: list) -> RowEvidence:
-        """Return the evidence of the rows, of which every name has a noise."""
+        """Return the evidence of the rows, of which every name has a noise.
+
+        Of more than `MAX_ROWS` rows it takes every second part that was added of each
+        name, or every third, and so on.
+        """
         self._grow()
-        kinds = np.array([names.index(name) for name in self.names])
-        return RowEvidence(self.matrix, np.array(self.values), kinds, columns)
+        step = -(-len(self.names) // MAX_ROWS)
+        chosen = np.flatnonzero(np.array(self.parts) % step == 0)
+        kinds = np.array([names.index(self.names[row]) for row in chosen])
+        values = np.array(self.values)[chosen]
+        return RowEvidence(self.matrix[chosen], values, kinds, columns)
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""

@@ -58,12 +58,15 @@ class SparseKernel:
         Sorted atomic numbers of centres and neighbours.
     points : dict of int to SparsePoints
         Sparse points by centre species; a species without entry contributes nothing.
+    amplitude : float
+        Prior standard deviation of the latent, in units of the covariance.
     """
 
     descriptor: PowerSpectrum
     covariance: PolynomialCovariance
     species: np.ndarray
     points: dict[int, SparsePoints] = field(default_factory=dict)
+    amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
@@ -82,6 +85,7 @@ class SparseKernel:
 
     def amplify(self, factor: float) -> None:
         """Multiply Phi: the prior standard deviation of the latent."""
+        self.amplitude *= float(factor)
         self._transfers.clear()
         for points in self.points.values():
             points.projection *= factor

@@ -17,7 +17,7 @@ here the tensors come from pairs, and many-body terms from k alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import linalg
@@ -70,6 +70,8 @@ class TensorKernel:
         Sorted atomic numbers.
     points : dict of int to TensorPoints
         By centre species; a species without entry has no tensors.
+    amplitude : float
+        Prior standard deviation of the tensors, in units of the covariance.
     """
 
     order: int
@@ -77,6 +79,7 @@ class TensorKernel:
     covariance: PolynomialCovariance
     species: np.ndarray
     points: dict[int, TensorPoints]
+    amplitude: float = field(default=1.0, init=False)
 
     @classmethod
     def select(
@@ -135,6 +138,7 @@ class TensorKernel:
 
     def amplify(self, factor: float) -> None:
         """Multiply Phi: the prior standard deviation of the tensors."""
+        self.amplitude *= float(factor)
         for points in self.points.values():
             points.projection *= factor
 

@@ -140,3 +140,18 @@ def test_scaled_equations_have_the_posterior_of_the_amplitudes():
         precision = np.eye(RANK) + matrix.T @ inverse @ matrix
         expected = np.linalg.solve(precision, matrix.T @ inverse @ values)
         assert equations.solve(noises).weights == pytest.approx(expected, abs=1e-8)
+
+
+def test_many_rows_are_thinned_by_parts(monkeypatch):
+    monkeypatch.setattr("lodekit.regression.dual_equations.MAX_ROWS", 10)
+    equations = DualEquations(RANK)
+    for seed in range(4):  # structures with two rows of each target
+        for part in draw(2, seed=seed):
+            equations.add(*part)
+    thinned = equations.evidence(NAMES, COLUMNS)
+    some = [part for seed in (0, 3) for part in draw(2, seed=seed)]
+    loss, _ = thinned.loss(NOISES, AMPLITUDES)
+    some.sort(key=lambda part: NAMES.index(part[0]))
+    noises = np.repeat(NOISES, 2)  # two parts of each
+    expected = -density(some, noises, AMPLITUDES)
+    assert loss == pytest.approx(expected, rel=1e-10)
