@@ -76,10 +76,10 @@ def test_fit_shows_errors_of_all_targets(case):
         assert np.isfinite(numbers["rmse"])
     if "charges" in errors:
         assert errors["charges"]["n"] == 105  # atoms
-        assert errors["charges"]["r2"] > 0.8  # shared with energies, as dipoles are
+        assert errors["charges"]["r2"] > 0.7
     if "dipole" in errors:
         assert errors["dipole"]["n"] == 60  # components
-        assert errors["dipole"]["r2"] > 0.8  # 6 sparse points, shared with energies
+        assert errors["dipole"]["r2"] > 0.7  # 6 sparse points, shared with energies
 
 
 def test_report_has_a_figure_of_every_target(case):
