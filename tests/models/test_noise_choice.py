@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import LinAlgError
 
+from lodekit.models.amplitudes import raise_noises
 from lodekit.models.noise import (
     DEFAULT_NOISES,
     calibrate,
@@ -10,7 +11,11 @@ from lodekit.models.noise import (
     held_out_loss,
 )
 from lodekit.observables.energy import Rows
-from lodekit.regression.normal_equations import Gram, solve_normal_equations
+from lodekit.regression.normal_equations import (
+    Gram,
+    NormalEquations,
+    solve_normal_equations,
+)
 
 AUTO = {"energy": "auto", "forces": "auto", "stress": "auto"}
 TRUE = {"energy": 3e-2, "forces": 1e-2}
@@ -95,6 +100,33 @@ def test_chosen_noises_leave_digits_for_the_unit_prior():
     noise = choose_noises(grams, kept, {"energy": "auto"})["energy"]
     largest = np.diag(grams["energy"].matrix).max() / noise**2
     assert largest * np.finfo(float).eps <= 0.1  # of 1, the prior
+
+
+def test_noises_that_are_too_small_are_raised():
+    # rows of 60 that miss by 1 e: noises of a hundredth are found too small, and those
+    # that are given stay
+    parts = draw(60, {"energy": 1.0, "forces": 1.0}, rank=40, n_directions=40)
+    small = {"energy": 1e-2, "forces": 1e-2}
+    halves = [
+        [
+            (name, Rows(r.matrix[part], r.values[part], r.frames[part]), None)
+            for name, r, _ in parts
+        ]
+        for part in (slice(0, 25), slice(25, None))
+    ]
+    equations = NormalEquations(40, small)
+    for name, rows, _ in halves[0]:
+        equations.add(name, rows.matrix, rows.values)
+    raised = raise_noises(small, ["energy"], equations, halves[1])
+    assert raised["energy"] > small["energy"]
+    assert raised["forces"] == small["forces"]
+    errors = [
+        held_out_errors(equations.solve(noises), halves[1])["energy"]
+        for noises in (small, raised)
+    ]
+    assert errors[1] < errors[0]
+    assert raise_noises(small, [], equations, halves[1]) == small
+    assert raise_noises(small, ["energy"], equations, []) == small
 
 
 def test_held_out_errors_are_root_mean_squares():
