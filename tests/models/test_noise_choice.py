@@ -103,16 +103,15 @@ def test_chosen_noises_leave_digits_for_the_unit_prior():
 
 
 def test_noises_that_are_too_small_are_raised():
-    # rows of 60 that miss by 1 e: noises of a hundredth are found too small, and those
-    # that are given stay
-    parts = draw(60, {"energy": 1.0, "forces": 1.0}, rank=40, n_directions=40)
-    small = {"energy": 1e-2, "forces": 1e-2}
+    # 45 rows that miss by 3 decide on 40 weights: a noise of 1 fits what they miss by
+    parts = draw(100, {"energy": 3.0, "forces": 3.0}, rank=40, n_directions=40)
+    small = {"energy": 1.0, "forces": 100.0}
     halves = [
         [
             (name, Rows(r.matrix[part], r.values[part], r.frames[part]), None)
             for name, r, _ in parts
         ]
-        for part in (slice(0, 25), slice(25, None))
+        for part in (slice(0, 45), slice(45, None))
     ]
     equations = NormalEquations(40, small)
     for name, rows, _ in halves[0]:
