@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.evidence import most_probable
 
 from .noise import DEFAULT_NOISES, held_out_errors
@@ -72,9 +73,10 @@ def raise_noises(noises: dict, free: list, equations, kept: list) -> dict:
 
     Rows of one structure miss in the same direction, which makes probable noises too
     small. The factor is what predicts held-out frames best, in the geometric mean of
-    the errors of the targets.
+    the errors of the targets. With fewer rows than weights, such as few dipoles, those
+    held out are too few to tell.
     """
-    if not kept or not free:
+    if not kept or not free or isinstance(equations, DualEquations):
         return noises
 
     def loss(trial):
