@@ -133,7 +133,7 @@ class MullikenCharges:
         return [{"dipole": a.arrays["mulliken_charges"] @ a.positions} for a in frames]
 
 
-SOAP = [list(part) for part in zip(*default_charge_terms(far=False), strict=True)]
+SOAP = [list(part) for part in zip(*default_charge_terms(linear=False), strict=True)]
 ENERGIES = ["charges", "energy", "forces"]
 
 

@@ -34,7 +34,7 @@ KINDS = ("stretched", "strand", "helix")  # glycine, alanine, alanine
 COLUMNS = (*KINDS, "all", "longest")
 
 
-NEAR = default_charge_terms(far=False)
+NEAR = default_charge_terms(linear=False)
 SOAP = [list(part) for part in zip(*NEAR, strict=True)]  # without LODE
 DESCRIPTOR, COVARIANCE, _ = SOAP
 

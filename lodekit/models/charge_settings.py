@@ -58,7 +58,7 @@ def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
     has_energies = bool(set(targets) & set(ENERGY_TARGETS))
-    settings = {"fit": fit, "terms": charge_terms(far=not has_energies)}
+    settings = {"fit": fit, "terms": charge_terms(linear=not has_energies)}
     if has_energies:
         settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings

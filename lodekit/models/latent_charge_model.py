@@ -190,7 +190,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
 
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP alone, as wherever energies are fitted."""
-        return default_charge_terms(far=False)
+        return default_charge_terms(linear=False)
 
     def _linear(self) -> list[str]:
         """Return the targets that are linear in the charges.

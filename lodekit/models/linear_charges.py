@@ -178,7 +178,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP, and where no energies are fitted LODE."""
         energies = energy_targets(frames, self.targets, self.potential)
-        return default_charge_terms(far=not energies)
+        return default_charge_terms(linear=not energies)
 
     @property
     def kernels(self) -> list:

@@ -66,6 +66,15 @@ SOAP = {
 #: numbers.
 CHARGE_SOAP = {**SOAP, "zeta": 3, "n_sparse": 400}
 
+#: What the nearest atoms take and give, whatever is behind them.
+NEAR_CHARGES = {
+    **CHARGE_SOAP,
+    "cutoff": 3.5,
+    "smoothing_width": 1.0,
+    "scaling_radius": 1.3,
+    "zeta": 1,
+}
+
 LODE = {
     "type": "lode",
     "cutoff": 4.0,
@@ -123,21 +132,24 @@ def default_terms(frames) -> list[tuple]:
     return build_terms(default_settings(frames))
 
 
-def charge_terms(far: bool = True) -> dict:
+def charge_terms(linear: bool = True) -> dict:
     """Return settings of the default terms of charges.
 
-    SOAP for the surroundings, and for what is ``far`` a linear LODE term; its square
-    helps between the frames, but not beyond their size. The amplitudes follow from the
-    data. Where energies are fitted too, LODE costs more at large distances than it
-    gains.
+    SOAP for the surroundings and, where charges and moments alone are fitted,
+    ``linear`` terms for what is near and, by LODE, for what is far. The square of the
+    latter helps between the frames, but not beyond their size. The amplitudes follow
+    from the data. Where energies are fitted too, LODE costs more at large distances
+    than it gains.
     """
-    far_term = {"lode": dict(FAR_CHARGES)} if far else {}
-    return {"soap": dict(CHARGE_SOAP), **far_term}
+    terms = {"soap": dict(CHARGE_SOAP)}
+    if linear:
+        terms |= {"near": dict(NEAR_CHARGES), "lode": dict(FAR_CHARGES)}
+    return terms
 
 
-def default_charge_terms(far: bool = True) -> list[tuple]:
+def default_charge_terms(linear: bool = True) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of `charge_terms`."""
-    return build_terms({"terms": charge_terms(far)})
+    return build_terms({"terms": charge_terms(linear)})
 
 
 def remainder_settings() -> dict:

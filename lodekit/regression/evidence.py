@@ -28,7 +28,7 @@ from scipy.linalg import lapack
 
 #: Prior standard deviations of the logarithms of amplitudes, and of noises about where
 #: they start. Without the latter few rows are fitted exactly, which predicts worse.
-SPREAD, NOISE_SPREAD = 2.0, 1.0
+SPREAD, NOISE_SPREAD = 2.0, 0.2
 #: Limits of these logarithms, and of noises relative to where they start.
 FARTHEST_AMPLITUDE, FARTHEST_NOISE = 9.0, 11.5
 #: Gain of a step, relative to the loss, at which the search ends.
