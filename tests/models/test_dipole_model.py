@@ -155,7 +155,7 @@ def test_noises_leave_digits_to_the_charges():
     path = pathlib.Path(__file__).parents[2] / "examples" / "data"
     frames = read_structures(path / "water_clusters.xyz")[:20]
     model = DipoleModel().fit(frames)
-    assert model.summary_["noises"]["dipole"] < 1e-3
+    assert model.summary_["noises"]["dipole"] < 5e-3
     (alone,) = model.compute(frames[5], ["charges"])
     among = model.compute(frames, ["charges"])[5]
     assert among["charges"] == pytest.approx(alone["charges"], abs=1e-7)
