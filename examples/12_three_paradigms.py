@@ -33,9 +33,8 @@ OUTPUT = pathlib.Path(__file__).resolve().parent / "output"
 KINDS = ("stretched", "strand", "helix")  # glycine, alanine, alanine
 COLUMNS = (*KINDS, "all", "longest")
 
-
-NEAR = default_charge_terms(linear=False)
-SOAP = [list(part) for part in zip(*NEAR, strict=True)]  # without LODE
+TERMS = default_charge_terms(linear=False)
+SOAP = [list(part) for part in zip(*TERMS, strict=True)]  # without linear terms
 DESCRIPTOR, COVARIANCE, _ = SOAP
 
 MODELS = {

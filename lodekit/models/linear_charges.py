@@ -176,7 +176,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return self.latent_.reach
 
     def _default_terms(self, frames) -> list[tuple]:
-        """Return SOAP, and where no energies are fitted LODE."""
+        """Return SOAP, and where no energies are fitted linear terms as well."""
         energies = energy_targets(frames, self.targets, self.potential)
         return default_charge_terms(linear=not energies)
 
