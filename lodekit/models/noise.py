@@ -146,12 +146,11 @@ def calibrate(solution: Solution, kept: list) -> float:
             break
     else:
         return 1.0
-    ratios = []
-    for name, rows, _ in kept:
-        if name == target:
-            deviations = solution.standard_deviations(rows.matrix)
-            known = deviations > 0.0  # not of environments without features
-            residuals = rows.values - rows.matrix @ solution.weights
-            ratios.append(residuals[known] / deviations[known])
-    ratios = np.concatenate(ratios)
+    own = [rows for name, rows, _ in kept if name == target]
+    matrix = np.concatenate([rows.matrix for rows in own])
+    deviations = solution.standard_deviations(matrix)
+    known = deviations > 0.0  # not of environments without features
+    residuals = np.concatenate([rows.values for rows in own])
+    residuals -= matrix @ solution.weights
+    ratios = residuals[known] / deviations[known]
     return float(np.sqrt(np.mean(ratios**2))) if ratios.size else 1.0

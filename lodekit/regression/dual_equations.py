@@ -86,7 +86,7 @@ class DualEquations:
     def __init__(self, rank: int):
         self.rank = rank
         self.matrix = np.empty((0, rank))
-        self.covariance = np.empty((0, 0))
+        self.covariance = np.empty((0, 0))  # of the first rows, as far as known
         self.values: list = []
         self.names: list = []
         self.parts: list = []  # number of each row's part among those of its name
@@ -135,18 +135,19 @@ class DualEquations:
         Of more than `MAX_ROWS` rows it takes every second part that was added of each
         name, or every third, and so on.
         """
-        self._grow()
+        self._gather()
         step = -(-len(self.names) // MAX_ROWS)
         chosen = np.flatnonzero(np.array(self.parts) % step == 0)
         kinds = np.array([names.index(self.names[row]) for row in chosen])
         values = np.array(self.values)[chosen]
-        return RowEvidence(self.matrix[chosen], values, kinds, columns)
+        matrix = self.matrix if step == 1 else self.matrix[chosen]
+        return RowEvidence(matrix, values, kinds, columns)
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""
-        self._grow()
-        self.matrix = self.matrix * scales
-        self.covariance = self.matrix @ self.matrix.T
+        self._gather()
+        self.matrix *= scales
+        self.covariance = np.empty((0, 0))
 
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""
@@ -155,6 +156,7 @@ class DualEquations:
 
     def _factor(self, noises) -> np.ndarray:
         """Return the lower Cholesky factor of K + S."""
+        self._gather()
         self._grow()
         matrix = self.covariance.copy()
         matrix[np.diag_indices_from(matrix)] += self._variances(noises)
@@ -172,12 +174,17 @@ class DualEquations:
         """Return the noise variance of every row."""
         return np.array([noises[name] ** 2 for name in self.names])
 
+    def _gather(self) -> None:
+        """Take the waiting rows into the matrix."""
+        if self._waiting:
+            self.matrix = np.concatenate([self.matrix, *self._waiting])
+            self._waiting = []
+
     def _grow(self) -> None:
-        """Take the waiting rows into the matrix and the covariance."""
-        if not self._waiting:
-            return
-        new = np.concatenate(self._waiting)
-        self._waiting = []
-        cross = self.matrix @ new.T
-        self.covariance = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
-        self.matrix = np.concatenate([self.matrix, new])
+        """Add the covariances of rows that came after those known."""
+        known = len(self.covariance)
+        if known < len(self.matrix):
+            old, new = self.matrix[:known], self.matrix[known:]
+            cross = old @ new.T
+            own = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
+            self.covariance = own

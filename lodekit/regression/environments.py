@@ -46,33 +46,46 @@ def choose_candidates(
     return candidates
 
 
-def collect_features(frames, kernel: SparseKernel, wanted: np.ndarray, max_atoms: int):
-    """Return the features of the atoms ``wanted`` (sorted global indices)."""
+def collect_features(frames, kernel: SparseKernel, wanted: dict, max_atoms: int):
+    """Return the features of the atoms ``wanted`` (sorted global indices) by species.
+
+    They are written where they stay: copies of so much cost as much as the features.
+    """
     first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
-    collected = []
+    n_features = kernel.descriptor.n_features(kernel.species)
+    collected = {z: np.empty((len(own), n_features)) for z, own in wanted.items()}
     for chosen in batches(frames, max_atoms):
-        start, stop = first[chosen[0]], first[chosen[-1] + 1]
-        inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
-        if inside.size:
-            batch = StructureBatch.from_frames([frames[i] for i in chosen])
-            state = kernel.descriptor.evaluate(batch, kernel.species)
-            collected.append(state.features[inside - start])
-    return np.concatenate(collected)
+        limits = first[[chosen[0], chosen[-1] + 1]]
+        places = {z: slice(*np.searchsorted(w, limits)) for z, w in wanted.items()}
+        if all(place.start == place.stop for place in places.values()):
+            continue
+        batch = StructureBatch.from_frames([frames[i] for i in chosen])
+        features = kernel.descriptor.evaluate(batch, kernel.species).features
+        for z, place in places.items():
+            inside = wanted[z][place] - limits[0]
+            np.take(features, inside, axis=0, out=collected[z][place], mode="clip")
+    return collected
 
 
-def principal_components(features: np.ndarray, n_components: int) -> np.ndarray:
+def principal_components(features: np.ndarray, n_components: int, scaled: bool = False):
     """Project ``features`` (n, n_features) on their leading directions.
 
-    The directions come from at most four times as many evenly spread rows: they only
-    serve to measure distances.
+    ``scaled`` features are divided by their length first. The directions come from at
+    most four times as many evenly spread rows: they only serve to measure distances.
     """
-    rows = features[:: max(1, len(features) // (4 * n_components))]
+    spread = slice(None, None, max(1, len(features) // (4 * n_components)))
+    rows, scales = features[spread], None
+    if scaled:
+        lengths = np.sqrt(np.einsum("if,if->i", features, features))
+        scales = safe_inverse(lengths)[:, None]
+        rows = rows * scales[spread]
     n_components = min(n_components, *rows.shape)
     # eigenvectors of the smaller product: a full decomposition costs ten times as much
     squares, left = np.linalg.eigh(rows @ rows.T)
     known = squares > 1e-16 * squares[-1]
     known[:-n_components] = False
-    return features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
+    found = features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
+    return found * scales if scaled else found
 
 
 def select_sparse_points(
@@ -109,15 +122,13 @@ def select_sparse_points(
     ends = getattr(selection, "ends_at_rank", False)
     random_state = check_random_state(random_state)
     candidates = choose_candidates(frames, kernel.species, n_sparse, random_state)
-    wanted = np.sort(np.concatenate(list(candidates.values())))
-    features = collect_features(frames, kernel, wanted, max_atoms)
+    features = collect_features(frames, kernel, candidates, max_atoms)
     for z, atoms in candidates.items():
-        own = features[np.searchsorted(wanted, atoms)]
+        own = features[z]
         if atoms.size > n_sparse:
-            lengths = np.linalg.norm(own, axis=1)
-            scaled = own * safe_inverse(lengths)[:, None]
-            metric = scaled if kernel.covariance.moves_lengths else own
-            points = principal_components(metric, max(N_COMPONENTS, n_sparse * ends))
+            points = principal_components(
+                own, max(N_COMPONENTS, n_sparse * ends), kernel.covariance.moves_lengths
+            )
             picked = np.sort(selection.select(points, n_sparse))
             own, candidates[z] = own[picked], atoms[picked]
         kernel.set_points(z, own, rcond)

@@ -40,11 +40,14 @@ def test_batches_hold_all_frames_and_no_more_atoms_than_allowed():
 
 def test_features_collected_in_batches_are_those_of_all_frames_at_once():
     frames, kernel = open_frames(6), soap_kernel()
-    wanted = np.array([0, 5, 6, 13, 22, 23])
-    expected = all_features(kernel, frames)[0][wanted]
+    wanted = {1: np.array([0, 5, 6, 13, 22, 23]), 8: np.array([1, 12])}
+    expected = all_features(kernel, frames)[0]
     for max_atoms in (1, 7, 100):
         collected = collect_features(frames, kernel, wanted, max_atoms)
-        np.testing.assert_allclose(collected, expected, rtol=1e-13, atol=1e-15)
+        for z, atoms in wanted.items():
+            np.testing.assert_allclose(
+                collected[z], expected[atoms], rtol=1e-13, atol=1e-15
+            )
 
 
 def test_candidates_are_drawn_from_the_species_they_stand_for():
@@ -64,6 +67,9 @@ def test_principal_components_keep_distances_where_they_span_all():
     projected = principal_components(points, 100)
     np.testing.assert_allclose(projected @ projected.T, points @ points.T, atol=1e-12)
     assert principal_components(points, 5).shape == (30, 5)
+    projected = principal_components(points, 100, scaled=True)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    np.testing.assert_allclose(projected @ projected.T, points @ points.T, atol=1e-12)
 
 
 def test_sparse_points_are_farthest_among_normalised_features():
