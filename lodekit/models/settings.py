@@ -72,6 +72,8 @@ NEAR_CHARGES = {
     "cutoff": 3.5,
     "smoothing_width": 1.0,
     "scaling_radius": 1.3,
+    "max_radial": 5,
+    "max_angular": 3,
     "zeta": 1,
 }
 

@@ -137,11 +137,12 @@ class DualEquations:
         """
         self._gather()
         step = -(-len(self.names) // MAX_ROWS)
-        chosen = np.flatnonzero(np.array(self.parts) % step == 0)
+        parts = np.array(self.parts)
+        chosen = np.flatnonzero(parts % step == 0)
         kinds = np.array([names.index(self.names[row]) for row in chosen])
         values = np.array(self.values)[chosen]
         matrix = self.matrix if step == 1 else self.matrix[chosen]
-        return RowEvidence(matrix, values, kinds, columns)
+        return RowEvidence(matrix, values, kinds, columns, parts[chosen] // step)
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""

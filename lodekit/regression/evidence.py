@@ -12,12 +12,19 @@ logarithm L of the probability has the derivatives
     dL/d(log s_t) = (r_t^2 + trace(A^-1 Phi_t^T Phi_t)) / s_t^2 - n_t
 
 by amplitudes and by the noise of a target. Fewer rows than weights give the same from
-K^-1 - K^-1 y y^T K^-1.
+K^-1 - K^-1 y y^T K^-1. Second derivatives are those of y^T K^-1 y / 2 where these and
+their expectation are averaged, the average information
+
+    H_kl = v_k^T K^-1 v_l / 2,    v_k = dK/d(log of parameter k) K^-1 y,
+
+which is never indefinite. With weights, v_k = 2 Phi_k w_k for amplitudes and 2 r_t for
+noises.
 
 References
 ----------
 C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT Press,
-2006), Sec. 5.4.1. D. J. C. MacKay, Neural Comput. 4, 415 (1992).
+2006), Sec. 5.4.1. D. J. C. MacKay, Neural Comput. 4, 415 (1992). A. R. Gilmour, R.
+Thompson, B. R. Cullis, Biometrics 51, 1440 (1995), for the average information.
 """
 
 from __future__ import annotations
@@ -29,10 +36,15 @@ from scipy.linalg import lapack
 #: Prior standard deviations of the logarithms of amplitudes, and of noises about where
 #: they start. Without the latter few rows are fitted exactly, which predicts worse.
 SPREAD, NOISE_SPREAD = 2.0, 0.2
-#: Limits of these logarithms, and of noises relative to where they start.
-FARTHEST_AMPLITUDE, FARTHEST_NOISE = 9.0, 11.5
-#: Gain of a step, relative to the loss, at which the search ends.
-RESOLUTION = 1e-4
+#: Limit of the logarithms of amplitudes.
+FARTHEST_AMPLITUDE = 9.0
+#: Slopes of the loss at which the search ends, in units where the posterior of
+#: logarithms has the standard deviation 1.
+LEAST_SLOPE = 0.5
+#: Steps of the search at the most.
+MAX_STEPS = 40
+#: Rows per row of the thinned data that are searched first.
+THINNING = 3
 #: Stands for the loss where there are no digits left.
 UNRESOLVED = 1e10
 #: Noise variance over the largest covariance from which posterior covariances keep some
@@ -54,25 +66,35 @@ class RowEvidence:
         Number of the noise of each row.
     columns : list of slice
         Weights of every kernel; those of none have the amplitude 1.
+    parts : ndarray of shape (n_rows,)
+        Number of what each row came with, such as its structure: thinned together.
     """
 
-    def __init__(self, matrix, values, kinds, columns):
-        self.values, self.kinds = values, kinds
+    def __init__(self, matrix, values, kinds, columns, parts):
+        self.values, self.kinds, self.parts = values, kinds, parts
         self.kernels = [matrix[:, own] @ matrix[:, own].T for own in columns]
         fixed = without(matrix, columns)
         self.fixed = fixed @ fixed.T
 
     def subset(self, kind: int) -> RowEvidence:
         """Return the evidence of the rows of one kind."""
-        own = np.flatnonzero(self.kinds == kind)
+        return self.take(np.flatnonzero(self.kinds == kind))
+
+    def stages(self) -> list[RowEvidence]:
+        """Return what to search one after the other: a part of the rows, then all."""
+        return [self.take(np.flatnonzero(self.parts % THINNING == 0)), self]
+
+    def take(self, own: np.ndarray) -> RowEvidence:
+        """Return the evidence of some rows."""
         part = object.__new__(RowEvidence)
         part.values, part.kinds = self.values[own], self.kinds[own]
+        part.parts = self.parts[own]
         part.kernels = [kernel[np.ix_(own, own)] for kernel in self.kernels]
         part.fixed = self.fixed[np.ix_(own, own)]
         return part
 
     def loss(self, noises: np.ndarray, amplitudes: np.ndarray):
-        """Return -L without constants, and its slopes by the logarithms.
+        """Return -L without constants, its slopes by the logarithms, and H.
 
         Raises
         ------
@@ -90,14 +112,25 @@ class RowEvidence:
         factor = cholesky(covariance)
         solved = linalg.cho_solve((factor, True), self.values, check_finite=False)
         loss = 0.5 * self.values @ solved + np.log(np.diag(factor)).sum()
-        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
-        by_row = (inverse.diagonal() - solved**2) * variances
-        by_noise = np.bincount(self.kinds, by_row, noises.size)
-        by_kernel = [
-            amplitude**2 * (trace_of(inverse, kernel) - solved @ kernel @ solved)
+        parts = [
+            np.where(self.kinds == kind, variances * solved, 0.0)
+            for kind in range(noises.size)
+        ]
+        parts += [
+            amplitude**2 * (kernel @ solved)
             for amplitude, kernel in zip(amplitudes, self.kernels, strict=True)
         ]
-        return float(loss), np.concatenate([by_noise, by_kernel])
+        squares = np.array(parts) @ solved
+        half = linalg.solve_triangular(factor, 2.0 * np.array(parts).T, lower=True)
+        inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        traces = np.bincount(
+            self.kinds, inverse.diagonal() * variances, noises.size
+        ).tolist()
+        traces += [
+            amplitude**2 * trace_of(inverse, kernel)
+            for amplitude, kernel in zip(amplitudes, self.kernels, strict=True)
+        ]
+        return float(loss), traces - squares, 0.5 * half.T @ half
 
 
 class WeightEvidence:
@@ -120,8 +153,12 @@ class WeightEvidence:
         empty[kind] = self.grams[kind]
         return WeightEvidence(empty, self.columns)
 
+    def stages(self) -> list[WeightEvidence]:
+        """Return what to search one after the other: sums are as cheap as parts."""
+        return [self]
+
     def loss(self, noises: np.ndarray, amplitudes: np.ndarray):
-        """Return -L without constants, and its slopes; see `RowEvidence.loss`."""
+        """Return -L without constants, its slopes and H; see `RowEvidence.loss`."""
         rank = self.grams[0].rank
         scales = np.ones(rank)
         for own, amplitude in zip(self.columns, amplitudes, strict=True):
@@ -136,19 +173,31 @@ class WeightEvidence:
         factor = cholesky(matrix)
         weights = linalg.cho_solve((factor, True), moment, check_finite=False)
         loss = np.log(np.diag(factor)).sum() - 0.5 * moment @ weights
+        own_weights = scales * weights
+        misses, squares = [], []
+        for gram, noise in pairs:
+            loss += 0.5 * gram.square / noise**2 + gram.n_rows * np.log(noise)
+            fitted = multiply(gram.matrix, own_weights)
+            misses.append(scales * (gram.moment - fitted) / noise**2)
+            squares.append(gram.square + own_weights @ (fitted - 2.0 * gram.moment))
+        moved = np.zeros((rank, len(self.columns)))
+        for number, own in enumerate(self.columns):
+            moved[own, number] = weights[own]
+        squares = np.array(squares) / noises**2
+        vectors = np.column_stack([*misses, moved])
+        half = linalg.solve_triangular(factor, vectors, lower=True)
+        sign = np.repeat([1.0, -1.0], [noises.size, len(self.columns)])
+        lengths = np.concatenate([squares, (moved**2).sum(axis=0)])
+        information = 2.0 * (np.diag(lengths) - np.outer(sign, sign) * (half.T @ half))
         inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
         spread = weights**2 + inverse.diagonal() - 1.0
         by_kernel = [-spread[own].sum() for own in self.columns]
-        own_weights = scales * weights
         inverse *= scales * scales[:, None]
-        by_noise = []
-        for gram, noise in pairs:
-            loss += 0.5 * gram.square / noise**2 + gram.n_rows * np.log(noise)
-            products = trace_of(inverse, gram.matrix)
-            fitted = multiply(gram.matrix, own_weights)
-            squares = gram.square + own_weights @ (fitted - 2.0 * gram.moment)
-            by_noise.append(gram.n_rows - (squares + products) / noise**2)
-        return float(loss), np.array([*by_noise, *by_kernel])
+        by_noise = [
+            gram.n_rows - square - trace_of(inverse, gram.matrix) / noise**2
+            for (gram, noise), square in zip(pairs, squares, strict=True)
+        ]
+        return float(loss), np.array([*by_noise, *by_kernel]), information
 
 
 def cholesky(matrix: np.ndarray) -> np.ndarray:
@@ -200,28 +249,88 @@ def most_probable(evidence, noises, is_free, condition: int | None = None):
     n_kernels = len(getattr(evidence, "kernels", None) or evidence.columns)
     start = np.concatenate([np.log(noises), np.zeros(n_kernels)])
     spreads = np.repeat([NOISE_SPREAD, SPREAD], [n_noises, n_kernels])
-    reach = np.where(is_free, FARTHEST_NOISE, 0.0)
-    reach = np.concatenate([reach, np.full(n_kernels, FARTHEST_AMPLITUDE)])
-    known = None if condition is None else evidence.subset(condition)
+    varied = np.flatnonzero(np.append(is_free, np.ones(n_kernels, bool)))
+    found = start.copy()
+    for stage in evidence.stages():
+        known = None if condition is None else stage.subset(condition)
+        posterior = Posterior(stage, known, start, spreads, varied, n_noises)
+        center, root = found[varied], posterior.root(found[varied])
+        # in these units the first step that is tried is a Newton step
+        unit = np.linalg.norm(
+            posterior.scaled_loss(np.zeros(varied.size), center, root)[1]
+        )
+        if unit <= LEAST_SLOPE:
+            continue
+        moved = optimize.minimize(
+            posterior.scaled_loss,
+            np.zeros(varied.size),
+            (center, unit * root),
+            jac=True,
+            method="BFGS",
+            options={
+                "gtol": LEAST_SLOPE * unit,
+                "maxiter": MAX_STEPS,
+                "hess_inv0": np.eye(varied.size) / unit**2,
+            },
+        ).x
+        found[varied] = center + unit * root @ moved
+    return np.split(np.exp(found), [n_noises])
 
-    def loss(logarithms):
-        own, amplitudes = np.split(np.exp(logarithms), [n_noises])
+
+class Posterior:
+    """Minus the logarithm of the posterior by logarithms of noises and amplitudes.
+
+    Parameters
+    ----------
+    evidence : RowEvidence or WeightEvidence
+    known : RowEvidence, WeightEvidence or None
+        What the evidence is conditioned on.
+    start, spreads : ndarray of shape (n_noises + n_kernels,)
+        Mean and standard deviation of the prior of logarithms.
+    varied : ndarray of int
+        Which logarithms are varied.
+    n_noises : int
+    """
+
+    def __init__(self, evidence, known, start, spreads, varied, n_noises):
+        self.evidence, self.known = evidence, known
+        self.start, self.spreads, self.varied = start, spreads, varied
+        self.n_noises = n_noises
+        self.where, self.found = None, ()
+
+    def scaled_loss(self, steps, center, root) -> tuple[float, np.ndarray]:
+        """Return the loss and its slopes by steps from a center, times the root."""
+        loss, slopes, _ = self.evaluate(center + root @ steps)
+        return loss, slopes @ root
+
+    def root(self, logarithms: np.ndarray) -> np.ndarray:
+        """Return R, with R R^T the inverse of H.
+
+        The condition may make H indefinite, to which the prior puts an end.
+        """
+        values, vectors = np.linalg.eigh(self.evaluate(logarithms)[2])
+        return vectors / np.sqrt(np.maximum(values, SPREAD**-2.0))
+
+    def evaluate(self, logarithms: np.ndarray) -> tuple:
+        """Return loss, slopes and H; those of the last logarithms are kept."""
+        if not np.array_equal(self.where, logarithms):
+            self.where, self.found = logarithms.copy(), self._evaluate(logarithms)
+        return self.found
+
+    def _evaluate(self, logarithms):
+        everything = self.start.copy()
+        everything[self.varied] = logarithms
+        own = np.split(np.exp(everything), [self.n_noises])
         try:
-            value, slopes = evidence.loss(own, amplitudes)
-            if known is not None:
-                less, less_slopes = known.loss(own, amplitudes)
-                value, slopes = value - less, slopes - less_slopes
+            parts = [self.evidence.loss(*own)]
+            if self.known is not None:
+                parts.append([-part for part in self.known.loss(*own)])
         except linalg.LinAlgError:
-            return UNRESOLVED, np.zeros(len(start))
-        beyond = (logarithms - start) / spreads
-        return value + 0.5 * beyond @ beyond, slopes + beyond / spreads
-
-    found = optimize.minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=np.transpose([start - reach, start + reach]),
-        options={"maxiter": 40, "ftol": RESOLUTION},
-    )
-    return np.split(np.exp(found.x), [n_noises])
+            return UNRESOLVED, np.zeros(self.varied.size), np.eye(self.varied.size)
+        value, slopes, information = (sum(part) for part in zip(*parts, strict=True))
+        beyond = (everything - self.start) / self.spreads
+        value += 0.5 * beyond @ beyond
+        slopes = slopes + beyond / self.spreads
+        information = information + np.diag(self.spreads**-2.0)
+        block = information[np.ix_(self.varied, self.varied)]
+        return value, slopes[self.varied], block

@@ -56,14 +56,14 @@ def density(parts, noises, amplitudes):
 @pytest.mark.parametrize("kind", [0, 1])
 def test_loss_is_minus_the_density_of_the_targets(kind):
     parts = draw()
-    loss, _ = both(parts)[kind].loss(NOISES, AMPLITUDES)
+    loss, _, _ = both(parts)[kind].loss(NOISES, AMPLITUDES)
     assert loss == pytest.approx(-density(parts, NOISES, AMPLITUDES), rel=1e-10)
 
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_slopes_match_finite_differences(kind):
     evidence = both(draw())[kind]
-    _, slopes = evidence.loss(NOISES, AMPLITUDES)
+    _, slopes, _ = evidence.loss(NOISES, AMPLITUDES)
     expected = central_differences(
         lambda logarithms: evidence.loss(*np.split(np.exp(logarithms), [3]))[0],
         np.log([*NOISES, *AMPLITUDES]),
@@ -72,9 +72,25 @@ def test_slopes_match_finite_differences(kind):
 
 
 @pytest.mark.parametrize("kind", [0, 1])
+def test_average_information_is_that_of_its_definition(kind):
+    parts = draw()
+    matrix = np.concatenate([part[1] for part in parts])
+    values = np.concatenate([part[2] for part in parts])
+    slopes = [np.diag(np.repeat(2.0 * own, 8)) for own in np.diag(NOISES**2)]
+    for own, amplitude in zip(COLUMNS, AMPLITUDES, strict=True):
+        slopes.append(2.0 * amplitude**2 * matrix[:, own] @ matrix[:, own].T)
+    fixed = matrix[:, :2] @ matrix[:, :2].T
+    inverse = np.linalg.inv(fixed + 0.5 * sum(slopes))
+    moved = np.array([slope @ inverse @ values for slope in slopes])
+    _, _, information = both(parts)[kind].loss(NOISES, AMPLITUDES)
+    expected = 0.5 * moved @ inverse @ moved.T
+    assert information == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
 def test_rows_of_one_kind_are_those_alone(kind):
     parts = draw()
-    loss, slopes = both(parts)[kind].subset(2).loss(NOISES, AMPLITUDES)
+    loss, slopes, _ = both(parts)[kind].subset(2).loss(NOISES, AMPLITUDES)
     expected = -density(parts[2:], NOISES[2:], AMPLITUDES)
     assert loss == pytest.approx(expected, rel=1e-10)
     assert slopes[:2] == pytest.approx(0.0, abs=1e-12)
@@ -142,6 +158,17 @@ def test_scaled_equations_have_the_posterior_of_the_amplitudes():
         assert equations.solve(noises).weights == pytest.approx(expected, abs=1e-8)
 
 
+def test_the_search_begins_with_whole_structures():
+    equations = DualEquations(RANK)
+    for seed in range(7):
+        for part in draw(2, seed=seed):
+            equations.add(*part)
+    some, everything = equations.evidence(NAMES, COLUMNS).stages()
+    assert everything.values.size == 42
+    expected = [part for seed in (0, 3, 6) for part in draw(2, seed=seed)]
+    assert np.array_equal(some.values, np.concatenate([own[2] for own in expected]))
+
+
 def test_many_rows_are_thinned_by_parts(monkeypatch):
     monkeypatch.setattr("lodekit.regression.dual_equations.MAX_ROWS", 10)
     equations = DualEquations(RANK)
@@ -150,7 +177,7 @@ def test_many_rows_are_thinned_by_parts(monkeypatch):
             equations.add(*part)
     thinned = equations.evidence(NAMES, COLUMNS)
     some = [part for seed in (0, 3) for part in draw(2, seed=seed)]
-    loss, _ = thinned.loss(NOISES, AMPLITUDES)
+    loss, _, _ = thinned.loss(NOISES, AMPLITUDES)
     some.sort(key=lambda part: NAMES.index(part[0]))
     noises = np.repeat(NOISES, 2)  # two parts of each
     expected = -density(some, noises, AMPLITUDES)
