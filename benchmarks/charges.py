@@ -200,6 +200,9 @@ CASES = {
             ChargeModel(targets=["charges"]),
             ChargeEquilibrationModel(targets=["charges"]),
             *side_by_side(*ENERGIES),
+            ChargeEquilibrationModel(
+                targets=ENERGIES, hardness="fit", learn_from_energies=False
+            ),
         ],
     ),
     "zwitterions": (

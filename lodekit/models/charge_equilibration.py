@@ -129,6 +129,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     """
 
     conserves_charge = True
+    #: Forces contain no derivatives of charges, which are at a minimum.
+    linear_with_energies = True
     #: Charges depend on all atoms.
     reach = np.inf
 

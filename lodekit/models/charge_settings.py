@@ -58,7 +58,8 @@ def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
     has_energies = bool(set(targets) & set(ENERGY_TARGETS))
-    settings = {"fit": fit, "terms": charge_terms(linear=not has_energies)}
+    linear = not has_energies or _model_class(kind).linear_with_energies
+    settings = {"fit": fit, "terms": charge_terms(linear)}
     if has_energies:
         settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings

@@ -55,6 +55,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
 
     #: Targets that are fitted where the user names none; None for all that are there.
     default_targets: tuple | None = None
+    #: Whether default terms are linear ones as well where energies are fitted. Forces
+    #: of charges that are functions of their surroundings contain their derivatives,
+    #: which LODE makes rough at large distances.
+    linear_with_energies = False
     #: Prior standard deviation of the constant of an element.
     element_prior = 10.0
     #: Targets among energy, forces and stress that shape the charges.
@@ -176,9 +180,9 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return self.latent_.reach
 
     def _default_terms(self, frames) -> list[tuple]:
-        """Return SOAP, and where no energies are fitted linear terms as well."""
+        """Return SOAP, and linear terms as well where they help."""
         energies = energy_targets(frames, self.targets, self.potential)
-        return default_charge_terms(linear=not energies)
+        return default_charge_terms(not energies or self.linear_with_energies)
 
     @property
     def kernels(self) -> list:

@@ -77,6 +77,16 @@ NEAR_CHARGES = {
     "zeta": 1,
 }
 
+#: What is between the nearest atoms and the far field, for remainders of energies: the
+#: scaling of the default all but leaves out what is beyond 4 Å.
+WIDE_SOAP = {
+    **SOAP,
+    "cutoff": 6.0,
+    "scaling_exponent": 2,
+    "scaling_radius": 2.0,
+    "max_radial": 8,
+}
+
 LODE = {
     "type": "lode",
     "cutoff": 4.0,
@@ -137,11 +147,9 @@ def default_terms(frames) -> list[tuple]:
 def charge_terms(linear: bool = True) -> dict:
     """Return settings of the default terms of charges.
 
-    SOAP for the surroundings and, where charges and moments alone are fitted,
-    ``linear`` terms for what is near and, by LODE, for what is far. The square of the
-    latter helps between the frames, but not beyond their size. The amplitudes follow
-    from the data. Where energies are fitted too, LODE costs more at large distances
-    than it gains.
+    SOAP for the surroundings and ``linear`` terms for what is near and, by LODE, for
+    what is far. The square of the latter helps between the frames, but not beyond their
+    size. The amplitudes follow from the data.
     """
     terms = {"soap": dict(CHARGE_SOAP)}
     if linear:
@@ -155,11 +163,12 @@ def default_charge_terms(linear: bool = True) -> list[tuple]:
 
 
 def remainder_settings() -> dict:
-    """Return settings of the potential of what charges leave over: SOAP alone.
+    """Return settings of the potential of what charges leave over: SOAP, near and wide.
 
-    The terms of energies know what goes beyond the cutoff, which is the charges' task.
+    No LODE, since what goes beyond the cutoff is the charges' task.
     """
-    return {"fit": dict(REMAINDER_FIT), "terms": {"soap": dict(SOAP)}}
+    terms = {"soap": dict(SOAP), "wide": dict(WIDE_SOAP)}
+    return {"fit": dict(REMAINDER_FIT), "terms": terms}
 
 
 def check_settings(settings: dict, fit_defaults: dict = FIT, free=()) -> dict:
