@@ -25,7 +25,13 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.settings import default_charge_terms
+from lodekit.models.settings import (
+    SOAP,
+    WIDE_SOAP,
+    build_potential,
+    build_terms,
+    charge_terms,
+)
 from lodekit.observables.charges import reference
 from lodekit.structures import get_target
 from lodekit.units import DEBYE
@@ -133,7 +139,18 @@ class MullikenCharges:
         return [{"dipole": a.arrays["mulliken_charges"] @ a.positions} for a in frames]
 
 
-SOAP = [list(part) for part in zip(*default_charge_terms(linear=False), strict=True)]
+def terms(*names):
+    """Arguments of a model with some of the default terms of charges."""
+    chosen = {"terms": {name: charge_terms()[name] for name in names}}
+    return [list(part) for part in zip(*build_terms(chosen), strict=True)]
+
+
+def labelled(label, model):
+    """A model with what else is to be said of it."""
+    model.label = label
+    return model
+
+
 ENERGIES = ["charges", "energy", "forces"]
 
 
@@ -156,6 +173,15 @@ def hardnesses(*targets):
     ]
 
 
+#: Conjugated chains are stiff over many bonds.
+REMAINDER_OF_CHAINS = build_potential(
+    {
+        "terms": {
+            "soap": SOAP,
+            "wide": {**WIDE_SOAP, "cutoff": 9.0, "max_radial": 9},
+        }
+    }
+)
 ORDERS = (0, 1, 2)
 DIPOLES = [
     *(DipoleModel(max_multipole=order) for order in ORDERS),
@@ -176,6 +202,13 @@ CASES = {
     ),
     "qm9_folds": (folds("kqeq_qm9_dipoles", 3, "train_random.xyz"), DIPOLES),
     "qm9_farthest": (qm9("train_farthest"), DIPOLES),
+    "qm9_terms": (
+        qm9("train_random"),
+        [
+            labelled(" + ".join(names), DipoleModel(*terms(*names), max_multipole=0))
+            for names in (["soap"], ["soap", "near"], ["soap", "lode"])
+        ],
+    ),
     "spice_dipeptides": (
         spice,
         [
@@ -200,8 +233,20 @@ CASES = {
             ChargeModel(targets=["charges"]),
             ChargeEquilibrationModel(targets=["charges"]),
             *side_by_side(*ENERGIES),
-            ChargeEquilibrationModel(
-                targets=ENERGIES, hardness="fit", learn_from_energies=False
+            *(
+                labelled(
+                    label,
+                    ChargeEquilibrationModel(
+                        targets=ENERGIES,
+                        potential=potential,
+                        hardness="fit",
+                        learn_from_energies=False,
+                    ),
+                )
+                for label, potential in (
+                    ("fitted hardness", None),
+                    ("fitted hardness, remainder of 9 Å", REMAINDER_OF_CHAINS),
+                )
             ),
         ],
     ),
@@ -213,9 +258,28 @@ CASES = {
             ChargeModel(targets=["dipole"]),
             ChargeModel(targets=["charges"]),
             *(
-                ChargeModel(*terms, targets=["charges", "dipole"], max_multipole=order)
-                for terms in ([], SOAP)
+                labelled(
+                    names and "SOAP alone",
+                    ChargeModel(
+                        *(terms(*names) if names else []),
+                        targets=["charges", "dipole"],
+                        max_multipole=order,
+                    ),
+                )
+                for names in ("", ["soap"])
                 for order in (0, 1)
+            ),
+            *(
+                labelled(
+                    f"SOAP alone, noises {noise} e and e·Å",
+                    ChargeModel(
+                        *terms("soap"),
+                        targets=["charges", "dipole"],
+                        max_multipole=0,
+                        noises={"charges": noise, "dipole": noise},
+                    ),
+                )
+                for noise in (0.1, 0.3)
             ),
             ChargeEquilibrationModel(targets=["dipole"]),
             ChargeEquilibrationModel(targets=["charges", "dipole"]),
@@ -239,7 +303,11 @@ CASES = {
     "4g_au2_mgo": (one_fold("4g_au2_mgo"), side_by_side(*ENERGIES)),
     "zno_clusters": (
         one_fold("zno_clusters"),
-        [ChargeModel(targets=["charges"]), DipoleModel()],
+        [
+            ChargeModel(targets=["charges"]),
+            DipoleModel(),
+            labelled("SOAP alone", DipoleModel(*terms("soap"), max_multipole=0)),
+        ],
     ),
     "zno_clusters_energies": (
         one_fold("zno_clusters", 4),
@@ -316,6 +384,8 @@ def main():
                 label += f", hardness={model.hardness}"
             is_joint = getattr(model, "learn_from_energies", True)
             label += "" if is_joint or "energy" not in names else ", in two steps"
+            more = getattr(model, "label", "")
+            label += f", {more}" if more else ""
             print(f"  {label:52s} {describe(errors)}; {min(seconds):.1f} s", flush=True)
 
 

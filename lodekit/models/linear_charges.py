@@ -236,8 +236,12 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
 
     def feature_rows(self, batch: StructureBatch, states) -> np.ndarray:
         """Return Phi of elements and kernels, (n_atoms, rank)."""
-        elements = (batch.species[:, None] == self.species_) * self.element_prior
-        return np.hstack([elements, self.latent_.rows(batch, states)])
+        n_species = self.species_.size
+        rows = np.empty((batch.n_atoms, n_species + self.latent_.rank))
+        is_element = batch.species[:, None] == self.species_
+        rows[:, :n_species] = is_element * self.element_prior
+        self.latent_.rows(batch, states, rows[:, n_species:])
+        return rows
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target: charges of all atoms (n,), or moments (n_frames, _).

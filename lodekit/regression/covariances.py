@@ -83,6 +83,26 @@ class PolynomialCovariance(BaseEstimator):
         features : ndarray of shape (n_environments, n_features)
         points : ndarray of shape (n_points, n_features)
         """
+        cosines, scales, inverse_squares = self.cosines(features, points)
+        base = self.offset + cosines
+        below = self.zeta * power(base, self.zeta - 1)
+        return CovarianceValues(
+            power(base, self.zeta),
+            below * scales,
+            -below * cosines * inverse_squares,
+        )
+
+    def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return only the covariances, (n_environments, n_points)."""
+        cosines, _, _ = self.cosines(features, points)
+        cosines += self.offset
+        return power(cosines, self.zeta)
+
+    def cosines(self, features: np.ndarray, points: np.ndarray) -> tuple:
+        """Return p . P, its factor of products of features, and 1 / |p|^2.
+
+        The last is 0 where features are not divided by their own length.
+        """
         self.check()
         cosines = features @ points.T
         squares = np.einsum("mf,mf->m", points, points)
@@ -95,16 +115,17 @@ class PolynomialCovariance(BaseEstimator):
             inverse_squares = inverse**2
             scales = inverse * safe_inverse(np.sqrt(squares))
         cosines *= scales
-        below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
-        return CovarianceValues(
-            (self.offset + cosines) ** self.zeta,
-            below * scales,
-            -below * cosines * inverse_squares,
-        )
+        return cosines, scales, inverse_squares
 
-    def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Return only the covariances, (n_environments, n_points)."""
-        return self.evaluate(features, points).values
+
+def power(values: np.ndarray, exponent: int) -> np.ndarray:
+    """Return a small whole power: products, where `numpy.power` takes logarithms."""
+    if exponent == 0:
+        return np.ones_like(values)
+    result = values
+    for _ in range(int(exponent) - 1):
+        result = result * values
+    return result
 
 
 def safe_inverse(lengths: np.ndarray) -> np.ndarray:

@@ -71,9 +71,9 @@ def principal_components(features: np.ndarray, n_components: int, scaled: bool =
     """Project ``features`` (n, n_features) on their leading directions.
 
     ``scaled`` features are divided by their length first. The directions come from at
-    most four times as many evenly spread rows: they only serve to measure distances.
+    most twice as many evenly spread rows: they only serve to measure distances.
     """
-    spread = slice(None, None, max(1, len(features) // (4 * n_components)))
+    spread = slice(None, None, max(1, len(features) // (2 * n_components)))
     rows, scales = features[spread], None
     if scaled:
         lengths = np.sqrt(np.einsum("if,if->i", features, features))

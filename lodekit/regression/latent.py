@@ -95,14 +95,16 @@ class Latent:
             for kernel in self.kernels
         ]
 
-    def rows(self, batch: StructureBatch, states: list) -> np.ndarray:
-        """Return Phi, (n_atoms, rank)."""
-        return np.hstack(
-            [
-                kernel.rows(batch, state.features)
-                for kernel, state in zip(self.kernels, states, strict=True)
-            ]
-        )
+    def rows(self, batch: StructureBatch, states: list, rows=None) -> np.ndarray:
+        """Return Phi, (n_atoms, rank), written to ``rows`` where given."""
+        if rows is None:
+            rows = np.empty((batch.n_atoms, self.rank))
+        start = 0
+        for kernel, state in zip(self.kernels, states, strict=True):
+            own = rows[:, start : start + kernel.rank]
+            kernel.write_rows(batch, state.features, own)
+            start += kernel.rank
+        return rows
 
     def force_rows(self, batch: StructureBatch, states: list, scales=None):
         """Return minus d(sum_i scales_i Phi_i)/dR, (n_atoms, 3, rank).

@@ -104,14 +104,13 @@ class SparseKernel:
         """Number of weights."""
         return sum(points.rank for points in self.points.values())
 
-    def rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
-        """Return Phi, (n_atoms, rank)."""
-        rows = np.zeros((batch.n_atoms, self.rank))
+    def write_rows(self, batch: StructureBatch, features, rows: np.ndarray) -> None:
+        """Write Phi to ``rows``, (n_atoms, rank)."""
+        rows[...] = 0.0
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
             values = self.covariance.matrix(features[atoms], points.features)
             rows[atoms, self.columns[species]] = values @ points.projection
-        return rows
 
     def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
