@@ -300,6 +300,18 @@ CASES = {
         folds("qeqml_nacl_clusters"),
         side_by_side(*ENERGIES),
     ),
+    "remainders": (
+        folds("qeqml_nacl_clusters"),
+        [
+            labelled(
+                f"remainder: {' + '.join(parts)}",
+                ChargeEquilibrationModel(
+                    targets=ENERGIES, potential=build_potential({"terms": parts})
+                ),
+            )
+            for parts in ({"soap": SOAP}, {"wide": WIDE_SOAP})
+        ],
+    ),
     "4g_au2_mgo": (one_fold("4g_au2_mgo"), side_by_side(*ENERGIES)),
     "zno_clusters": (
         one_fold("zno_clusters"),
