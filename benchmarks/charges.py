@@ -173,6 +173,8 @@ def hardnesses(*targets):
     ]
 
 
+#: What leaves more to the charges.
+NEAR_REMAINDER = build_potential({"terms": {"soap": SOAP}})
 #: Conjugated chains are stiff over many bonds.
 REMAINDER_OF_CHAINS = build_potential(
     {
@@ -224,7 +226,24 @@ CASES = {
         spice_third,
         [
             LatentChargeModel(targets=["energy", "forces"]),
-            LatentChargeModel(targets=["energy", "forces", "dipole"]),
+            *(
+                labelled(
+                    "remainder: soap",
+                    LatentChargeModel(targets=targets, potential=NEAR_REMAINDER),
+                )
+                for targets in (["energy", "forces"], ["energy", "forces", "dipole"])
+            ),
+        ],
+    ),
+    "spice_energies_of_all": (
+        spice,
+        [
+            labelled(
+                "remainder: soap",
+                LatentChargeModel(
+                    targets=["energy", "forces"], potential=NEAR_REMAINDER
+                ),
+            )
         ],
     ),
     "carbon_chain": (
