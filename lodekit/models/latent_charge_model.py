@@ -70,7 +70,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         Standard deviation in Å of the Gaussian charges.
     potential : SparsePotential, optional
         What describes the short-ranged remainder: descriptor, covariance, n_sparse and
-        selection are used. SOAP alone where None.
+        selection are used. SOAP, near and wide, where None.
     validation_fraction : float
         Share of the frames that chooses noises and calibrates standard deviations.
     n_ensemble : int
@@ -189,7 +189,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         return targets
 
     def _default_terms(self, frames) -> list[tuple]:
-        """Return SOAP alone, as wherever energies are fitted."""
+        """Return SOAP alone, which varies smoothly enough for forces."""
         return default_charge_terms(linear=False)
 
     def _linear(self) -> list[str]:
