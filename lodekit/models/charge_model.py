@@ -203,7 +203,8 @@ class ChargeModel(LinearChargeModel):
     def _padded(self, batch: StructureBatch, states) -> np.ndarray:
         """Return Phi of elements and kernels, 0 for the weights of atomic moments."""
         rows = self.feature_rows(batch, states)
-        return np.pad(rows, ((0, 0), (0, self.rank - rows.shape[1])))
+        missing = self.rank - rows.shape[1]
+        return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
 
     def _energy_parts(self, frames):
         """Yield the electrostatic energy of every structure with its derivatives."""
