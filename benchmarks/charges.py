@@ -140,7 +140,9 @@ class MullikenCharges:
 
 
 def terms(*names):
-    """Arguments of a model with some of the default terms of charges."""
+    """Arguments of a model with some of the default terms of charges, or all."""
+    if not names:
+        return []
     chosen = {"terms": {name: charge_terms()[name] for name in names}}
     return [list(part) for part in zip(*build_terms(chosen), strict=True)]
 
@@ -278,14 +280,14 @@ CASES = {
             ChargeModel(targets=["charges"]),
             *(
                 labelled(
-                    names and "SOAP alone",
+                    "SOAP alone" * len(names),
                     ChargeModel(
-                        *(terms(*names) if names else []),
+                        *terms(*names),
                         targets=["charges", "dipole"],
                         max_multipole=order,
                     ),
                 )
-                for names in ("", ["soap"])
+                for names in ([], ["soap"])
                 for order in (0, 1)
             ),
             *(

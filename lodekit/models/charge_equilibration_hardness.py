@@ -28,7 +28,7 @@ from lodekit.observables.charges import (
 )
 from lodekit.observables.fragments import given_charges
 from lodekit.regression.environments import batches
-from lodekit.regression.evidence import FARTHEST_AMPLITUDE
+from lodekit.regression.evidence import FARTHEST
 from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
 
 from .amplitudes import columns_of
@@ -123,7 +123,7 @@ class ElementSearch:
             limits += [BOND_HARDNESS] * self.pairs[0].size
         n_hardness, n_kernels = len(start), len(columns)
         start += [1.0] * n_kernels
-        limits += [np.exp([-FARTHEST_AMPLITUDE, FARTHEST_AMPLITUDE])] * n_kernels
+        limits += [np.exp([-FARTHEST, FARTHEST])] * n_kernels
         for name in self.names:
             start.append(DEFAULT_NOISES[name])
             limits.append(DEFAULT_NOISES[name] * np.array(NOISES))

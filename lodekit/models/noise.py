@@ -25,6 +25,8 @@ DEFAULT_NOISES = {
 #: Factors between neighbouring noise levels in the search.
 STEPS = (10.0**0.5, 10.0**0.25)
 FARTHEST_FACTOR = 1e5
+#: Rows whose standard deviations are computed at once, which are copied.
+JOINED_ROWS = 500
 #: Factorisations that the search may cost.
 MAX_TRIALS = 40
 
@@ -146,11 +148,25 @@ def calibrate(solution: Solution, kept: list) -> float:
             break
     else:
         return 1.0
-    own = [rows for name, rows, _ in kept if name == target]
-    matrix = np.concatenate([rows.matrix for rows in own])
-    deviations = solution.standard_deviations(matrix)
-    known = deviations > 0.0  # not of environments without features
-    residuals = np.concatenate([rows.values for rows in own])
-    residuals -= matrix @ solution.weights
-    ratios = residuals[known] / deviations[known]
+    ratios = []
+    for own in join_rows([rows for name, rows, _ in kept if name == target]):
+        matrix = np.concatenate([rows.matrix for rows in own])
+        deviations = solution.standard_deviations(matrix)
+        known = deviations > 0.0  # not of environments without features
+        residuals = np.concatenate([rows.values for rows in own])
+        residuals -= matrix @ solution.weights
+        ratios.append(residuals[known] / deviations[known])
+    ratios = np.concatenate(ratios)
     return float(np.sqrt(np.mean(ratios**2))) if ratios.size else 1.0
+
+
+def join_rows(parts: list):
+    """Yield lists of parts of some `JOINED_ROWS` rows: one pass over the posterior."""
+    joined: list = []
+    for rows in parts:
+        joined.append(rows)
+        if sum(len(own.values) for own in joined) >= JOINED_ROWS:
+            yield joined
+            joined = []
+    if joined:
+        yield joined

@@ -84,10 +84,9 @@ class PolynomialCovariance(BaseEstimator):
         points : ndarray of shape (n_points, n_features)
         """
         cosines, scales, inverse_squares = self.cosines(features, points)
-        base = self.offset + cosines
-        below = self.zeta * power(base, self.zeta - 1)
+        below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
         return CovarianceValues(
-            power(base, self.zeta),
+            (self.offset + cosines) ** self.zeta,
             below * scales,
             -below * cosines * inverse_squares,
         )
@@ -95,8 +94,7 @@ class PolynomialCovariance(BaseEstimator):
     def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Return only the covariances, (n_environments, n_points)."""
         cosines, _, _ = self.cosines(features, points)
-        cosines += self.offset
-        return power(cosines, self.zeta)
+        return (self.offset + cosines) ** self.zeta
 
     def cosines(self, features: np.ndarray, points: np.ndarray) -> tuple:
         """Return p . P, its factor of products of features, and 1 / |p|^2.
@@ -116,16 +114,6 @@ class PolynomialCovariance(BaseEstimator):
             scales = inverse * safe_inverse(np.sqrt(squares))
         cosines *= scales
         return cosines, scales, inverse_squares
-
-
-def power(values: np.ndarray, exponent: int) -> np.ndarray:
-    """Return a small whole power: products, where `numpy.power` takes logarithms."""
-    if exponent == 0:
-        return np.ones_like(values)
-    result = values
-    for _ in range(int(exponent) - 1):
-        result = result * values
-    return result
 
 
 def safe_inverse(lengths: np.ndarray) -> np.ndarray:

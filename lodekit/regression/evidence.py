@@ -36,13 +36,14 @@ from scipy.linalg import lapack
 #: Prior standard deviations of the logarithms of amplitudes, and of noises about where
 #: they start. Without the latter few rows are fitted exactly, which predicts worse.
 SPREAD, NOISE_SPREAD = 2.0, 0.2
-#: Limit of the logarithms of amplitudes.
-FARTHEST_AMPLITUDE = 9.0
-#: Slopes of the loss at which the search ends, in units where the posterior of
-#: logarithms has the standard deviation 1.
-LEAST_SLOPE = 0.5
-#: Steps of the search at the most.
-MAX_STEPS = 40
+#: How far logarithms may be from where they start.
+FARTHEST = 9.0
+#: Slopes of the loss at which a search ends, in units where the posterior of logarithms
+#: has the standard deviation 1 where it begins, and those in units of where it ends
+#: beyond which it begins again.
+LEAST_SLOPE, FAR_SLOPE = 0.5, 1.0
+#: Steps of a search, and searches, at the most.
+MAX_STEPS, MAX_ROUNDS = 40, 10
 #: Rows per row of the thinned data that are searched first.
 THINNING = 3
 #: Stands for the loss where there are no digits left.
@@ -254,26 +255,12 @@ def most_probable(evidence, noises, is_free, condition: int | None = None):
     for stage in evidence.stages():
         known = None if condition is None else stage.subset(condition)
         posterior = Posterior(stage, known, start, spreads, varied, n_noises)
-        center, root = found[varied], posterior.root(found[varied])
-        # in these units the first step that is tried is a Newton step
-        unit = np.linalg.norm(
-            posterior.scaled_loss(np.zeros(varied.size), center, root)[1]
-        )
-        if unit <= LEAST_SLOPE:
-            continue
-        moved = optimize.minimize(
-            posterior.scaled_loss,
-            np.zeros(varied.size),
-            (center, unit * root),
-            jac=True,
-            method="BFGS",
-            options={
-                "gtol": LEAST_SLOPE * unit,
-                "maxiter": MAX_STEPS,
-                "hess_inv0": np.eye(varied.size) / unit**2,
-            },
-        ).x
-        found[varied] = center + unit * root @ moved
+        for _ in range(MAX_ROUNDS):
+            # H is that of where a search begins, which may be far from the maximum
+            slopes, root = posterior.scaled(found[varied])
+            if np.abs(slopes).max() <= FAR_SLOPE:
+                break
+            found[varied] = posterior.maximise(found[varied], slopes, root)
     return np.split(np.exp(found), [n_noises])
 
 
@@ -298,18 +285,37 @@ class Posterior:
         self.n_noises = n_noises
         self.where, self.found = None, ()
 
-    def scaled_loss(self, steps, center, root) -> tuple[float, np.ndarray]:
-        """Return the loss and its slopes by steps from a center, times the root."""
-        loss, slopes, _ = self.evaluate(center + root @ steps)
-        return loss, slopes @ root
-
-    def root(self, logarithms: np.ndarray) -> np.ndarray:
-        """Return R, with R R^T the inverse of H.
+    def scaled(self, logarithms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return slopes in units of R, with R R^T the inverse of H, and R.
 
         The condition may make H indefinite, to which the prior puts an end.
         """
-        values, vectors = np.linalg.eigh(self.evaluate(logarithms)[2])
-        return vectors / np.sqrt(np.maximum(values, SPREAD**-2.0))
+        _, slopes, information = self.evaluate(logarithms)
+        values, vectors = np.linalg.eigh(information)
+        root = vectors / np.sqrt(np.maximum(values, SPREAD**-2.0))
+        return slopes @ root, root
+
+    def maximise(self, center, slopes, root) -> np.ndarray:
+        """Return logarithms of a maximum near a center; see `scaled`."""
+        # in units of the length of the slopes the first step is a Newton step
+        unit = np.linalg.norm(slopes)
+
+        def loss(steps):
+            value, own, _ = self.evaluate(center + unit * root @ steps)
+            return value, unit * own @ root
+
+        found = optimize.minimize(
+            loss,
+            np.zeros(len(center)),
+            jac=True,
+            method="BFGS",
+            options={
+                "gtol": LEAST_SLOPE * unit,
+                "maxiter": MAX_STEPS,
+                "hess_inv0": np.eye(len(center)) / unit**2,
+            },
+        )
+        return center + unit * root @ found.x
 
     def evaluate(self, logarithms: np.ndarray) -> tuple:
         """Return loss, slopes and H; those of the last logarithms are kept."""
@@ -320,8 +326,10 @@ class Posterior:
     def _evaluate(self, logarithms):
         everything = self.start.copy()
         everything[self.varied] = logarithms
-        own = np.split(np.exp(everything), [self.n_noises])
         try:
+            if np.abs(everything - self.start).max() > FARTHEST:
+                raise linalg.LinAlgError("noises or amplitudes are out of reach")
+            own = np.split(np.exp(everything), [self.n_noises])
             parts = [self.evidence.loss(*own)]
             if self.known is not None:
                 parts.append([-part for part in self.known.loss(*own)])

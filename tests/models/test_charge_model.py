@@ -112,7 +112,7 @@ def test_conditioning_beats_a_uniform_shift():
 
 def test_standard_deviations_cover_draws_of_the_process(monkeypatch):
     # amplitudes as those of the process: so few structures determine them badly
-    monkeypatch.setattr(evidence, "FARTHEST_AMPLITUDE", 0.0)
+    monkeypatch.setattr(evidence, "SPREAD", 1e-6)
     names = ["charges", "charges_std", "dipole", "dipole_std"]
     scaled = {"charges": [], "dipole": []}
     for model, frames in draws(30, 0.5):

@@ -105,6 +105,18 @@ def test_noises_and_amplitudes_of_a_process_are_found():
         assert np.abs(np.log2(amplitudes / AMPLITUDES)).max() < 1.2
 
 
+def test_amplitudes_far_from_their_start_are_found():
+    # a Newton step from 1 leaves what floating-point numbers bear
+    amplitudes = np.array([1e-2, 1e3])
+    parts = draw(600, amplitudes=amplitudes)
+    for evidence in both(parts):
+        noises, found = most_probable(evidence, NOISES, np.ones(3, bool))
+        assert noises == pytest.approx(NOISES, rel=0.1)
+        assert found[0] < 0.1
+        # the prior of a factor e^2 weighs as much as four weights do
+        assert 100.0 < found[1] < 2e3
+
+
 def test_a_kernel_that_explains_nothing_is_switched_off():
     parts = draw(100, amplitudes=np.array([0.0, 1.0]))
     _, amplitudes = most_probable(both(parts)[1], np.ones(3), np.ones(3, bool))
