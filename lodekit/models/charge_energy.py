@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from sklearn.base import clone
 
+from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets
+from lodekit.observables.fragments import CHARGES, LABELS
+from lodekit.structures import get_target
 
 from .prediction import voigt
 
@@ -79,6 +83,13 @@ def fit_remainder(potential, frames, parts, targets):
     potential : SparsePotential
         Fitted.
     """
+    fitted = default_potential() if potential is None else clone(potential)
+    rest = remainders(frames, parts, targets)
+    return fitted.set_params(targets=list(targets)).fit(rest)
+
+
+def remainders(frames, parts, targets) -> list:
+    """Return structures with what the charges leave of their targets."""
     references = collect_targets(frames, targets).values
     rest = []
     for index, (atoms, part) in enumerate(zip(frames, parts, strict=True)):
@@ -92,35 +103,43 @@ def fit_remainder(potential, frames, parts, targets):
             for name, values in references.items()
             if values[index] is not None
         }
-        remainder = atoms.copy()
-        remainder.info = {}
+        remainder = without_targets(atoms)
         remainder.calc = SinglePointCalculator(remainder, **results)
         rest.append(remainder)
-    fitted = default_potential() if potential is None else clone(potential)
-    return fitted.set_params(targets=list(targets)).fit(rest)
+    return rest
 
 
-def add_energies(results, frames, parts, potential, wanted) -> None:
+def without_targets(atoms):
+    """Return a structure with the charges that are given to it, and no targets."""
+    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if get_target(atoms, "total_charge") is not None:
+        bare.info["total_charge"] = total_charge(atoms)
+    if LABELS in atoms.arrays:
+        bare.set_array(LABELS, atoms.arrays[LABELS])
+    if CHARGES in atoms.info:
+        bare.info[CHARGES] = atoms.info[CHARGES]
+    return bare
+
+
+def add_energies(results, frames, parts, rest, wanted) -> None:
     """Add energy, forces and stress (as far as wanted) to dictionaries of results.
 
     Parameters
     ----------
     results : list of dict
     parts : list of EnergyParts
-    potential : SparsePotential
-        Fitted to the remainder.
+    rest : list of dict
+        Energy, forces and stress of the remainder.
     wanted : set of str
         Of `ENERGY_TARGETS`; stress is left out where a frame is not fully periodic.
     """
-    for result, atoms, part, rest in zip(
-        results, frames, parts, potential.compute(frames), strict=True
-    ):
+    for result, atoms, part, own in zip(results, frames, parts, rest, strict=True):
         if "energy" in wanted:
-            result["energy"] = rest["energy"] + part.energy
+            result["energy"] = own["energy"] + part.energy
         if "forces" in wanted:
-            result["forces"] = rest["forces"] + part.forces
+            result["forces"] = own["forces"] + part.forces
         if "stress" in wanted and atoms.pbc.all():
-            result["stress"] = rest["stress"] + part.stress(atoms)
+            result["stress"] = own["stress"] + part.stress(atoms)
 
 
 def add_remainder(energies, atoms, potential) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from ase.data import chemical_symbols
 from sklearn.metrics import r2_score
@@ -22,7 +24,7 @@ from lodekit.observables.fragments import (
 )
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, get_target
-from lodekit.structures.batch import as_frames
+from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.units import COULOMB_CONSTANT
 
 from .charge_energy import (
@@ -31,6 +33,7 @@ from .charge_energy import (
     add_remainder,
     energy_targets,
     fit_remainder,
+    remainders,
 )
 from .charge_equilibration_atoms import (
     read_electronegativities,
@@ -47,6 +50,7 @@ from .charge_equilibration_bonds import (
 from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_rows import EnergyExpansion
 from .charge_equilibration_state import EquilibrationState
+from .charged_remainder import ChargedRemainder, check_powers
 from .energy_fit import fit_energies
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
@@ -98,6 +102,10 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     potential : SparsePotential, optional
         What describes energies, forces and stress less those of the charges; two SOAP
         terms where None and energies are among the targets.
+    charge_powers : int
+        Highest power of the equilibrated charges by which the kernels of the remainder
+        are multiplied, as in 4G potentials: 0 for environments alone. Others need
+        ``learn_from_energies=False``.
     learn_from_energies : bool
         Whether energies, forces and stress shape the electronegativities, together
         with what else is fitted, or alone, starting from Pauling's. If not, charges
@@ -147,6 +155,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         targets=None,
         noises=None,
         potential=None,
+        charge_powers=0,
         learn_from_energies=True,
         accuracy=1e-6,
         validation_fraction=0.1,
@@ -163,6 +172,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         self.targets = targets
         self.noises = noises
         self.potential = potential
+        self.charge_powers = charge_powers
         self.learn_from_energies = learn_from_energies
         self.accuracy = accuracy
         self.validation_fraction = validation_fraction
@@ -174,6 +184,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         frames = as_frames(frames)
         has_fragments = check_fragments(frames)
         energies = energy_targets(frames, self.targets, self.potential)
+        check_powers(self.charge_powers, energies, self.learn_from_energies)
         self.shaping_ = energies if self.learn_from_energies else []
         if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
             self._start_from_table(frames)
@@ -183,8 +194,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         if self.shaping_:
             fit_energies(self, frames, energies, EnergyExpansion)
         elif energies:
-            parts = list(self._energy_parts(frames))
-            self.potential_ = fit_remainder(self.potential, frames, parts, energies)
+            self.potential_ = self._fit_remainder(frames, energies)
             self.summary_["potential"] = self.potential_.summary_
         symbols = [chemical_symbols[z] for z in self.species_]
         for name in ("hardness", "widths"):
@@ -230,6 +240,16 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         for group in batches(frames, BATCH_ATOMS):
             some = [frames[i] for i in group]
             yield from EquilibratedBatch(self, some).energy_parts()
+
+    def _fit_remainder(self, frames, names: list):
+        """Return a potential fitted to what the charges leave of energies."""
+        parts = list(self._energy_parts(frames))
+        if not self.charge_powers:
+            return fit_remainder(self.potential, frames, parts, names)
+        potential = ChargedRemainder.like(self.potential, self.charge_powers)
+        potential.set_params(targets=names)
+        rest = remainders(frames, parts, names)
+        return potential.fit(rest, partial(EquilibratedBatch, self))
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""
@@ -361,7 +381,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         chi = latents["electronegativities"]
         start = equilibration.start(*given_charges(atoms))
         energies = [equilibration.energy(own, chi, start=start) for own in charges]
-        return add_remainder(energies, atoms, self.potential_)
+        if not isinstance(self.potential_, ChargedRemainder):
+            return add_remainder(energies, atoms, self.potential_)
+        batch = StructureBatch.from_frames([atoms])
+        return np.array(energies) + [
+            self.potential_.energies(batch, own)[0] for own in charges
+        ]
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target, or total energies in eV where there is no other.
@@ -418,5 +443,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
                 result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
             parts = list(together.energy_parts())
-            add_energies(results, frames, parts, self.potential_, kept)
+            is_charged = isinstance(self.potential_, ChargedRemainder)
+            rest = self.potential_.compute(together if is_charged else frames)
+            add_energies(results, frames, parts, rest, kept)
         return [{name: r[name] for name in r if name in kept} for r in results]

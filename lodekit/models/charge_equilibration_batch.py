@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from lodekit.observables.charges import AffineCharges, observe, total_charge
@@ -89,6 +91,77 @@ class EquilibratedBatch:
             positions[own] += more[0]
             strain[index] += more[1]
         return positions, strain
+
+    def charge_gradients(self, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of sum_i f_i q_i by positions and strain.
+
+        Charges answer to changed potentials A_R q + chi_R by -Abar, which is symmetric:
+        one solution gives all derivatives.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (n_atoms,)
+            f.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        answers = np.empty(self.batch.n_atoms)
+        given = []
+        for index, equilibration in enumerate(self.equilibrations):
+            own, found = self.own(index), self.solutions[index]
+            answers[own], *more = equilibration.charge_gradients(
+                found, slopes[own], self.field
+            )
+            given.append(more)
+        positions, strain = self.latent.gradients(
+            self.batch, self.states, self.adjoints, answers * self.stiffness
+        )
+        positions += np.concatenate([own for own, _ in given])
+        strain += np.array([own for _, own in given])
+        return positions, strain
+
+    @cached_property
+    def potential_gradients(self) -> list[np.ndarray]:
+        """A_R q + chi_R by structure, (n_atoms, 3 n_atoms + 9).
+
+        Derivatives of the potential of every atom by positions and strain.
+        """
+        sizes = np.diff(self.batch.first_atom)
+        slopes = [np.zeros((n, 3 * n + 9)) for n in sizes]
+        first = self.batch.first_atom[:-1]
+        for atom in range(sizes.max()):
+            # one atom of every structure at a time: one reverse pass for all
+            having = np.flatnonzero(sizes > atom)
+            chosen = np.zeros(self.batch.n_atoms)
+            chosen[first[having] + atom] = 1.0
+            gradients, strain = self.latent.gradients(
+                self.batch, self.states, self.adjoints, chosen * self.stiffness
+            )
+            for index in having:
+                own = self.own(index)
+                more = self.equilibrations[index].interaction.gradients(
+                    chosen[own], self.charges[own]
+                )
+                slopes[index][atom, :-9] = (gradients[own] + more[0]).ravel()
+                slopes[index][atom, -9:] = (strain[index] + more[1]).ravel()
+        return slopes
+
+    def charge_rows(self, index: int) -> np.ndarray:
+        """Return dq/dR and dq/d(strain) of one structure, (n_atoms, 3 n_atoms + 9)."""
+        equilibration = self.equilibrations[index]
+        rows = equilibration.respond(self.potential_gradients[index])
+        if self.model.bond_hardness_ is not None:
+            n_atoms = len(rows)
+            # the derivatives of dU/dR by chi, which are those of q by R
+            positions, strain = equilibration.gradient_rows(
+                self.solutions[index], np.eye(n_atoms)
+            )
+            rows[:, :-9] += positions.reshape(-1, n_atoms).T
+            rows[:, -9:] += strain.reshape(-1, n_atoms).T
+        return rows
 
     def energy_parts(self):
         """Yield the energy of every structure with forces and strain derivative."""

@@ -152,6 +152,12 @@ class BondEquilibration(SplitChargeEquilibration):
         more = self.bonds.scatter(slopes[:, None], len(positions))
         return positions + more[0][:, :, 0], strain + more[1][:, :, 0]
 
+    def charge_gradients(self, found, slopes, field=None):
+        """Return the derivatives of sum_i f_i q_i, see `ChargeEquilibration`."""
+        answers, *given = super().charge_gradients(found, slopes, field)
+        more = self.gradient_rows(found, slopes[:, None])
+        return answers, given[0] + more[0][..., 0], given[1] + more[1][..., 0]
+
     def gradient_rows(self, found, columns) -> tuple[np.ndarray, np.ndarray]:
         """Return what bonds add to changes of `minimum_gradients` with chi.
 

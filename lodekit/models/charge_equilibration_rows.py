@@ -42,7 +42,7 @@ class EnergyExpansion:
             for atoms, features in zip(together.frames, self.features, strict=True)
         ]
         self.has_bonds = model.bond_hardness_ is not None
-        self.slopes, self.gradients = None, None
+        self.gradients = None
 
     def linear(self, index: int, name: str) -> AffineCharges:
         """Return the charges that a linear target is about."""
@@ -98,7 +98,9 @@ class EnergyExpansion:
         Of dU/dR and the strain derivative; where charge flows over bonds, with what
         changes in these.
         """
-        changes = self._slopes()[index].T @ self.charges[index].matrix
+        changes = (
+            self.together.potential_gradients[index].T @ self.charges[index].matrix
+        )
         if self.has_bonds:
             together = self.together
             positions, strain = together.equilibrations[index].gradient_rows(
@@ -114,35 +116,6 @@ class EnergyExpansion:
         if self.gradients is None:
             self.gradients = self.together.gradients()
         return self.gradients
-
-    def _slopes(self) -> list:
-        """Return (A_R q + chi_R) by structure.
-
-        Derivatives of the potential of every atom by positions and strain, (n, 3 n +
-        9).
-        """
-        if self.slopes is None:
-            together = self.together
-            slopes = [np.zeros((n, 3 * n + 9)) for n in self.sizes]
-            first = together.batch.first_atom[:-1]
-            for atom in range(self.sizes.max()):
-                # one atom of every structure at a time: one reverse pass for all
-                having = np.flatnonzero(self.sizes > atom)
-                chosen = np.zeros(together.batch.n_atoms)
-                chosen[first[having] + atom] = 1.0
-                scales = chosen * together.stiffness
-                gradients, strain = together.latent.gradients(
-                    together.batch, together.states, together.adjoints, scales
-                )
-                for index in having:
-                    own = together.own(index)
-                    more = together.equilibrations[index].interaction.gradients(
-                        chosen[own], together.charges[own]
-                    )
-                    slopes[index][atom, :-9] = (gradients[own] + more[0]).ravel()
-                    slopes[index][atom, -9:] = (strain[index] + more[1]).ravel()
-            self.slopes = slopes
-        return self.slopes
 
 
 def voigt_rows(strain: np.ndarray) -> np.ndarray:

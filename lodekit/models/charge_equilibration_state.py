@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .charged_remainder import ChargedRemainder
+from .sparse_potential import SparsePotential
+
 
 class EquilibrationState:
     """What `ChargeEquilibrationModel` keeps beyond `ChargeState`."""
@@ -15,6 +18,14 @@ class EquilibrationState:
         state["settings"]["accuracy"] = self.accuracy_
         return state
 
+    @staticmethod
+    def potential_from_state(state: dict):
+        """Rebuild the potential of the remainder, with or without charges."""
+        kind = (
+            ChargedRemainder if "charge_means" in state["arrays"] else SparsePotential
+        )
+        return kind.from_state(state)
+
     @classmethod
     def from_state(cls, state: dict):
         """Rebuild a fitted model from `get_state`."""
@@ -26,5 +37,6 @@ class EquilibrationState:
         known = model.species_.tolist()
         model.hardness = dict(zip(known, model.hardness_.tolist(), strict=True))
         model.widths = dict(zip(known, model.widths_.tolist(), strict=True))
+        model.charge_powers = getattr(model.potential_, "n_powers", 0)
         model.accuracy = model.accuracy_ = settings["accuracy"]
         return model

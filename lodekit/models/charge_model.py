@@ -248,7 +248,8 @@ class ChargeModel(LinearChargeModel):
                     result["energy_std"] = spread
             if {*ENERGY_TARGETS} & wanted:
                 parts = together.energy_parts()
-                add_energies(own, some, parts, self.potential_, wanted)
+                rest = self.potential_.compute(some)
+                add_energies(own, some, parts, rest, wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

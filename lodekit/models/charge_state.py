@@ -50,6 +50,9 @@ class ChargeState:
             arrays["ensemble"] = self.ensemble_
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
+    #: How the potential of the remainder is rebuilt.
+    potential_from_state = staticmethod(SparsePotential.from_state)
+
     @classmethod
     def from_state(cls, state: dict):
         """Rebuild a fitted model from `get_state`."""
@@ -74,7 +77,7 @@ class ChargeState:
                 for name, array in arrays.items()
                 if name.startswith(PREFIX)
             }
-            model.potential_ = SparsePotential.from_state(
+            model.potential_ = cls.potential_from_state(
                 {"settings": settings["potential"], "arrays": rest}
             )
         model.descriptor = [kernel.descriptor for kernel in model.latent_.kernels]

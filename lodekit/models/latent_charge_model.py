@@ -277,7 +277,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
                 result["energy_std"] = deviation
         if {*ENERGY_TARGETS} & wanted:
             parts = list(together.energy_parts())
-            add_energies(results, frames, parts, self.potential_, wanted)
+            rest = self.potential_.compute(frames)
+            add_energies(results, frames, parts, rest, wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

@@ -44,6 +44,10 @@ class PotentialState:
         }
         return {"class": "SparsePotential", "settings": settings, "arrays": arrays}
 
+    def _coefficients(self) -> list:
+        """Return what predictions contract covariances with."""
+        return Latent(self.kernels_).coefficients(self.weights_)
+
     @classmethod
     def from_state(cls, state: dict):
         """Rebuild a fitted model from `get_state`."""
@@ -58,7 +62,7 @@ class PotentialState:
         model.noises_ = settings["summary"]["noises"]
         latent = Latent.from_state(settings["terms"], arrays, "terms", model.species_)
         model.kernels_ = latent.kernels
-        model.coefficients_ = latent.coefficients(model.weights_)
+        model.coefficients_ = model._coefficients()
         model.descriptor = [kernel.descriptor for kernel in model.kernels_]
         model.covariance = [kernel.covariance for kernel in model.kernels_]
         return model

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.observables.energy import UNITS, build_rows, collect_targets
+from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
 from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
@@ -232,9 +232,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         """Return indices of frames to fit first and of held-out ones."""
         n_held_out = int(round(self.validation_fraction * len(frames)))
         n_held_out = min(n_held_out, len(frames) - 1)
-        rank = sum(kernel.rank for kernel in self.kernels_)
         rows = np.array([1 + 3 * len(a) * ("forces" in targets.values) for a in frames])
-        affordable = int(HELD_OUT_BYTES / (8.0 * rank * rows.mean()))
+        affordable = int(HELD_OUT_BYTES / (8.0 * self._rank * rows.mean()))
         n_held_out = min(n_held_out, affordable)
         if n_held_out < 2 or self.solver == "qr":
             n_held_out = 0
@@ -246,17 +245,25 @@ class SparsePotential(PotentialState, EnergyEstimator):
 
         def stream(description):
             subset = [frames[i] for i in chosen]
-            rank = sum(kernel.rank for kernel in self.kernels_)
-            n_atoms = min(ROW_ATOMS, int(ROW_BYTES / (24.0 * rank)))
+            n_atoms = min(ROW_ATOMS, int(ROW_BYTES / (24.0 * self._rank)))
             groups = list(batches(subset, max(1, n_atoms)))
             for group in progress_bar(groups, description, self.progress):
                 indices = chosen[group]
-                batch = StructureBatch.from_frames([subset[i] for i in group])
-                rows = build_rows(self.kernels_, batch, targets.subset(indices))
+                own = [subset[i] for i in group]
+                rows = self._rows(own, targets.subset(indices))
                 for name, part in rows.items():
                     yield name, part, weights[indices][part.frames]
 
         return stream
+
+    @property
+    def _rank(self) -> int:
+        """Number of weights."""
+        return Latent(self.kernels_).rank
+
+    def _rows(self, frames, targets) -> dict[str, Rows]:
+        """Return the rows of frames that fit into memory together."""
+        return build_rows(self.kernels_, StructureBatch.from_frames(frames), targets)
 
     def _solve_cholesky(self, parts, names, clock) -> None:
         noises = self._given_noises()
@@ -264,7 +271,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
         fit = fit_rows(
             parts["train"]("rows"),
             parts["held out"]("held-out rows"),
-            NormalEquations(sum(kernel.rank for kernel in self.kernels_), names),
+            NormalEquations(self._rank, names),
             lambda equations, kept: choose_noises(
                 equations.grams, kept, given, self.progress
             ),
@@ -279,7 +286,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
 
     def _solve_qr(self, parts, clock) -> None:
         noises = self._given_noises()
-        running = RunningQr(sum(kernel.rank for kernel in self.kernels_))
+        running = RunningQr(self._rank)
         self.n_rows_, self.noises_ = {}, {}
         for part in parts.values():
             for name, rows, weights in part("rows"):
@@ -295,7 +302,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
         solution = self.solution_
         self.weights_ = solution.weights
         self.ensemble_ = draw_ensemble(solution, self.n_ensemble, random_state)
-        self.coefficients_ = Latent(self.kernels_).coefficients(self.weights_)
+        self.coefficients_ = self._coefficients()
         clock.lap("ensemble")
         self.summary_ = {
             "n_structures": n_frames,

@@ -135,33 +135,69 @@ class Rows:
 def build_rows(
     kernels: list[SparseKernel], batch: StructureBatch, targets: EnergyTargets
 ) -> dict[str, Rows]:
+    """Return the rows of every target of one batch, linear in the kernels' weights."""
+    return pack_rows(KernelRows(kernels, batch), batch, targets)
+
+
+class KernelRows:
+    """Sums of Phi over the atoms of structures, and their derivatives.
+
+    Parameters
+    ----------
+    kernels : list of SparseKernel
+    batch : StructureBatch
+    """
+
+    def __init__(self, kernels: list[SparseKernel], batch: StructureBatch):
+        self.batch = batch
+        cache: dict = {}
+        self.pairs = [
+            (kernel, kernel.descriptor.evaluate(batch, kernel.species, cache))
+            for kernel in kernels
+        ]
+
+    def energy(self) -> np.ndarray:
+        """Return sums over structures, (n_structures, rank)."""
+        return np.hstack([k.energy_rows(self.batch, s.features) for k, s in self.pairs])
+
+    def forces(self) -> np.ndarray:
+        """Return minus derivatives by positions, (n_atoms, 3, rank)."""
+        parts = [k.force_rows(self.batch, s) for k, s in self.pairs]
+        return np.concatenate(parts, axis=2)
+
+    def strain(self) -> np.ndarray:
+        """Return derivatives by strain, (n_structures, 6, rank), Voigt."""
+        parts = [k.strain_rows(self.batch, s) for k, s in self.pairs]
+        return np.concatenate(parts, axis=2)
+
+
+def pack_rows(source, batch: StructureBatch, targets: EnergyTargets) -> dict[str, Rows]:
     """Return the rows of every target of one batch.
 
     Energy rows are per atom (eV/atom), force rows in eV/Å, stress rows in eV/Å^3.
+
+    Parameters
+    ----------
+    source : KernelRows
+        Or something else with its methods.
+    batch : StructureBatch
+    targets : EnergyTargets
     """
-    cache: dict = {}
-    states = [
-        kernel.descriptor.evaluate(batch, kernel.species, cache) for kernel in kernels
-    ]
-    pairs = list(zip(kernels, states, strict=True))
     structures = np.arange(batch.n_structures)
     sizes = np.diff(batch.first_atom)
     rows = {}
     if "energy" in targets.values:
-        matrix = np.hstack([k.energy_rows(batch, s.features) for k, s in pairs])
         values = np.array(targets.values["energy"]) / sizes
-        rows["energy"] = Rows(matrix / sizes[:, None], values, structures)
+        rows["energy"] = Rows(source.energy() / sizes[:, None], values, structures)
     if "forces" in targets.values:
-        matrix = np.concatenate([k.force_rows(batch, s) for k, s in pairs], axis=2)
         values = np.concatenate(targets.values["forces"]).ravel()
         owners = np.repeat(batch.structure_of_atom, 3)
-        rows["forces"] = Rows(matrix.reshape(len(values), -1), values, owners)
+        rows["forces"] = Rows(source.forces().reshape(len(values), -1), values, owners)
     if "stress" in targets.values:
         used = [i for i in structures if targets.values["stress"][i] is not None]
         if used:
-            matrix = np.concatenate([k.strain_rows(batch, s) for k, s in pairs], axis=2)
             volumes = np.abs(np.linalg.det(batch.cells[used]))
-            matrix = matrix[used] / volumes[:, None, None]
+            matrix = source.strain()[used] / volumes[:, None, None]
             values = np.concatenate([targets.values["stress"][i] for i in used])
             rows["stress"] = Rows(
                 matrix.reshape(len(values), -1), values, np.repeat(used, 6)

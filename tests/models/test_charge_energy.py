@@ -219,6 +219,21 @@ def test_the_potential_is_fitted_to_what_the_charges_leave(name):
     assert result["forces"] == pytest.approx(expected["forces"], abs=1e-6)
 
 
+def test_the_remainder_is_what_is_left_of_targets_anywhere():
+    frames = [atoms.copy() for atoms in FRAMES["open"]]
+    for atoms, known in zip(frames, FRAMES["open"], strict=True):
+        for name in ("charges", "forces"):
+            atoms.arrays[f"REF_{name}"] = known.calc.results[name]
+        atoms.info["REF_energy"] = known.calc.results["energy"]
+    forces = [
+        make(targets=["charges", "energy", "forces"])
+        .fit(own)
+        .compute(frames[3], ["forces"])[0]["forces"]
+        for own in (FRAMES["open"], frames)
+    ]
+    assert forces[1] == pytest.approx(forces[0], abs=1e-9)
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_rows_are_derivatives_by_the_weights(name):
     # the total charge is conditioned on with the covariance of charges alone
