@@ -175,6 +175,22 @@ def hardnesses(*targets):
     ]
 
 
+def powers(*targets):
+    """Equilibrated charges in two steps, with remainders that see them or do not."""
+    return [
+        labelled(
+            f"charge_powers={power}",
+            ChargeEquilibrationModel(
+                targets=list(targets),
+                hardness="fit",
+                charge_powers=power,
+                learn_from_energies=False,
+            ),
+        )
+        for power in (0, 1, 2)
+    ]
+
+
 #: What leaves more to the charges.
 NEAR_REMAINDER = build_potential({"terms": {"soap": SOAP}})
 #: Conjugated chains are stiff over many bonds.
@@ -333,6 +349,10 @@ CASES = {
             for parts in ({"soap": SOAP}, {"wide": WIDE_SOAP})
         ],
     ),
+    "powers_carbon_chain": (one_fold("carbon_chain"), powers(*ENERGIES)),
+    "powers_kqeq_ions": (folds("kqeq_ions"), powers("charges", "dipole", "energy")),
+    "powers_nacl": (folds("qeqml_nacl_clusters"), powers(*ENERGIES)),
+    "powers_mgo": (one_fold("4g_au2_mgo"), powers(*ENERGIES)),
     "4g_au2_mgo": (one_fold("4g_au2_mgo"), side_by_side(*ENERGIES)),
     "zno_clusters": (
         one_fold("zno_clusters"),

@@ -5,7 +5,8 @@
 Amino-polyynes H-(CC)n-NH2, every geometry neutral and ionised, teach charges of two
 and three triple bonds; other geometries of these and longer chains judge them. A model
 of surroundings alone sees the same atoms twice. `ChargeModel` puts the missing charge
-where its own are uncertain; `ChargeEquilibrationModel` lets it find its place. Writes
+where its own are uncertain; `ChargeEquilibrationModel` lets it find its place. Energies
+of both states need a remainder that sees the equilibrated charges, or one fit. Writes
 charges of both states along the chain to ``examples/output``.
 """
 
@@ -26,6 +27,15 @@ MODELS = {
     "conditioned": ChargeModel(targets=TARGETS),
     "equilibrated": ChargeEquilibrationModel(targets=TARGETS),
     "soft": ChargeEquilibrationModel(targets=TARGETS, hardness=1.0),
+}
+TWO_STEPS = {
+    "targets": ["charges", "energy"],
+    "learn_from_energies": False,
+}
+ENERGIES = {
+    "in two steps": ChargeEquilibrationModel(**TWO_STEPS),
+    "charges in the remainder": ChargeEquilibrationModel(**TWO_STEPS, charge_powers=1),
+    "one fit": ChargeEquilibrationModel(targets=["charges", "energy"]),
 }
 
 
@@ -51,6 +61,18 @@ def main():
             row += errors(*([some[i] for i in own] for some in (charges, expected)))
         print(f"{name:18}{row[0]:6.1f}{row[1]:12.1f}{row[2]:11.1f}{row[3]:12.1f}")
     draw(test, expected, predicted)
+    print("energies, meV/atom         same chains   longer chains")
+    for name, model in ENERGIES.items():
+        results = model.fit(train).compute(test, ["energy"])
+        missed = [
+            1e3 * (result["energy"] - get_target(atoms, "energy")) / len(atoms)
+            for atoms, result in zip(test, results, strict=True)
+        ]
+        is_long = np.array([len(atoms) == longest for atoms in test])
+        row = [
+            np.sqrt(np.mean(np.array(missed)[own] ** 2)) for own in (~is_long, is_long)
+        ]
+        print(f"{name:25}{row[0]:13.1f}{row[1]:16.1f}")
 
 
 def means_of_states(frames, charges):

@@ -223,6 +223,12 @@ def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
     for better, worse in zip(rows[1:], rows[:-1], strict=True):
         assert better[1] < worse[1]
         assert better[3] < worse[3]
+    names = ("in two steps", "charges in the remainder", "one fit")
+    apart, seen, joint = (
+        find_numbers(rf"^{name}" + 2 * r" +(\S+)", printed) for name in names
+    )
+    for column in (0, 1):
+        assert max(seen[column], joint[column]) < 0.1 * apart[column]
 
 
 def test_fragments_and_bonds_cure_overpolarisation(tmp_path):

@@ -146,21 +146,17 @@ class EquilibrationEnergy:
             that on a slab turns with it.
         """
         positions, strain = self.interaction.gradients(charges, charges)
-        more = self.field_gradients(charges, field)
-        return 0.5 * positions + more[0], 0.5 * strain + more[1]
-
-    def field_gradients(self, charges, field) -> tuple[np.ndarray, np.ndarray]:
-        """Return the derivatives of -E.sum_i q_i R_i by positions and strain."""
-        positions, strain = np.zeros((len(charges), 3)), np.zeros((3, 3))
-        if field is None:
-            return positions, strain
-        field = self.check_field(field)
-        boundary = self.interaction.boundary
-        dipole = charges @ self.interaction.positions
-        if boundary.n_periodic == 2:
-            normal = boundary.cell[2]
-            dipole = (normal @ dipole) * normal
-        return -np.outer(charges, field), -np.outer(dipole, field)
+        positions, strain = 0.5 * positions, 0.5 * strain
+        if field is not None:
+            field = self.check_field(field)
+            boundary = self.interaction.boundary
+            dipole = charges @ self.interaction.positions
+            if boundary.n_periodic == 2:
+                normal = boundary.cell[2]
+                dipole = (normal @ dipole) * normal
+            positions = positions - np.outer(charges, field)
+            strain = strain - np.outer(dipole, field)
+        return positions, strain
 
     def check_total(self, total_charge: float) -> None:
         """Refuse a net charge where its energy is infinite."""
@@ -297,30 +293,28 @@ class ChargeEquilibration(EquilibrationEnergy):
         """
         return self.gradients(found.charges, field)
 
-    def charge_gradients(self, found: EquilibratedCharges, slopes, field=None):
+    def charge_gradients(self, found: EquilibratedCharges, slopes):
         """Return the derivatives of sum_i f_i q_i with the charges of least energy.
 
-        At fixed electronegativities: a = -Abar f, with which those of chi have to be
-        weighted, and what A and the ``field`` give.
+        Those by the electronegativities are a = -Abar f; those of A follow from them.
 
         Parameters
         ----------
         found : EquilibratedCharges
-            In the same field.
+            Without a field.
         slopes : ndarray of shape (n_atoms,)
             f.
 
         Returns
         -------
         answers : ndarray of shape (n_atoms,)
-            a, d(sum f q)/dchi.
+            a.
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (3, 3)
+            Both at fixed electronegativities.
         """
         answers = self.respond(slopes)
-        positions, strain = self.interaction.gradients(answers, found.charges)
-        more = self.field_gradients(answers, field)
-        return answers, positions + more[0], strain + more[1]
+        return answers, *self.interaction.gradients(answers, found.charges)
 
     def start(self, total_charge: float, constrained=()) -> np.ndarray:
         """Return the least charges in e that fulfil the constraints, (n_atoms,).

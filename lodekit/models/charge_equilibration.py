@@ -217,6 +217,23 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             energies = (*energies, "energy_std")
         return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
 
+    def _remainder(self, frames, together) -> list[dict]:
+        """Return energy, forces and stress of the remainder of one batch.
+
+        It sees the charges without a field, so that the dipole of the charges stays the
+        derivative of the energy.
+        """
+        if self.is_stationary:
+            return self.potential_.compute(frames)
+        if together.field is not None:
+            together = EquilibratedBatch(self, frames)
+        return self.potential_.compute(together)
+
+    @property
+    def is_stationary(self) -> bool:
+        """Whether charges minimise the whole energy: no remainder depends on them."""
+        return not isinstance(self.potential_, ChargedRemainder)
+
     def _start_from_table(self, frames) -> None:
         """Prepare for energies alone, with electronegativities of the elements."""
         if not self.learn_from_energies:
@@ -381,7 +398,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         chi = latents["electronegativities"]
         start = equilibration.start(*given_charges(atoms))
         energies = [equilibration.energy(own, chi, start=start) for own in charges]
-        if not isinstance(self.potential_, ChargedRemainder):
+        if self.is_stationary:
             return add_remainder(energies, atoms, self.potential_)
         batch = StructureBatch.from_frames([atoms])
         return np.array(energies) + [
@@ -443,7 +460,6 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
                 result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
             parts = list(together.energy_parts())
-            is_charged = isinstance(self.potential_, ChargedRemainder)
-            rest = self.potential_.compute(together if is_charged else frames)
+            rest = self._remainder(frames, together)
             add_energies(results, frames, parts, rest, kept)
         return [{name: r[name] for name in r if name in kept} for r in results]

@@ -96,7 +96,7 @@ class EquilibratedBatch:
         """Return the derivatives of sum_i f_i q_i by positions and strain.
 
         Charges answer to changed potentials A_R q + chi_R by -Abar, which is symmetric:
-        one solution gives all derivatives.
+        one solution gives all derivatives. Without a field.
 
         Parameters
         ----------
@@ -112,9 +112,7 @@ class EquilibratedBatch:
         given = []
         for index, equilibration in enumerate(self.equilibrations):
             own, found = self.own(index), self.solutions[index]
-            answers[own], *more = equilibration.charge_gradients(
-                found, slopes[own], self.field
-            )
+            answers[own], *more = equilibration.charge_gradients(found, slopes[own])
             given.append(more)
         positions, strain = self.latent.gradients(
             self.batch, self.states, self.adjoints, answers * self.stiffness

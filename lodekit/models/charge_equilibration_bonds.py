@@ -152,9 +152,9 @@ class BondEquilibration(SplitChargeEquilibration):
         more = self.bonds.scatter(slopes[:, None], len(positions))
         return positions + more[0][:, :, 0], strain + more[1][:, :, 0]
 
-    def charge_gradients(self, found, slopes, field=None):
+    def charge_gradients(self, found, slopes):
         """Return the derivatives of sum_i f_i q_i, see `ChargeEquilibration`."""
-        answers, *given = super().charge_gradients(found, slopes, field)
+        answers, *given = super().charge_gradients(found, slopes)
         more = self.gradient_rows(found, slopes[:, None])
         return answers, given[0] + more[0][..., 0], given[1] + more[1][..., 0]
 

@@ -65,6 +65,14 @@ MODELS = {
     "kqeq": ChargeEquilibrationModel(
         soap(), targets=["charges", *ENERGIES], potential=rest(), **SMALL
     ),
+    "kqeq with powers": ChargeEquilibrationModel(
+        soap(),
+        targets=["charges", *ENERGIES],
+        potential=rest(),
+        charge_powers=1,
+        learn_from_energies=False,
+        **SMALL,
+    ),
     "kqeq alone": ChargeEquilibrationModel(soap(), targets=["charges"], **SMALL),
 }
 fitted = {}
@@ -97,6 +105,7 @@ def audit(model, boundary, names=None):
         ("multipoles", "open", 10),
         ("latent charges", "open", 10),
         ("kqeq", "open", 13),
+        ("kqeq with powers", "open", 11),
         ("kqeq alone", "periodic", 12),
     ],
 )
@@ -150,6 +159,9 @@ def test_forces_of_moving_charges_need_their_derivatives():
     assert missing.status == "not applicable"
     assert "dq/dR" in missing.note
     assert missing.measured > 0.01
+    seen = audit(fitted_model("kqeq with powers", "open"), "open", names)
+    assert seen["forces"].status == "pass"
+    assert seen["frozen-charges"].measured > 1e-3
     frozen = audit(broken(model, forces_at_frozen_charges), "open", names)
     assert frozen["forces"].status == "fail"
     assert frozen["closed-loop"].status == "fail"

@@ -43,7 +43,7 @@ def chemical_potential(subject, atoms, random) -> Finding:
     """Move charge at random, without a change of the total charge."""
     subject.require("charges")
     if not subject.is_equilibrated:
-        raise NotApplicable("the charges are predicted, and minimise no energy")
+        raise NotApplicable("the charges do not minimise the energy")
     if len(atoms) < 2:
         raise NotApplicable("one atom has the total charge")
     (charges,) = subject.values([atoms], "charges")
@@ -72,7 +72,8 @@ def frozen_charges(subject, atoms, random) -> Finding:
     part = root_mean_square(slopes(energies, STEP)) / force_scale(forces)
     if not subject.is_equilibrated:
         raise NotApplicable(
-            "the charges minimise no energy: dq/dR makes this fraction of the forces",
+            "the charges do not minimise the energy: dq/dR makes this fraction of the "
+            "forces",
             part,
         )
     return Finding(part)
