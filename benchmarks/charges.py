@@ -17,6 +17,7 @@ import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of 
 
 # isort: split
 import numpy as np
+from ase.neighborlist import neighbor_list
 
 from lodekit import read_structures
 from lodekit.models import (
@@ -123,7 +124,17 @@ def zwitterions(folder):
     chains = [atoms for atoms in chains if atoms.info["subset"] == "chain"]
     for atoms in chains:
         del atoms.calc.results["charges"], atoms.calc.results["energy"]
-    yield read_structures(train, keys={"charges": "charges_mulliken_qm9"}), chains
+    small = read_structures(train, keys={"charges": "charges_mulliken_qm9"})
+    print(f"  {count_ammonium(small)} of {len(small)} small molecules have an ammonium")
+    yield small, chains
+
+
+def count_ammonium(frames):
+    """Count structures with a nitrogen of four bonds, which every chain begins with."""
+    centers = [
+        neighbor_list("i", a, {("N", "H"): 1.3, ("N", "C"): 1.7}) for a in frames
+    ]
+    return sum(np.bincount(own, minlength=1).max() > 3 for own in centers)
 
 
 class MullikenCharges:
@@ -349,7 +360,7 @@ CASES = {
             for parts in ({"soap": SOAP}, {"wide": WIDE_SOAP})
         ],
     ),
-    "powers_carbon_chain": (one_fold("carbon_chain"), powers(*ENERGIES)),
+    "powers_carbon_chain": (folds("carbon_chain"), powers(*ENERGIES)),
     "powers_kqeq_ions": (folds("kqeq_ions"), powers("charges", "dipole", "energy")),
     "powers_nacl": (folds("qeqml_nacl_clusters"), powers(*ENERGIES)),
     "powers_mgo": (one_fold("4g_au2_mgo"), powers(*ENERGIES)),

@@ -134,7 +134,9 @@ class Lammps:
     """
 
     name = "LAMMPS pppm"
-    CUTOFFS = (8.0, 9.0, 10.0, 12.0)
+    CUTOFFS = (8.0, 9.0, 10.0, 12.0, 14.0)
+    #: Targets for which short splines take fine meshes, and many times longer.
+    TIGHT = 1e-5
     #: Its accuracies over the wanted relative error: forces here are near 1 eV/Å, its
     #: unit is the force of two charges at 1 Å, 14.4 eV/Å.
     STEPS = 0.2 * 0.65 ** np.arange(8)
@@ -149,6 +151,8 @@ class Lammps:
     def ladders(self, target):
         """Return lists of cutoff, order of splines, derivatives and accuracy."""
         kinds = ((5, "ik"), (7, "ik"))
+        if target < self.TIGHT:
+            kinds = kinds[1:]
         return [
             [(cutoff, *kind, float(f"{s * target:.2g}")) for s in self.STEPS]
             for cutoff, kind in itertools.product(self.CUTOFFS, kinds)
