@@ -190,7 +190,7 @@ def powers(*targets):
     """Equilibrated charges in two steps, with remainders that see them or do not."""
     return [
         labelled(
-            f"charge_powers={power}",
+            f"fitted hardness, charge_powers={power}",
             ChargeEquilibrationModel(
                 targets=list(targets),
                 hardness="fit",
@@ -204,15 +204,6 @@ def powers(*targets):
 
 #: What leaves more to the charges.
 NEAR_REMAINDER = build_potential({"terms": {"soap": SOAP}})
-#: Conjugated chains are stiff over many bonds.
-REMAINDER_OF_CHAINS = build_potential(
-    {
-        "terms": {
-            "soap": SOAP,
-            "wide": {**WIDE_SOAP, "cutoff": 9.0, "max_radial": 9},
-        }
-    }
-)
 ORDERS = (0, 1, 2)
 DIPOLES = [
     *(DipoleModel(max_multipole=order) for order in ORDERS),
@@ -281,21 +272,7 @@ CASES = {
             ChargeModel(targets=["charges"]),
             ChargeEquilibrationModel(targets=["charges"]),
             *side_by_side(*ENERGIES),
-            *(
-                labelled(
-                    label,
-                    ChargeEquilibrationModel(
-                        targets=ENERGIES,
-                        potential=potential,
-                        hardness="fit",
-                        learn_from_energies=False,
-                    ),
-                )
-                for label, potential in (
-                    ("fitted hardness", None),
-                    ("fitted hardness, remainder of 9 Å", REMAINDER_OF_CHAINS),
-                )
-            ),
+            *powers(*ENERGIES),
         ],
     ),
     "zwitterions": (
@@ -360,7 +337,6 @@ CASES = {
             for parts in ({"soap": SOAP}, {"wide": WIDE_SOAP})
         ],
     ),
-    "powers_carbon_chain": (folds("carbon_chain"), powers(*ENERGIES)),
     "powers_kqeq_ions": (folds("kqeq_ions"), powers("charges", "dipole", "energy")),
     "powers_nacl": (folds("qeqml_nacl_clusters"), powers(*ENERGIES)),
     "powers_mgo": (one_fold("4g_au2_mgo"), powers(*ENERGIES)),
