@@ -13,6 +13,7 @@ C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,7 +121,7 @@ class DualEquations:
         factor = self._factor(noises)
         solved = linalg.cho_solve((factor, True), np.array(self.values))
         weights = self.matrix.T @ solved
-        return DualSolution(weights, self.matrix, factor, self._variances(noises))
+        return DualSolution(weights, self.matrix, factor, self.variances(noises))
 
     def log_marginal_likelihood(self, noises: dict[str, float]) -> float:
         """Return the logarithm of the probability of all targets given the noises."""
@@ -150,6 +151,25 @@ class DualEquations:
         self.matrix *= scales
         self.covariance = np.empty((0, 0))
 
+    def residuals(self, weights: np.ndarray) -> np.ndarray:
+        """Return what weights leave of the values, (n_rows,)."""
+        self._gather()
+        return np.array(self.values) - self.matrix @ weights
+
+    def shifted(self, weights: np.ndarray) -> DualEquations:
+        """Return the same rows, with what weights leave of their values."""
+        misses = self.residuals(weights)
+        self._grow()
+        made = copy(self)
+        made.values = misses.tolist()
+        return made
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Lengths of the rows, squared, (n_rows,)."""
+        self._gather()
+        return np.einsum("rw,rw->r", self.matrix, self.matrix)
+
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""
         names, counts = np.unique(self.names, return_counts=True)
@@ -160,7 +180,7 @@ class DualEquations:
         self._gather()
         self._grow()
         matrix = self.covariance.copy()
-        matrix[np.diag_indices_from(matrix)] += self._variances(noises)
+        matrix[np.diag_indices_from(matrix)] += self.variances(noises)
         try:
             return linalg.cholesky(
                 matrix, lower=True, overwrite_a=True, check_finite=False
@@ -171,7 +191,7 @@ class DualEquations:
                 f"({', '.join(f'{k} = {v:g}' for k, v in noises.items())})"
             ) from error
 
-    def _variances(self, noises) -> np.ndarray:
+    def variances(self, noises: dict) -> np.ndarray:
         """Return the noise variance of every row."""
         return np.array([noises[name] ** 2 for name in self.names])
 

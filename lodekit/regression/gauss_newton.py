@@ -71,12 +71,26 @@ def minimise(linearise, weights: np.ndarray, n_linear: int = 0) -> Minimum:
     numpy.linalg.LinAlgError
         If A is not positive definite, which only non-finite or absurdly scaled rows do.
     """
-    point = Point(weights, n_linear, *linearise(weights))
+    point, n_steps = descend(lambda w: Point(w, n_linear, *linearise(w)), weights)
+    return Minimum(point.weights, point.full_factor(), point.loss, n_steps)
+
+
+def descend(point_at, weights: np.ndarray) -> tuple:
+    """Return the point of least loss that damped steps find, and the steps tried.
+
+    Parameters
+    ----------
+    point_at : callable
+        Returns the problem linearised at some weights, a `DampedPoint`.
+    weights : ndarray of shape (rank,)
+        To start from.
+    """
+    point = point_at(weights)
     damping, n_steps = 0.0, 0
     while n_steps < MAX_STEPS:
         n_steps += 1
         trial = point.step(damping)
-        new = Point(trial, n_linear, *linearise(trial))
+        new = point_at(trial)
         ended = abs(point.loss - new.loss) <= LEAST_DECREASE * point.loss
         if new.loss <= point.loss:
             damping *= relief(point.loss - new.loss, point.expected_decrease(trial))
@@ -85,10 +99,32 @@ def minimise(linearise, weights: np.ndarray, n_linear: int = 0) -> Minimum:
             damping = point.shorten(damping, trial)
         if ended:
             break
-    return Minimum(point.weights, point.full_factor(), point.loss, n_steps)
+    return point, n_steps
 
 
-class Point:
+class DampedPoint:
+    """A linearised problem from which damped steps start.
+
+    A subclass has ``weights``, ``loss``, ``mean_diagonal`` (of A), ``step(damping)``
+    and ``expected_decrease(trial)``.
+    """
+
+    #: The first so many weights are eliminated.
+    n_linear = 0
+
+    def shorten(self, damping: float, failed: np.ndarray) -> float:
+        """Return the damping with which a step is half as long as one that failed."""
+        own = self.weights[self.n_linear :]
+        longest = 0.5 * np.linalg.norm(failed[self.n_linear :] - own)
+        least = FIRST_DAMPING * self.mean_diagonal
+        while True:
+            damping = max(least, DAMPING_FACTOR * damping)
+            change = self.step(damping)[self.n_linear :] - own
+            if np.linalg.norm(change) <= longest:
+                return damping
+
+
+class Point(DampedPoint):
     """A linearised problem with its linear weights eliminated.
 
     Parameters
@@ -120,16 +156,10 @@ class Point:
             self.loss -= float(change @ change)
             self.weights[linear] = best
 
-    def shorten(self, damping: float, failed: np.ndarray) -> float:
-        """Return the damping with which a step is half as long as one that failed."""
-        own = self.weights[self.n_linear :]
-        longest = 0.5 * np.linalg.norm(failed[self.n_linear :] - own)
-        least = FIRST_DAMPING * np.trace(self.matrix) / len(self.matrix)
-        while True:
-            damping = max(least, DAMPING_FACTOR * damping)
-            change = self.step(damping)[self.n_linear :] - own
-            if np.linalg.norm(change) <= longest:
-                return damping
+    @property
+    def mean_diagonal(self) -> float:
+        """Mean of the diagonal of A, without that of eliminated weights."""
+        return np.trace(self.matrix) / len(self.matrix)
 
     def expected_decrease(self, trial: np.ndarray) -> float:
         """Return how much less the loss were if residuals were linear."""
