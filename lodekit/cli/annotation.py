@@ -15,6 +15,7 @@ _PER_ATOM = (
     "atomic_dipoles",
     "atomic_quadrupoles",
     "electronegativities",
+    "hardnesses",
     "electrostatic_forces",
 )
 

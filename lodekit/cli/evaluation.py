@@ -116,7 +116,8 @@ def model_facts(summary):
         "structures": _join(summary.get("n_structures"), summary.get("n_held_out")),
         "species": species,
         "total charge": _total_charge(summary.get("is_charged")),
-        "hardness": _numbers(summary.get("hardness"), "V/e"),
+        "hardness": _ranges(summary.get("hardness_range"), "V/e")
+        or _numbers(summary.get("hardness"), "V/e"),
         "widths": _numbers(summary.get("widths"), "Å"),
         "bond hardness": _numbers(summary.get("bond_hardness"), "V/e"),
         **_fit_facts(summary),
@@ -165,6 +166,14 @@ def _numbers(values, unit):
     if not values:
         return ""
     texts = [f"{symbol} {value:.4g}" for symbol, value in values.items()]
+    return f"{', '.join(texts)} {unit}"
+
+
+def _ranges(limits, unit):
+    """Return the least and the largest number by element."""
+    if not limits:
+        return ""
+    texts = [f"{symbol} {a:.4g} to {b:.4g}" for symbol, (a, b) in limits.items()]
     return f"{', '.join(texts)} {unit}"
 
 

@@ -35,9 +35,9 @@ from .options import (
     metavar="NAME...",
     help="What to predict, such as energy, forces, stress, energies (of atoms), "
     "charges, dipole, quadrupole, mep, atomic_dipoles, atomic_quadrupoles, "
-    "electronegativities, and with _std their standard deviations [what the model has "
-    "of energy, forces, stress, charges, dipole, quadrupole and, at mep_points of the "
-    "file, mep].",
+    "electronegativities, hardnesses, and with _std their standard deviations [what "
+    "the model has of energy, forces, stress, charges, dipole, quadrupole and, at "
+    "mep_points of the file, mep].",
 )
 @click.option("--std", is_flag=True, help="Add standard deviations.")
 @click.option(

@@ -47,11 +47,13 @@ from .charge_equilibration_bonds import (
     by_pair,
     read_bond_hardness,
 )
+from .charge_equilibration_environments import EnvironmentHardness
 from .charge_equilibration_hardness import fit_elements
 from .charge_equilibration_rows import EnergyExpansion
 from .charge_equilibration_state import EquilibrationState
 from .charged_remainder import ChargedRemainder, check_powers
 from .energy_fit import fit_energies
+from .environment_fit import ENVIRONMENT, fit_environments
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
@@ -59,13 +61,16 @@ GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
 ENERGY_STD = "electrostatic_energy_std"
 OTHERS = {
     "electronegativities",
+    "hardnesses",
     "chemical_potential",
     "electrostatic_energy",
     ENERGY_STD,
 }
 
 
-class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
+class ChargeEquilibrationModel(
+    EquilibrationState, EnvironmentHardness, LinearChargeModel
+):
     """Charges that minimise an energy, with electronegativities of the environments.
 
     U(q) = sum_i chi_i q_i + sum_i J_i q_i^2 / 2 + the Coulomb energy of Gaussian
@@ -79,10 +84,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     ----------
     descriptor, covariance, n_sparse, selection
         As in `SparsePotential`, of the electronegativities.
-    hardness : float, dict or "fit", optional
+    hardness : float, dict, "fit" or "environment", optional
         J by element in V/e, or a factor of k_e / r with covalent radii r; "fit" takes
-        for every element what makes charges and moments most probable. Where None,
-        "fit" without energies among the targets, and 1 with them.
+        for every element what makes charges and moments most probable, "environment"
+        lets the surroundings of an atom change that as they change electronegativities,
+        where held-out frames are predicted better so. Where None, "fit" without
+        energies among the targets, and 1 with them.
     widths : float, dict or "fit"
         Standard deviations of Gaussian charges by element in Å, or a factor of the
         covalent radius; "fit" as for the hardness.
@@ -122,9 +129,12 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
     species_ : ndarray of shape (n_species,)
     hardness_, widths_ : ndarray of shape (n_species,)
         In V/e and Å.
+    hardness_amplitudes_ : ndarray of shape (n_terms,) or None
+        Of the terms of ln J of environments, see `EnvironmentHardness`.
     bond_hardness_ : ndarray of shape (n_species, n_species) or None
         In V/e, infinite for pairs without bonds.
     weights_ : ndarray of shape (rank,)
+        Of electronegativities, then of the hardness of environments.
     std_scale_ : float
         Calibration factor of standard deviations.
     potential_ : SparsePotential or None
@@ -190,6 +200,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             self._start_from_table(frames)
         else:
             super().fit(frames)
+            if self.hardness == ENVIRONMENT:
+                fit_environments(self, frames)
         self.potential_ = None
         if self.shaping_:
             fit_energies(self, frames, energies, EnergyExpansion)
@@ -200,6 +212,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         for name in ("hardness", "widths"):
             values = getattr(self, f"{name}_").tolist()
             self.summary_[name] = dict(zip(symbols, values, strict=True))
+        if self.hardness_amplitudes_ is not None:
+            self.summary_["hardness_range"] = self.hardness_ranges(frames)
         self.summary_["bond_hardness"] = by_pair(self.bond_hardness_, self.species_)
         self.summary_["has_fragments"] = has_fragments
         return self
@@ -275,7 +289,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
             energies = energy_targets(frames, self.targets, self.potential)
             hardness = 1.0 if energies else "fit"
         given = {
-            "hardness": hardness,
+            "hardness": "fit" if hardness == ENVIRONMENT else hardness,
             "widths": self.widths,
             "bond_hardness": self.bond_hardness,
         }
@@ -285,7 +299,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
                 "hardness and widths are fitted to charges or moments; energies alone "
                 "need them given"
             )
-        self.hardness_ = read_hardness(hardness, self.species_)
+        self.hardness_ = read_hardness(given["hardness"], self.species_)
+        self.hardness_amplitudes_ = None
         self.widths_ = read_widths(self.widths, self.species_)
         self.bond_hardness_ = read_bond_hardness(self.bond_hardness, self.species_)
         self.accuracy_ = self.accuracy
@@ -310,17 +325,18 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         """Return the features of electronegativities in V, (n_atoms, rank)."""
         return super().feature_rows(batch, states) * self.stiffness
 
-    def equilibration(self, atoms, coulomb=None) -> ChargeEquilibration:
+    def equilibration(self, atoms, coulomb=None, hardness=None) -> ChargeEquilibration:
         """Return the charge equilibration of one structure.
 
-        ``coulomb`` is its Coulomb matrix where that is known.
+        ``coulomb`` is its Coulomb matrix, and ``hardness`` (n_atoms,) in V/e that of
+        its atoms, where these are known.
         """
         kinds = np.searchsorted(self.species_, atoms.numbers)
         arguments = (
             atoms.positions,
             atoms.cell[:],
             atoms.pbc,
-            self.hardness_[kinds],
+            self.hardness_of(atoms) if hardness is None else hardness,
             self.widths_[kinds],
         )
         labels = fragment_labels(atoms)
@@ -336,7 +352,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         return BondEquilibration(*arguments, bonds, **options)
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
-        """Return q = -Abar Phi w + b Q."""
+        """Return q = -Abar Phi w + b Q, or what is next to it for `rank` weights."""
+        if self.hardness_amplitudes_ is not None:
+            return self.linearised_charges(atoms, features)
         equilibration = self.equilibration(atoms)
         start = equilibration.start(*given_charges(atoms))
         columns = np.column_stack([features, equilibration.product(start)])
@@ -352,8 +370,9 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         properties : list of str, optional
             Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
             their standard deviations charges_std, dipole_std, quadrupole_std,
-            electronegativities (V), chemical_potential (V), and the energy U at its
-            minimum: electrostatic_energy (eV), electrostatic_forces (eV/Å),
+            electronegativities (V), hardnesses (V/e), chemical_potential (V), and the
+            energy U at its minimum: electrostatic_energy (eV), electrostatic_forces
+            (eV/Å),
             electrostatic_energy_std (of the weights, to first order),
             electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
             energies were fitted energy, forces and stress, and energy_std if these
@@ -393,8 +412,8 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
         energies : ndarray of shape (n_sets,)
             In eV: U(q) and, where energies were fitted, the potential of the remainder.
         """
-        (latents,) = self.compute(atoms, ["electronegativities"])
-        equilibration = self.equilibration(atoms)
+        (latents,) = self.compute(atoms, ["electronegativities", "hardnesses"])
+        equilibration = self.equilibration(atoms, hardness=latents["hardnesses"])
         chi = latents["electronegativities"]
         start = equilibration.start(*given_charges(atoms))
         energies = [equilibration.energy(own, chi, start=start) for own in charges]
@@ -436,6 +455,7 @@ class ChargeEquilibrationModel(EquilibrationState, LinearChargeModel):
                 name: together.observed(index, name) for name in {*PROPERTIES} & names
             }
             result["electronegativities"] = together.chi[together.own(index)]
+            result["hardnesses"] = together.hardness[together.own(index)]
             result["chemical_potential"] = float(found.chemical_potentials.mean())
             result["electrostatic_energy"] = found.energy
             results.append(result)

@@ -100,9 +100,10 @@ def _read(name, unit, given, species, scales) -> np.ndarray:
         given = START[name]
     if not isinstance(given, dict):
         if not _is_positive(given):
+            words = "'fit'" if name == "widths" else "'fit' or 'environment'"
             raise ValueError(
                 f"{name} must be a positive number, a dictionary of {unit} by element "
-                f"or 'fit', got {given!r}"
+                f"or {words}, got {given!r}"
             )
         return given * scales
     values = {atomic_numbers.get(key, key): value for key, value in given.items()}

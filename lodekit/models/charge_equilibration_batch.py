@@ -11,6 +11,7 @@ from lodekit.observables.fragments import given_charges
 from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import EnergyParts
+from .charge_equilibration_environments import FARTHEST
 
 
 class EquilibratedBatch:
@@ -27,6 +28,8 @@ class EquilibratedBatch:
     ----------
     chi : ndarray of shape (n_atoms,)
         Electronegativities in V: latents times the stiffness.
+    hardness : ndarray of shape (n_atoms,)
+        J in V/e.
     charges : ndarray of shape (n_atoms,)
         In e.
     solutions : list of EquilibratedCharges
@@ -40,16 +43,18 @@ class EquilibratedBatch:
         self.latent = model.latent_
         self.batch = StructureBatch.from_frames(frames)
         self.states = self.latent.evaluate(self.batch)
-        n_species = model.species_.size
-        coefficients = self.latent.coefficients(model.weights_[n_species:])
-        self.chi, self.adjoints = self.latent.values(
-            self.batch, self.states, coefficients
+        self.chi, self.adjoints = model.latent_values(
+            self.batch, self.states, model.weights_[: model.n_linear]
         )
-        kinds = np.searchsorted(model.species_, self.batch.species)
-        self.chi += model.element_prior * model.weights_[:n_species][kinds]
         self.stiffness = model.stiffness
         self.chi *= self.stiffness
-        self.equilibrations = [model.equilibration(atoms) for atoms in frames]
+        self.hardness, self.hardness_adjoints = model.hardness_values(
+            self.batch, self.states
+        )
+        self.equilibrations = [
+            model.equilibration(atoms, hardness=self.hardness[self.own(index)])
+            for index, atoms in enumerate(frames)
+        ]
         self.solutions = [
             one.solve_from(
                 one.start(*given_charges(atoms)), self.chi[self.own(index)], field
@@ -69,6 +74,29 @@ class EquilibratedBatch:
         """What the energies change by with the latents of atoms, in eV."""
         return self.charges * self.stiffness
 
+    def latent_gradients(self, by_chi, by_hardness) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of sum_i a_i chi_i + b_i J_i.
+
+        Parameters
+        ----------
+        by_chi, by_hardness : ndarray of shape (n_atoms,)
+            a and b.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        scales = by_chi * self.stiffness
+        if self.hardness_adjoints is None:
+            return self.latent.gradients(self.batch, self.states, self.adjoints, scales)
+        more = by_hardness * self.hardness
+        adjoints = [
+            scales[:, None] * own + more[:, None] * other
+            for own, other in zip(self.adjoints, self.hardness_adjoints, strict=True)
+        ]
+        return self.latent.gradients(self.batch, self.states, adjoints)
+
     def gradients(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of the energies by positions and strain.
 
@@ -82,9 +110,7 @@ class EquilibratedBatch:
         strain : ndarray of shape (n_structures, 3, 3)
             In eV.
         """
-        positions, strain = self.latent.gradients(
-            self.batch, self.states, self.adjoints, self.scales
-        )
+        positions, strain = self.latent_gradients(self.charges, 0.5 * self.charges**2)
         for index, equilibration in enumerate(self.equilibrations):
             own = self.own(index)
             more = equilibration.minimum_gradients(self.solutions[index], self.field)
@@ -95,8 +121,8 @@ class EquilibratedBatch:
     def charge_gradients(self, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of sum_i f_i q_i by positions and strain.
 
-        Charges answer to changed potentials A_R q + chi_R by -Abar, which is symmetric:
-        one solution gives all derivatives. Without a field.
+        Charges answer to changed potentials A_R q + chi_R + J_R q by -Abar, which is
+        symmetric: one solution gives all derivatives. Without a field.
 
         Parameters
         ----------
@@ -114,18 +140,44 @@ class EquilibratedBatch:
             own, found = self.own(index), self.solutions[index]
             answers[own], *more = equilibration.charge_gradients(found, slopes[own])
             given.append(more)
-        positions, strain = self.latent.gradients(
-            self.batch, self.states, self.adjoints, answers * self.stiffness
-        )
+        positions, strain = self.latent_gradients(answers, answers * self.charges)
         positions += np.concatenate([own for own, _ in given])
         strain += np.array([own for _, own in given])
         return positions, strain
 
     @cached_property
     def potential_gradients(self) -> list[np.ndarray]:
-        """A_R q + chi_R by structure, (n_atoms, 3 n_atoms + 9).
+        """A_R q + chi_R + J_R q by structure, (n_atoms, 3 n_atoms + 9).
 
         Derivatives of the potential of every atom by positions and strain.
+        """
+        slopes = self.atom_gradients(np.ones_like(self.charges), self.charges)
+        for index, own in enumerate(slopes):
+            charges = self.charges[self.own(index)]
+            interaction = self.equilibrations[index].interaction
+            for atom, chosen in enumerate(np.eye(len(charges))):
+                positions, strain = interaction.gradients(chosen, charges)
+                own[atom, :-9] += positions.ravel()
+                own[atom, -9:] += strain.ravel()
+        return slopes
+
+    @property
+    def hardness_changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return h and t = dh/dx of `EnvironmentHardness`, both (n_atoms,)."""
+        elements = self.model.element_hardness(self.batch.species)
+        changes = np.log(self.hardness / elements)
+        return changes, 1.0 - (changes / FARTHEST) ** 2
+
+    @cached_property
+    def hardness_gradients(self) -> list[np.ndarray]:
+        """d(ln J)/dR by structure, of every atom as `potential_gradients`."""
+        return self.atom_gradients(np.zeros_like(self.charges), 1.0 / self.hardness)
+
+    def atom_gradients(self, by_chi, by_hardness) -> list[np.ndarray]:
+        """Return derivatives of the a_i chi_i + b_i J_i of every atom on its own.
+
+        By structure, (n_atoms, 3 n_atoms + 9), of positions and strain; arguments as of
+        `latent_gradients`.
         """
         sizes = np.diff(self.batch.first_atom)
         slopes = [np.zeros((n, 3 * n + 9)) for n in sizes]
@@ -135,16 +187,12 @@ class EquilibratedBatch:
             having = np.flatnonzero(sizes > atom)
             chosen = np.zeros(self.batch.n_atoms)
             chosen[first[having] + atom] = 1.0
-            gradients, strain = self.latent.gradients(
-                self.batch, self.states, self.adjoints, chosen * self.stiffness
+            gradients, strain = self.latent_gradients(
+                chosen * by_chi, chosen * by_hardness
             )
             for index in having:
-                own = self.own(index)
-                more = self.equilibrations[index].interaction.gradients(
-                    chosen[own], self.charges[own]
-                )
-                slopes[index][atom, :-9] = (gradients[own] + more[0]).ravel()
-                slopes[index][atom, -9:] = (strain[index] + more[1]).ravel()
+                slopes[index][atom, :-9] = gradients[self.own(index)].ravel()
+                slopes[index][atom, -9:] = strain[index].ravel()
         return slopes
 
     def charge_rows(self, index: int) -> np.ndarray:
@@ -173,17 +221,35 @@ class EquilibratedBatch:
         rows = self.model.feature_rows(self.batch, self.states)
         return [rows[self.own(index)] for index in range(len(self.frames))]
 
+    def hardness_rows(self, index: int, features) -> np.ndarray:
+        """Return dJ/dv of one structure in V/e, (n_atoms, n_weights)."""
+        return self.model.hardness_rows(self.frames[index].numbers, features)[1]
+
+    def hardness_effects(self) -> np.ndarray:
+        """Return what the energies change by with v, by atom in eV, (n_atoms, n)."""
+        features = np.concatenate(self.features)
+        _, slopes = self.model.hardness_rows(self.batch.species, features)
+        return 0.5 * self.charges[:, None] ** 2 * slopes
+
+    def energy_rows(self) -> np.ndarray:
+        """Return the derivatives of the energies by the weights, (n_structures, rank).
+
+        Those of the least energy are Phi^T q by the weights of chi = Phi w, and
+        sum_i (q_i^2 / 2) dJ_i/dv by those of the hardness (review, Eqs. 14 and 15).
+        """
+        rows = []
+        for index, features in enumerate(self.features):
+            charges = self.charges[self.own(index)]
+            slopes = self.hardness_rows(index, features)
+            rows.append(np.append(charges @ features, 0.5 * charges**2 @ slopes))
+        return np.array(rows)
+
     def energy_deviations(self) -> np.ndarray:
         """Return standard deviations of the energies in eV, (n_structures,).
 
-        To first order in the weights of chi = Phi w, by which the least energy has the
-        derivatives Phi^T q (review, Eqs. 14 and 15).
+        To first order in the weights.
         """
-        rows = [
-            features.T @ self.charges[self.own(index)]
-            for index, features in enumerate(self.features)
-        ]
-        deviations = self.model.solution_.standard_deviations(np.array(rows))
+        deviations = self.model.solution_.standard_deviations(self.energy_rows())
         return self.model.std_scale_ * deviations
 
     def observed(self, index: int, name: str) -> np.ndarray:

@@ -6,7 +6,12 @@ Forces follow exactly as well: with dU/dR = q.A_R q / 2 + q.chi_R,
 
     d(dU/dR)/dw = (A_R q + chi_R).dq/dw + q.Phi_R,    dq/dw = -Abar Phi.
 
-The same with strain.
+The same with strain. Where the hardness is that of environments, J = J_element exp(h)
+with h = L tanh(x / L), x = X v and t = dh/dx, dU/dR has the term
+sum_i (q_i^2 J_i / 2) h_i,R and A_R q the term q_i J_i h_i,R, and
+
+    d(dU/dR)/dv = (A_R q + chi_R + q J h_R).dq/dv
+                  + sum_i (q_i^2 J_i / 2) [t_i X_i,R + h_i,R (t_i - 2 h_i / L^2) X_i].
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import numpy as np
 from lodekit.observables.charges import AffineCharges
 
 from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_environments import FARTHEST
 from .kept_rows import make_anew
 
 
@@ -50,22 +56,14 @@ class EnergyExpansion:
 
     def energy(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/atom."""
-        together = self.together
-        rows = [
-            features.T @ together.charges[together.own(index)]
-            for index, features in enumerate(self.features)
-        ]
-        values = np.array([found.energy for found in together.solutions])
-        return np.array(rows) / self.sizes[:, None], values / self.sizes
+        values = np.array([found.energy for found in self.together.solutions])
+        return self.together.energy_rows() / self.sizes[:, None], values / self.sizes
 
     def forces(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/Å."""
         positions, _ = self._gradients()
         together = self.together
-        scales = together.charges * together.stiffness
-        rows = self._padded(
-            together.latent.force_rows(together.batch, together.states, scales)
-        )
+        rows = self._fixed(together.latent.force_rows)
         for index in range(len(self.charges)):
             own = together.own(index)
             rows[own] -= self._changes(index)[:-9].reshape(rows[own].shape)
@@ -75,10 +73,7 @@ class EnergyExpansion:
         """Return rows and values in eV/Å^3, of fully periodic structures."""
         _, strain = self._gradients()
         together = self.together
-        scales = together.charges * together.stiffness
-        rows = self._padded(
-            together.latent.strain_rows(together.batch, together.states, scales)
-        )
+        rows = self._fixed(together.latent.strain_rows)
         kept, values = [], []
         for index, atoms in enumerate(together.frames):
             if atoms.pbc.all():
@@ -87,10 +82,23 @@ class EnergyExpansion:
                 values.append(voigt_rows(strain[index]) / atoms.get_volume())
         return np.concatenate(kept), np.concatenate(values)
 
-    def _padded(self, rows: np.ndarray) -> np.ndarray:
-        """Return rows with columns of the elements, which do not move, in front."""
-        n_elements = self.features[0].shape[1] - rows.shape[-1]
-        return np.concatenate([np.zeros((*rows.shape[:-1], n_elements)), rows], axis=-1)
+    def _fixed(self, make) -> np.ndarray:
+        """Return rows of what Phi_R changes at fixed charges, (..., rank).
+
+        ``make`` is `Latent.force_rows` or `Latent.strain_rows`; elements do not move.
+        """
+        together, model = self.together, self.together.model
+        own = make(together.batch, together.states, together.scales)
+        rows = np.zeros((*own.shape[:-1], model.rank))
+        rows[..., model.species_.size : model.n_linear] = own
+        if model.hardness_scales.size:
+            scales = 0.5 * together.charges**2 * together.hardness
+            scales *= together.hardness_changes[1]
+            more = make(together.batch, together.states, scales)
+            n_elements = model.species_.size
+            own = slice(model.n_linear + n_elements, None)
+            rows[..., own] = more * model.hardness_scales[n_elements:]
+        return rows
 
     def _changes(self, index: int) -> np.ndarray:
         """Return derivatives by the weights at fixed Phi_R, (3 n + 9, rank).
@@ -98,18 +106,29 @@ class EnergyExpansion:
         Of dU/dR and the strain derivative; where charge flows over bonds, with what
         changes in these.
         """
-        changes = (
-            self.together.potential_gradients[index].T @ self.charges[index].matrix
-        )
+        together, features = self.together, self.features[index]
+        changes = together.potential_gradients[index].T @ self.charges[index].matrix
+        charges = together.charges[together.own(index)][:, None]
+        slopes = together.hardness_rows(index, features)
+        if slopes.size:
+            changes[:, features.shape[1] :] += self._stiffening(index)
         if self.has_bonds:
-            together = self.together
             positions, strain = together.equilibrations[index].gradient_rows(
-                together.solutions[index], self.features[index]
+                together.solutions[index], np.hstack([features, charges * slopes])
             )
             rank = changes.shape[1]
             changes[:-9] += positions.reshape(-1, rank)
             changes[-9:] += strain.reshape(-1, rank)
         return changes
+
+    def _stiffening(self, index: int) -> np.ndarray:
+        """Return sum_i (q_i^2 J_i / 2) h_i,R (t_i - 2 h_i / L^2) X_i."""
+        together, own = self.together, self.together.own(index)
+        change, slope = (part[own] for part in together.hardness_changes)
+        scales = 0.5 * together.charges[own] ** 2 * together.hardness[own]
+        scales *= slope - 2.0 * change / FARTHEST**2
+        rows = together.model.hardness_features(self.features[index])
+        return together.hardness_gradients[index].T @ (scales[:, None] * rows)
 
     def _gradients(self) -> tuple[np.ndarray, np.ndarray]:
         """Return `EquilibratedBatch.gradients`."""

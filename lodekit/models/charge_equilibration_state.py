@@ -15,6 +15,8 @@ class EquilibrationState:
         state["arrays"].update(hardness=self.hardness_, widths=self.widths_)
         if self.bond_hardness_ is not None:
             state["arrays"]["bond_hardness"] = self.bond_hardness_
+        if self.hardness_amplitudes_ is not None:
+            state["arrays"]["hardness_amplitudes"] = self.hardness_amplitudes_
         state["settings"]["accuracy"] = self.accuracy_
         return state
 
@@ -34,8 +36,11 @@ class EquilibrationState:
         model.hardness_, model.widths_ = arrays["hardness"], arrays["widths"]
         model.bond_hardness_ = arrays.get("bond_hardness")
         model.bond_hardness = model.summary_["bond_hardness"] or None
+        model.hardness_amplitudes_ = arrays.get("hardness_amplitudes")
         known = model.species_.tolist()
         model.hardness = dict(zip(known, model.hardness_.tolist(), strict=True))
+        if model.hardness_amplitudes_ is not None:
+            model.hardness = "environment"
         model.widths = dict(zip(known, model.widths_.tolist(), strict=True))
         model.charge_powers = getattr(model.potential_, "n_powers", 0)
         model.accuracy = model.accuracy_ = settings["accuracy"]

@@ -228,8 +228,11 @@ def energy_spread(model, together) -> list[float]:
     own = model.ensemble_[n_species:]
     moved = model.element_prior * own[:n_species][kinds]
     rows = model.latent_.rows(together.batch, together.states)
-    moved += rows @ own[n_species : n_species + rows.shape[1]]
+    latents, others = np.split(own[n_species:], [rows.shape[1]])
+    moved += rows @ latents
     members += together.scales[:, None] * moved
+    if len(others):  # of the hardness of environments
+        members += together.hardness_effects() @ others
     first = together.batch.first_atom[:-1]
     totals = np.add.reduceat(members, first, axis=0)
     return [float(spread) for spread in predictor.spread(totals)]

@@ -74,6 +74,14 @@ MODELS = {
         **SMALL,
     ),
     "kqeq alone": ChargeEquilibrationModel(soap(), targets=["charges"], **SMALL),
+    "kqeq by environment": ChargeEquilibrationModel(
+        soap(),
+        targets=["charges", *ENERGIES],
+        potential=rest(),
+        hardness="environment",
+        learn_from_energies=False,
+        **SMALL,
+    ),
 }
 fitted = {}
 
@@ -107,6 +115,7 @@ def audit(model, boundary, names=None):
         ("kqeq", "open", 13),
         ("kqeq with powers", "open", 11),
         ("kqeq alone", "periodic", 12),
+        ("kqeq by environment", "open", 13),
     ],
 )
 def test_fitted_models_pass(name, boundary, n_passed):

@@ -144,6 +144,11 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
             "hardness needs a positive number in V/e for O, got None",
         ),
         ("kqeq", ["--set", "fit.hardness=0"], "hardness must be a positive number"),
+        (
+            "kqeq",
+            ["--set", "fit.hardness=surroundings"],
+            "'fit' or 'environment', got 'surroundings'",
+        ),
         ("kqeq", ["--set", "fit.widths=wide"], "widths must be a positive number"),
         (
             "charges",

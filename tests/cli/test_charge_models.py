@@ -1,6 +1,7 @@
 """The whole path with models of charges, on data that comes with the repository."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,28 @@ def test_info_tells_what_the_model_is(case, lodekit):
         assert "hardness" in out
         assert "V/e" in out
         assert "widths" in out
+
+
+def test_a_hardness_of_environments(folder, lodekit, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("s.toml").write_text(SETTINGS)
+    arguments = ("--targets", "charges", "--settings", "s.toml", "-o", "h.lodekit")
+    arguments += ("--set", "fit.hardness=environment")
+    arguments += ("--set", "fit.validation_fraction=0.0")
+    status, _, err = lodekit("fit", "train.xyz", "--model", "kqeq", *arguments)
+    assert status == 0, err
+    _, out, _ = lodekit("info", "h.lodekit")
+    assert re.search(r"hardness .* C \S+ to \S+, .* V/e", out)
+    names = ("charges", "hardnesses")
+    arguments = ("-o", "h.xyz", "--properties", *names)
+    status, _, err = lodekit("predict", "h.lodekit", "train.xyz", *arguments)
+    assert status == 0, err
+    expected = load_model("h.lodekit").compute(monomers(), names)
+    for atoms, result in zip(read("h.xyz", ":"), expected, strict=True):
+        np.testing.assert_allclose(
+            atoms.arrays["hardnesses"], result["hardnesses"], rtol=1e-6
+        )
+        assert atoms.arrays["hardnesses"].min() > 0.0
 
 
 def test_saved_settings_give_the_same_settings(case, lodekit):
