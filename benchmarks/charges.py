@@ -179,10 +179,10 @@ def side_by_side(*targets):
 
 
 def hardnesses(*targets):
-    """Equilibrated charges that are soft, stiff, or as the data say."""
+    """Equilibrated charges that are soft, stiff, or as the data say in two ways."""
     return [
         ChargeEquilibrationModel(targets=list(targets), hardness=hardness)
-        for hardness in (1.0, 3.0, 10.0, 30.0, "fit")
+        for hardness in (1.0, 3.0, 10.0, 30.0, "fit", "environment")
     ]
 
 
@@ -271,6 +271,10 @@ CASES = {
         [
             ChargeModel(targets=["charges"]),
             ChargeEquilibrationModel(targets=["charges"]),
+            labelled(
+                "hardness of environments",
+                ChargeEquilibrationModel(targets=["charges"], hardness="environment"),
+            ),
             *side_by_side(*ENERGIES),
             *powers(*ENERGIES),
         ],

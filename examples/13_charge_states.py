@@ -27,6 +27,7 @@ MODELS = {
     "conditioned": ChargeModel(targets=TARGETS),
     "equilibrated": ChargeEquilibrationModel(targets=TARGETS),
     "soft": ChargeEquilibrationModel(targets=TARGETS, hardness=1.0),
+    "by environment": ChargeEquilibrationModel(targets=TARGETS, hardness="environment"),
 }
 TWO_STEPS = {
     "targets": ["charges", "energy"],

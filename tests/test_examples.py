@@ -223,6 +223,9 @@ def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
     for better, worse in zip(rows[1:], rows[:-1], strict=True):
         assert better[1] < worse[1]
         assert better[3] < worse[3]
+    softer = find_numbers(r"^by environment" + 4 * r" +(\S+)", printed)
+    assert softer[1] < rows[-1][1]
+    assert softer[3] < rows[-1][3]
     names = ("in two steps", "charges in the remainder", "one fit")
     apart, seen, joint = (
         find_numbers(rf"^{name}" + 2 * r" +(\S+)", printed) for name in names
