@@ -1,0 +1,186 @@
+"""What `ChargeEquilibrationModel` predicts, once it is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.observables.charges import DEVIATIONS, PROPERTIES
+from lodekit.observables.fragments import check_fragments, given_charges
+from lodekit.regression.environments import batches
+from lodekit.structures import get_target
+from lodekit.structures.batch import StructureBatch, as_frames
+
+from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
+from .charge_equilibration_batch import EquilibratedBatch
+from .charged_remainder import ChargedRemainder
+from .joint_fit import energy_spread
+from .linear_charges import BATCH_ATOMS, LinearChargeModel
+
+GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
+ENERGY_STD = "electrostatic_energy_std"
+OTHERS = {
+    "electronegativities",
+    "hardnesses",
+    "chemical_potential",
+    "electrostatic_energy",
+    ENERGY_STD,
+}
+
+
+class EquilibratedPredictions(LinearChargeModel):
+    """Base of `ChargeEquilibrationModel`: its predictions."""
+
+    def _check_frames(self, frames) -> None:
+        """Raise ``ValueError`` for bad frames, and for fragments that are missing."""
+        super()._check_frames(frames)
+        check_fragments(frames, self.summary_["has_fragments"])
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        energies = () if self.potential_ is None else ENERGY_TARGETS
+        if self.ensemble_ is not None:
+            energies = (*energies, "energy_std")
+        return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
+
+    def _remainder(self, frames, together) -> list[dict]:
+        """Return energy, forces and stress of the remainder of one batch.
+
+        It sees the charges without a field, so that the dipole of the charges stays the
+        derivative of the energy.
+        """
+        if self.is_stationary:
+            return self.potential_.compute(frames)
+        if together.field is not None:
+            together = EquilibratedBatch(self, frames)
+        return self.potential_.compute(together)
+
+    @property
+    def is_stationary(self) -> bool:
+        """Whether charges minimise the whole energy: no remainder depends on them."""
+        return not isinstance(self.potential_, ChargedRemainder)
+
+    def compute(self, frames, properties=None, field=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
+            their standard deviations charges_std, dipole_std, quadrupole_std,
+            electronegativities (V), hardnesses (V/e), chemical_potential (V), and the
+            energy U at its minimum: electrostatic_energy (eV), electrostatic_forces
+            (eV/Å),
+            electrostatic_energy_std (of the weights, to first order),
+            electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
+            energies were fitted energy, forces and stress, and energy_std if these
+            shaped the charges. Where None, charges, the
+            dipole of open structures, and energy, forces and stress as far as fitted.
+        field : array_like of shape (3,), optional
+            Uniform field in V/Å, along directions that are not periodic. The energy of
+            a charged structure in it counts from the origin.
+
+        Raises
+        ------
+        ValueError
+            For unknown species and properties, missing total charges, a field along a
+            periodic direction.
+        """
+        check_is_fitted(self, "weights_")
+        frames = as_frames(frames)
+        self._check_frames(frames)
+        names = self._check_properties(frames, properties)
+        wanted = None if names is None else set(names)
+        results = []
+        for group in batches(frames, BATCH_ATOMS):
+            results += self._compute_batch([frames[i] for i in group], wanted, field)
+        return results
+
+    def energies_of_charges(self, atoms, charges) -> np.ndarray:
+        """Return energies of one structure with other charges than at the minimum.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        charges : ndarray of shape (n_sets, n_atoms)
+            In e.
+
+        Returns
+        -------
+        energies : ndarray of shape (n_sets,)
+            In eV: U(q) and, where energies were fitted, the potential of the remainder.
+        """
+        (latents,) = self.compute(atoms, ["electronegativities", "hardnesses"])
+        equilibration = self.equilibration(atoms, hardness=latents["hardnesses"])
+        chi = latents["electronegativities"]
+        start = equilibration.start(*given_charges(atoms))
+        energies = [equilibration.energy(own, chi, start=start) for own in charges]
+        if self.is_stationary:
+            return add_remainder(energies, atoms, self.potential_)
+        batch = StructureBatch.from_frames([atoms])
+        return np.array(energies) + [
+            self.potential_.energies(batch, own)[0] for own in charges
+        ]
+
+    def predict(self, frames) -> np.ndarray:
+        """Return the first target, or total energies in eV where there is no other.
+
+        See `LinearChargeModel.predict`.
+        """
+        if self.targets_:
+            return super().predict(frames)
+        results = self.compute(frames, ["energy"])
+        return np.array([result["energy"] for result in results])
+
+    def score(self, frames, y=None) -> float:
+        """Return R^2 of the first target, or of energies per atom."""
+        if self.targets_:
+            return super().score(frames)
+        sizes = np.array([len(atoms) for atoms in as_frames(frames)])
+        expected = np.array([get_target(a, "energy") for a in as_frames(frames)])
+        return r2_score(expected / sizes, self.predict(frames) / sizes)
+
+    def _compute_batch(self, frames, wanted, field) -> list[dict]:
+        """Predict frames that fit into memory together."""
+        together = EquilibratedBatch(self, frames, field)
+        results = []
+        for index, (atoms, found) in enumerate(
+            zip(frames, together.solutions, strict=True)
+        ):
+            default = {"charges"} if atoms.pbc.any() else {"charges", "dipole"}
+            names = default if wanted is None else wanted
+            result = {
+                name: together.observed(index, name) for name in {*PROPERTIES} & names
+            }
+            result["electronegativities"] = together.chi[together.own(index)]
+            result["hardnesses"] = together.hardness[together.own(index)]
+            result["chemical_potential"] = float(found.chemical_potentials.mean())
+            result["electrostatic_energy"] = found.energy
+            results.append(result)
+        if wanted and GRADIENTS & wanted:
+            parts = together.energy_parts()
+            for atoms, result, part in zip(frames, results, parts, strict=True):
+                result["electrostatic_forces"] = part.forces
+                if atoms.pbc.all():
+                    result["electrostatic_stress"] = part.stress(atoms)
+        if wanted and {*DEVIATIONS} & wanted:
+            rows = self._affine(frames)
+            for result, (atoms, affine) in zip(results, rows, strict=True):
+                result.update(self._compute_one(atoms, affine, {*DEVIATIONS} & wanted))
+        if wanted and ENERGY_STD in wanted:
+            deviations = together.energy_deviations()
+            for result, value in zip(results, deviations, strict=True):
+                result[ENERGY_STD] = value
+        kept = wanted or {*PROPERTIES, *ENERGY_TARGETS}
+        if "energy_std" in kept:
+            spreads = energy_spread(self, together)
+            for result, spread in zip(results, spreads, strict=True):
+                result["energy_std"] = spread
+        if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
+            parts = list(together.energy_parts())
+            rest = self._remainder(frames, together)
+            add_energies(results, frames, parts, rest, kept)
+        return [{name: r[name] for name in r if name in kept} for r in results]
