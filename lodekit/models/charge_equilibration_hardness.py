@@ -28,7 +28,7 @@ from lodekit.observables.charges import (
 )
 from lodekit.observables.fragments import given_charges
 from lodekit.regression.environments import batches
-from lodekit.regression.evidence import FARTHEST
+from lodekit.regression.evidence import FARTHEST, UNRESOLVED
 from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
 
 from .amplitudes import columns_of
@@ -175,7 +175,10 @@ class ElementSearch:
         # rows that say the same differ by rounding
         variances = noises[kinds] ** 2 + 1e-12 * np.trace(signal)
         covariance = signal + np.diag(variances)
-        factor = linalg.cholesky(covariance, lower=True, overwrite_a=True)
+        try:
+            factor = linalg.cholesky(covariance, lower=True, overwrite_a=True)
+        except linalg.LinAlgError:  # the noise is lost to rounding
+            return UNRESOLVED, np.zeros(logarithms.size)
         solved = linalg.cho_solve((factor, True), values)
         logs = np.log(np.diag(factor)).sum()
         lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)

@@ -362,6 +362,14 @@ def test_hardness_is_found(frames):
         model_of(targets=["energy"], hardness="fit").fit(frames)
 
 
+@pytest.mark.parametrize(("n_frames", "seed"), [(6, 50), (14, 0)])
+def test_hardness_is_found_from_few_exact_charges(n_frames, seed):
+    # their noise is lost to rounding where the search looks
+    few = molecules(n_frames, seed)
+    model = model_of(targets=["charges"], noises={}, hardness="fit").fit(few)
+    assert model.hardness_ == pytest.approx(list(HARDNESS.values()), rel=0.2)
+
+
 def test_stiff_charges_are_found():
     frames = molecules(40, seed=100)
     source = model_of(targets=["charges"], hardness=30.0).fit(frames)
