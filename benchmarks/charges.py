@@ -204,6 +204,8 @@ def powers(*targets):
 
 #: What leaves more to the charges.
 NEAR_REMAINDER = build_potential({"terms": {"soap": SOAP}})
+#: Fewer sparse points, as many as time allows where all peptides are fitted.
+FEW_REMAINDER = build_potential({"terms": {"soap": {**SOAP, "n_sparse": 800}}})
 ORDERS = (0, 1, 2)
 DIPOLES = [
     *(DipoleModel(max_multipole=order) for order in ORDERS),
@@ -258,12 +260,17 @@ CASES = {
     "spice_energies_of_all": (
         spice,
         [
-            labelled(
-                "remainder: soap",
-                LatentChargeModel(
-                    targets=["energy", "forces"], potential=NEAR_REMAINDER
-                ),
+            LatentChargeModel(
+                *terms("soap")[:2],
+                [300],
+                targets=["energy", "forces"],
+                noises={"energy": 5e-4, "forces": 1e-2},
+                charge_width=0.7,
+                charge_prior=prior,
+                potential=FEW_REMAINDER,
+                validation_fraction=0.0,
             )
+            for prior in (0.06, 1.0)
         ],
     ),
     "carbon_chain": (
@@ -421,6 +428,8 @@ def main():
                 add_errors(errors, model, kept)
             names = getattr(model, "targets", None) or model.targets_
             label = f"{type(model).__name__} ({', '.join(names)})"
+            prior = getattr(model, "charge_prior", None)
+            label += f", charge_prior={prior:g}" if prior else ""
             moments = getattr(model, "moments_", None)
             order = len(moments.kernels) if moments else 0
             label += f", max_multipole={order}" * (order > 0)

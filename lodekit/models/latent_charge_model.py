@@ -68,6 +68,10 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         missing or "auto", what predicts held-out frames best.
     charge_width : float
         Standard deviation in Å of the Gaussian charges.
+    charge_prior : float
+        Prior standard deviation in e of what surroundings add to the charge of an
+        element. A smaller one keeps charges from explaining what the remainder can, and
+        may give better dipoles where nothing but energies and forces is known.
     potential : SparsePotential, optional
         What describes the short-ranged remainder: descriptor, covariance, n_sparse and
         selection are used. SOAP, near and wide, where None.
@@ -107,6 +111,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         targets=None,
         noises=None,
         charge_width=1.0,
+        charge_prior=1.0,
         potential=None,
         validation_fraction=0.1,
         n_ensemble=32,
@@ -120,6 +125,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self.targets = targets
         self.noises = noises
         self.charge_width = charge_width
+        self.charge_prior = charge_prior
         self.potential = potential
         self.validation_fraction = validation_fraction
         self.n_ensemble = n_ensemble
@@ -153,6 +159,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self.charge_width_ = float(self.charge_width)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self._select(frames, random_state)
+        for kernel in self.latent_.kernels:
+            kernel.amplify(self.charge_prior)
         fit = JointFit(self, frames, targets, self._linear(), random_state)
         clock.lap("sparse points")
         LatentFit(self, fit, LatentExpansion, random_state, clock).run()
@@ -166,6 +174,10 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
             raise ValueError(
                 f"charge_width must be a length in Å, got {self.charge_width!r}"
+            )
+        if not (is_number(self.charge_prior) and 0 < self.charge_prior < np.inf):
+            raise ValueError(
+                f"charge_prior must be positive, in e, got {self.charge_prior!r}"
             )
         names = None
         if self.targets is not None:

@@ -116,6 +116,23 @@ def test_charges_of_environments_are_recovered_up_to_their_sign(seed):
     assert fitted.summary_["n_steps"] <= 10
 
 
+def test_a_small_prior_leaves_charges_to_the_elements():
+    frames = clusters(40)
+    label(truth(frames), frames, ["energy", "forces"])
+    loose, tight = (
+        small(noises=NOISES_OPEN, charge_prior=prior).fit(frames)
+        for prior in (1.0, 1e-6)
+    )
+    kernels = slice(tight.species_.size, None)
+    largest = [
+        np.abs(features[:, kernels] @ model.weights_[kernels]).max()
+        for model in (loose, tight)
+        for _, features in model._features(frames[:1])
+    ]
+    assert largest[0] > 0.1
+    assert largest[1] < 1e-3
+
+
 def test_dipoles_tell_the_sign():
     frames = clusters(30)
     model = truth(frames)
@@ -249,6 +266,7 @@ SLAB = Atoms("HO", PAIR.positions, cell=[5.0] * 3, pbc=[True, True, False])
         ([one(PAIR, energy=0.0)], {"targets": ["forces"]}, "'forces' is in none"),
         ([one(PAIR, energy=0.0)], {"noises": {"dipole": 1.0}}, "not among the"),
         ([one(PAIR, energy=0.0)], {"charge_width": -1.0}, "must be a length"),
+        ([one(PAIR, energy=0.0)], {"charge_prior": 0.0}, "charge_prior must be pos"),
         ([one(PAIR, energy=0.0)], {"n_ensemble": 0}, "n_ensemble must be a whole"),
         ([one(PAIR, energy=0.0)], {"validation_fraction": 1.0}, "must lie in"),
         ([one(Atoms("H"), energy=0.0)], {}, "every structure has one atom"),
