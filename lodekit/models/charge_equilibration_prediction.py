@@ -10,7 +10,7 @@ from lodekit.observables.charges import DEVIATIONS, PROPERTIES
 from lodekit.observables.fragments import check_fragments, given_charges
 from lodekit.regression.environments import batches
 from lodekit.structures import get_target
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import as_frames
 
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
@@ -72,13 +72,12 @@ class EquilibratedPredictions(LinearChargeModel):
             Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
             their standard deviations charges_std, dipole_std, quadrupole_std,
             electronegativities (V), hardnesses (V/e), chemical_potential (V), and the
-            energy U at its minimum: electrostatic_energy (eV), electrostatic_forces
-            (eV/Å),
-            electrostatic_energy_std (of the weights, to first order),
+            energy U at its minimum: electrostatic_energy (eV), electrostatic_energy_std
+            (of the weights, to first order), electrostatic_forces (eV/Å),
             electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
             energies were fitted energy, forces and stress, and energy_std if these
-            shaped the charges. Where None, charges, the
-            dipole of open structures, and energy, forces and stress as far as fitted.
+            shaped the charges. Where None, charges, the dipole of open structures, and
+            energy, forces and stress as far as fitted.
         field : array_like of shape (3,), optional
             Uniform field in V/Å, along directions that are not periodic. The energy of
             a charged structure in it counts from the origin.
@@ -120,10 +119,7 @@ class EquilibratedPredictions(LinearChargeModel):
         energies = [equilibration.energy(own, chi, start=start) for own in charges]
         if self.is_stationary:
             return add_remainder(energies, atoms, self.potential_)
-        batch = StructureBatch.from_frames([atoms])
-        return np.array(energies) + [
-            self.potential_.energies(batch, own)[0] for own in charges
-        ]
+        return np.array(energies) + self.potential_.energies(atoms, charges)
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target, or total energies in eV where there is no other.

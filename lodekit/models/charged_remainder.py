@@ -24,6 +24,7 @@ from sklearn.base import clone
 from lodekit.observables.energy import Rows, pack_rows
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
+from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import default_potential
 from .charge_equilibration_rows import voigt_rows
@@ -104,9 +105,11 @@ class ChargedRemainder(SparsePotential):
         parts = np.split(self.weights_, self.weights_.size // latent.rank)
         return [latent.coefficients(own) for own in parts]
 
-    def powers(self, species, charges) -> tuple[np.ndarray, np.ndarray]:
-        """Return z^p and dz^p/dq in 1/e, (1 + n_powers, n_atoms)."""
-        kinds = np.searchsorted(self.species_, species)
+    def powers(self, kinds, charges) -> tuple[np.ndarray, np.ndarray]:
+        """Return z^p and dz^p/dq in 1/e, (1 + n_powers, n_atoms).
+
+        ``kinds`` (n_atoms,) are the numbers of elements in the model.
+        """
         z = (charges - self.means_[kinds]) / self.spreads_[kinds]
         orders = np.arange(1 + self.n_powers)[:, None]
         slopes = orders * z ** np.maximum(orders - 1, 0) / self.spreads_[kinds]
@@ -125,7 +128,8 @@ class ChargedRemainder(SparsePotential):
         """
         batch, latent = together.batch, Latent(self.kernels_)
         states = latent.evaluate(batch)
-        powers, slopes = self.powers(batch.species, together.charges)
+        kinds = np.searchsorted(self.species_, batch.species)
+        powers, slopes = self.powers(kinds, together.charges)
         energies, by_charge = np.zeros(batch.n_atoms), np.zeros(batch.n_atoms)
         adjoints = [0.0] * len(states)
         for own, power, slope in zip(self.coefficients_, powers, slopes, strict=True):
@@ -144,7 +148,7 @@ class ChargedRemainder(SparsePotential):
                 strict=True,
             )
         )
-        energies += self.baseline_[np.searchsorted(self.species_, batch.species)]
+        energies += self.baseline_[kinds]
         totals = np.add.reduceat(energies, batch.first_atom[:-1])
         results = []
         for index, atoms in enumerate(together.frames):
@@ -157,22 +161,23 @@ class ChargedRemainder(SparsePotential):
             results.append(own)
         return results
 
-    def energies(self, batch, charges: np.ndarray) -> np.ndarray:
-        """Return energies in eV with any charges of the atoms, (n_structures,).
+    def energies(self, atoms, charges) -> np.ndarray:
+        """Return energies in eV of one structure with any charges, (n_sets,).
 
         Parameters
         ----------
-        batch : StructureBatch
-        charges : ndarray of shape (n_atoms,)
+        atoms : ase.Atoms
+        charges : ndarray of shape (n_sets, n_atoms)
             In e.
         """
-        latent = Latent(self.kernels_)
+        batch, latent = StructureBatch.from_frames([atoms]), Latent(self.kernels_)
         states = latent.evaluate(batch)
-        energies = self.baseline_[np.searchsorted(self.species_, batch.species)]
-        powers, _ = self.powers(batch.species, charges)
-        for own, power in zip(self.coefficients_, powers, strict=True):
-            energies = energies + power * latent.values(batch, states, own)[0]
-        return np.add.reduceat(energies, batch.first_atom[:-1])
+        values = [latent.values(batch, states, own)[0] for own in self.coefficients_]
+        kinds = np.searchsorted(self.species_, batch.species)
+        baseline = self.baseline_[kinds].sum()
+        return np.array(
+            [baseline + np.vdot(self.powers(kinds, own)[0], values) for own in charges]
+        )
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
@@ -204,7 +209,8 @@ class PowerRows:
         self.latent = Latent(remainder.kernels_)
         self.states = self.latent.evaluate(self.batch)
         self.features = self.latent.rows(self.batch, self.states)
-        powers = remainder.powers(self.batch.species, together.charges)
+        kinds = np.searchsorted(remainder.species_, self.batch.species)
+        powers = remainder.powers(kinds, together.charges)
         self.powers = list(zip(*powers, strict=True))
 
     @cached_property

@@ -10,6 +10,7 @@ class LatentChargeState:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         state = super().get_state()
         state["settings"]["charge_width"] = self.charge_width_
+        state["settings"]["charge_prior"] = self.charge_prior
         return state
 
     @classmethod
@@ -17,4 +18,5 @@ class LatentChargeState:
         """Rebuild a fitted model from `get_state`."""
         model = super().from_state(state)
         model.charge_width = model.charge_width_ = state["settings"]["charge_width"]
+        model.charge_prior = state["settings"]["charge_prior"]
         return model

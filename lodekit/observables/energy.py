@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.structures import frame_name, get_target
 from lodekit.structures.batch import StructureBatch
@@ -149,26 +150,21 @@ class KernelRows:
     """
 
     def __init__(self, kernels: list[SparseKernel], batch: StructureBatch):
-        self.batch = batch
-        cache: dict = {}
-        self.pairs = [
-            (kernel, kernel.descriptor.evaluate(batch, kernel.species, cache))
-            for kernel in kernels
-        ]
+        self.batch, self.latent = batch, Latent(kernels)
+        self.states = self.latent.evaluate(batch)
 
     def energy(self) -> np.ndarray:
         """Return sums over structures, (n_structures, rank)."""
-        return np.hstack([k.energy_rows(self.batch, s.features) for k, s in self.pairs])
+        pairs = zip(self.latent.kernels, self.states, strict=True)
+        return np.hstack([k.energy_rows(self.batch, s.features) for k, s in pairs])
 
     def forces(self) -> np.ndarray:
         """Return minus derivatives by positions, (n_atoms, 3, rank)."""
-        parts = [k.force_rows(self.batch, s) for k, s in self.pairs]
-        return np.concatenate(parts, axis=2)
+        return self.latent.force_rows(self.batch, self.states)
 
     def strain(self) -> np.ndarray:
         """Return derivatives by strain, (n_structures, 6, rank), Voigt."""
-        parts = [k.strain_rows(self.batch, s) for k, s in self.pairs]
-        return np.concatenate(parts, axis=2)
+        return self.latent.strain_rows(self.batch, self.states)
 
 
 def pack_rows(source, batch: StructureBatch, targets: EnergyTargets) -> dict[str, Rows]:

@@ -136,7 +136,7 @@ def test_rows_are_derivatives_of_the_energies_of_weights(fitted, name):
     assert energies[0] == pytest.approx(result["energy"], rel=1e-12)
     expected = rows[name].matrix @ rest.weights_
     np.testing.assert_allclose(expected, result[name].ravel(), rtol=1e-9, atol=1e-9)
-    energies = rest.energies(together.batch, together.charges)
+    energies = rest.energies(atoms, [together.charges])
     assert energies[0] == pytest.approx(result["energy"], rel=1e-12)
 
 

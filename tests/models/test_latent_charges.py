@@ -1,5 +1,7 @@
 """Charges learned from energies: recovery, signs, totals, derivatives."""
 
+import copy
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -215,6 +217,9 @@ def test_a_model_file_gives_the_same_numbers(fitted, tmp_path):
     for name in names:
         assert np.array_equal(old[name], new[name])
     assert load_model(path).summary_["n_steps"] == fitted.summary_["n_steps"]
+    other = copy.copy(fitted).set_params(charge_prior=0.5)
+    other.save(tmp_path / "other.lodekit")
+    assert load_model(tmp_path / "other.lodekit").charge_prior == 0.5
 
 
 def test_standard_deviations_are_small_on_training_frames_and_larger_elsewhere(fitted):
