@@ -23,6 +23,7 @@ from lodekit.models.settings import (
     build_terms,
     charge_terms,
 )
+from lodekit.observables.charges import reference
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -134,6 +135,28 @@ class MullikenCharges:
     def compute(self, frames, names):
         """Return the dipoles of the charges."""
         return [{"dipole": a.arrays["mulliken_charges"] @ a.positions} for a in frames]
+
+
+class ElementCharges:
+    """One charge for every element, fitted to dipoles: the least of models."""
+
+    targets_ = ("dipole",)
+
+    def fit(self, frames):
+        """Least squares of dipoles about the centre of positions."""
+        self.species = np.unique(np.concatenate([a.numbers for a in frames]))
+        rows = np.concatenate([self.rows(a) for a in frames])
+        dipoles = np.concatenate([reference(a, "dipole") for a in frames])
+        self.charges = np.linalg.lstsq(rows, dipoles, rcond=None)[0]
+
+    def rows(self, atoms):
+        """Return what every element adds to the dipole by its charge, (3, n)."""
+        centred = atoms.positions - atoms.positions.mean(axis=0)
+        return centred.T @ (atoms.numbers[:, None] == self.species)
+
+    def compute(self, frames, names):
+        """Return the dipoles of neutral structures."""
+        return [{"dipole": self.rows(a) @ self.charges} for a in frames]
 
 
 def terms(*names):
@@ -276,6 +299,7 @@ CASES = {
         zwitterions,
         [
             MullikenCharges(),
+            ElementCharges(),
             DipoleModel(),
             ChargeModel(targets=["dipole"]),
             ChargeModel(targets=["charges"]),

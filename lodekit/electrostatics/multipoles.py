@@ -79,6 +79,11 @@ class MultipoleResult:
     strain_gradient: np.ndarray
     fields: Fields
 
+    @property
+    def potential(self) -> np.ndarray:
+        """dE/dq in V, (n_atoms,)."""
+        return self.fields.potential
+
 
 class MultipoleInteraction:
     """Coulomb interaction of charges, dipoles and quadrupoles on atoms.

@@ -225,7 +225,7 @@ class EquilibratedBatch:
         """Return dJ/dv of one structure in V/e, (n_atoms, n_weights)."""
         return self.model.hardness_rows(self.frames[index].numbers, features)[1]
 
-    def hardness_effects(self) -> np.ndarray:
+    def further_effects(self) -> np.ndarray:
         """Return what the energies change by with v, by atom in eV, (n_atoms, n)."""
         features = np.concatenate(self.features)
         _, slopes = self.model.hardness_rows(self.batch.species, features)

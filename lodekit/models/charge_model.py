@@ -139,7 +139,7 @@ class ChargeModel(LinearChargeModel):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
-        self._check_arguments(energies)
+        self._check_arguments()
         self.shaping_ = energies if self.learn_from_energies else []
         super().fit(frames)
         self.charge_width_ = float(self.charge_width)
@@ -152,7 +152,7 @@ class ChargeModel(LinearChargeModel):
             self.summary_["potential"] = self.potential_.summary_
         return self
 
-    def _check_arguments(self, energies) -> None:
+    def _check_arguments(self) -> None:
         """Raise ``ValueError`` for arguments out of range."""
         if self.max_multipole not in (None, 0, 1, 2):
             raise ValueError(
@@ -161,11 +161,6 @@ class ChargeModel(LinearChargeModel):
         if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
             raise ValueError(
                 f"charge_width must be a length in Å, got {self.charge_width!r}"
-            )
-        if energies and self.max_multipole and self.learn_from_energies:
-            raise ValueError(
-                "energies shape charges without atomic moments: set max_multipole=0 or "
-                f"learn_from_energies=False, got max_multipole={self.max_multipole}"
             )
 
     def learn(self, solution, std_scale: float) -> None:

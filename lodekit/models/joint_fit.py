@@ -215,8 +215,9 @@ def energy_spread(model, together) -> list[float]:
     model : LinearChargeModel
         Fitted to energies.
     together : object
-        A batch of structures, with the features of the charges (``states``) and
-        ``scales`` (n_atoms,): what the energy changes by with the latent of an atom.
+        A batch of structures, with the features of the charges (``states``),
+        ``scales`` (n_atoms,): what the energy changes by with the latent of an atom,
+        and ``further_effects`` of weights that are not those of this latent.
     """
     n_species = model.species_.size
     predictor = Predictor(model.potential_)
@@ -231,8 +232,8 @@ def energy_spread(model, together) -> list[float]:
     latents, others = np.split(own[n_species:], [rows.shape[1]])
     moved += rows @ latents
     members += together.scales[:, None] * moved
-    if len(others):  # of the hardness of environments
-        members += together.hardness_effects() @ others
+    if len(others):  # of atomic moments, or of the hardness of environments
+        members += together.further_effects() @ others
     first = together.batch.first_atom[:-1]
     totals = np.add.reduceat(members, first, axis=0)
     return [float(spread) for spread in predictor.spread(totals)]

@@ -42,6 +42,10 @@ class MovingCharges:
         V in V, by structure.
     scales : ndarray of shape (n_atoms,)
         V - V_c: what the energies change by with Phi w of the atoms.
+    fields : list of ndarray of shape (n_atoms, 3 or 6)
+        F: what they change by with the moments, in V/Å and V/Å^2.
+    moment_rows : list of ndarray of shape (n_atoms, 3 or 6, rank)
+        Psi: the moments are linear in weights.
     """
 
     def __init__(self, model, frames):
@@ -53,11 +57,11 @@ class MovingCharges:
         self.moment_states = model.moments_.evaluate(self.batch, cache)
         self.solution = replace(model.solution_, weights=model.weights_)
         self.charges = self.condition(model._padded(self.batch, self.states))
-        rows = model.moments_.rows(self.batch, self.moment_states)
-        stops = np.cumsum([0] + [own.shape[2] for own in rows])
-        weights = model.weights_[model.rank - stops[-1] :]
-        self.moment_weights = np.split(weights, stops[1:-1]) if rows else []
-        pairs = zip(rows, self.moment_weights, strict=True)
+        self.moment_rows = model.moments_.rows(self.batch, self.moment_states)
+        ranks = np.cumsum([kernel.rank for kernel in model.moments_.kernels])
+        weights = model.weights_[model.rank - model.moments_.rank :]
+        self.moment_weights = np.split(weights, ranks[:-1]) if len(ranks) else []
+        pairs = zip(self.moment_rows, self.moment_weights, strict=True)
         self.moments = [own @ w for own, w in pairs]
         found = [self.interact(i, own.values) for i, own in enumerate(self.charges)]
         self.results, self.potentials, fields = zip(*found, strict=True)
@@ -86,8 +90,12 @@ class MovingCharges:
     def interactions(self) -> list:
         """Those of charges, or of charges and moments, by structure."""
         kind = MultipoleInteraction if self.moments else CoulombInteraction
+        return [self.interaction(atoms, kind) for atoms in self.frames]
+
+    def interaction(self, atoms, kind):
+        """Return the interaction of one structure."""
         width = self.model.charge_width_
-        return [kind(a.positions, a.cell[:], a.pbc, width) for a in self.frames]
+        return kind(atoms.positions, atoms.cell[:], atoms.pbc, width)
 
     def interact(self, index: int, charges):
         """Return the electrostatic energy of one structure, with what it depends on.
@@ -111,12 +119,21 @@ class MovingCharges:
         if others:
             components = [result.fields.field_gradient[:, a, b] for a, b in VOIGT]
             fields.append(-0.5 * MULTIPLICITY * np.stack(components, axis=1))
-        return result, result.fields.potential, fields
+        return result, result.potential, fields
 
     @property
     def energies(self) -> np.ndarray:
         """U in eV, (n_structures,)."""
         return np.array([result.energy for result in self.results])
+
+    def further_effects(self) -> np.ndarray:
+        """Return F.Psi: what energies change by with the weights of moments.
+
+        By atom in eV, (n_atoms, rank).
+        """
+        pairs = zip(self.fields, self.moment_rows, strict=True)
+        parts = [np.einsum("ic,icw->iw", field, rows) for field, rows in pairs]
+        return np.concatenate([np.zeros((self.batch.n_atoms, 0)), *parts], axis=1)
 
     @cached_property
     def levels(self) -> np.ndarray:

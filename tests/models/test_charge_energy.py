@@ -234,11 +234,12 @@ def test_the_remainder_is_what_is_left_of_targets_anywhere():
     assert forces[1] == pytest.approx(forces[0], abs=1e-9)
 
 
+@pytest.mark.parametrize("max_multipole", [0, 1, 2])
 @pytest.mark.parametrize("name", FRAMES)
-def test_rows_are_derivatives_by_the_weights(name):
+def test_rows_are_derivatives_by_the_weights(name, max_multipole):
     # the total charge is conditioned on with the covariance of charges alone
     frames = FRAMES[name][:2]
-    model = make(targets=["charges"])
+    model = make(targets=["charges"], max_multipole=max_multipole)
     model.set_params(potential=None).fit(FRAMES[name])
     rng = np.random.default_rng(0)
     start = model.weights_ + 0.3 * rng.normal(size=model.weights_.size)
@@ -287,14 +288,45 @@ def test_energies_shape_the_charges():
     assert errors[True] < 0.5 * errors[False]
 
 
+@pytest.mark.parametrize("max_multipole", [1, 2])
+def test_energies_shape_the_moments(max_multipole):
+    # charges of frames say nothing of moments, energies are those of both
+    frames = FRAMES["open"]
+    names = ["atomic_dipoles", "atomic_quadrupoles"][:max_multipole]
+    true = make(targets=["charges"], max_multipole=max_multipole)
+    true.set_params(potential=None, noises={"charges": 1e-3}).fit(frames)
+    n_weights = true.moments_.rank
+    true.weights_[-n_weights:] = 2.0 * np.random.default_rng(3).normal(size=n_weights)
+    known = []
+    for atoms, part in zip(frames, true._energy_parts(frames), strict=True):
+        known.append(atoms.copy())
+        known[-1].info["total_charge"] = atoms.info["total_charge"]
+        known[-1].calc = SinglePointCalculator(
+            known[-1],
+            charges=charges_of(true, [atoms]),
+            energy=part.energy,
+            forces=part.forces,
+        )
+    model = make(
+        True,
+        targets=["charges", "energy", "forces"],
+        noises={"charges": 1e-3, "energy": 1e-4, "forces": 1e-3},
+        max_multipole=max_multipole,
+    ).fit(known)
+    for name in names:
+        wanted, found = (
+            np.concatenate([r[name] for r in own.compute(frames, [name])])
+            for own in (true, model)
+        )
+        assert np.abs(found - wanted).max() < 0.3 * np.abs(wanted).max()
+        assert np.abs(wanted).max() > 0.1
+
+
 def test_settings_of_the_potential_alone_are_refused():
     model = make(learn=True, targets=["charges", "energy"])
     model.potential.set_params(energy_noise=1e-3)
     with pytest.raises(ValueError, match="energy_noise of the potential has no use"):
         model.fit(FRAMES["open"])
-    moments = make(learn=True, targets=["charges", "energy"], max_multipole=1)
-    with pytest.raises(ValueError, match="learn_from_energies=False, got max_mult"):
-        moments.fit(FRAMES["open"])
 
 
 def test_a_potential_means_that_energies_are_fitted():
