@@ -4,6 +4,7 @@ from .charge_constraints import fragment_constraints
 from .coulomb import CoulombInteraction
 from .equilibration import ChargeEquilibration, EquilibratedCharges
 from .interaction_matrix import ElectrostaticResult
+from .multipole_matrix import MultipoleMatrix
 from .multipoles import Fields, MultipoleInteraction, MultipoleResult
 from .power_law import PowerLawInteraction
 from .split_charges import SplitChargeEquilibration
@@ -15,6 +16,7 @@ __all__ = [
     "EquilibratedCharges",
     "Fields",
     "MultipoleInteraction",
+    "MultipoleMatrix",
     "MultipoleResult",
     "PowerLawInteraction",
     "SplitChargeEquilibration",

@@ -207,12 +207,20 @@ class MultipoleInteraction:
         for part in self.parts(positions, widths):
             part.add(moments, derivatives, strain)
         if self.boundary.n_periodic == 3:
-            spread = 2.0 * np.pi / self.boundary.measure * widths**2
-            charges = moments[:, 0]
+            spread, charges = self.spread(widths), moments[:, 0]
             excess = spread * charges.sum() + spread @ charges
             derivatives[:, 0] += excess
             strain -= 0.5 * charges @ excess * np.eye(3)
         return COULOMB_CONSTANT * derivatives, COULOMB_CONSTANT * strain
+
+    def spread(self, widths) -> np.ndarray:
+        """Return by how much the mean potential of Gaussians is below that of points.
+
+        For unit charges, as in `InteractionMatrix`; zero without a background.
+        """
+        if self.boundary.n_periodic != 3:
+            return np.zeros(len(widths))
+        return 2.0 * np.pi / self.boundary.measure * widths**2
 
     def parts(self, positions, widths) -> list:
         """Return the near and the far sum over sites, of which some may be points."""
