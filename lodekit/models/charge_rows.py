@@ -20,8 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.electrostatics import MultipoleInteraction
-from lodekit.electrostatics.multipole_matrix import MultipoleMatrix
+from lodekit.electrostatics import MultipoleInteraction, MultipoleMatrix
 from lodekit.observables.charges import AffineCharges
 from lodekit.observables.moments import MULTIPLICITY
 
@@ -138,7 +137,7 @@ class ChargeExpansion(MovingCharges):
 
     @cached_property
     def matrices(self) -> list[MultipoleMatrix]:
-        """A by structure, kept from step to step."""
+        """A by structure."""
         n_moments = (1, 4, 10)[len(self.moments)]
         return [MultipoleMatrix(own, n_moments) for own in self.interactions]
 
@@ -172,11 +171,17 @@ class ChargeExpansion(MovingCharges):
         moved_charges = moved[0] + charges.level * (sums @ spread).T[:, None]
         moved_charges -= np.multiply.outer(charges.share, moved_charges.sum(axis=0))
         changes = pack(moved_charges, moved[1:])
-        slopes = slopes + (self.matrices[index] @ changes)
+        slopes = slopes + self.respond(index, changes)
         rows = np.tensordot(slopes, self.sources(index), ((0, 1), (0, 1)))
         rows[:, self.kernels.start :] += own
         total = charges.features.sum(axis=0)
         return rows - np.outer(shares, total) / (total @ charges.spread)
+
+    def respond(self, index: int, changes: np.ndarray) -> np.ndarray:
+        """Return A times changes of M, (n_atoms, n_moments, n)."""
+        n_sources = changes.shape[0] * changes.shape[1]
+        matrix = self.matrices[index].matrix.reshape(n_sources, n_sources)
+        return (matrix @ changes.reshape(n_sources, -1)).reshape(changes.shape)
 
     def sources(self, index: int) -> np.ndarray:
         """Return M_w of one structure, (n_atoms, n_moments, rank)."""
