@@ -1,5 +1,6 @@
 """Sums of kernel derivatives over environments into rows of forces and virials."""
 
+import numpy as np
 from numba import njit
 
 
@@ -7,24 +8,27 @@ from numba import njit
 def add_force_rows(projections, own, slopes, shifts, center, movers, rows):
     """Add minus the gradient of k(center, m) to the rows of forces.
 
-    The derivative of k(i, m) along an entry is slopes[i, m] * projections[e, x, m] +
-    shifts[i, m] * own[e, x]: the feature derivative projected on the sparse point, and
-    on the environment itself where features are normalised.
+    The derivative of k(i, m) along an entry is slopes[i, b, m] * projections[e, x, m] +
+    shifts[i, b, m] * own[e, x]: the feature derivative projected on the sparse point,
+    and on the environment itself where features are normalised. Components b differ in
+    slopes and shifts alone; scalars have one.
 
     Shapes: projections (n_entries, 3, n_points), own (n_entries, 3), slopes and shifts
-    (n_atoms, n_points), rows (n_atoms, 3, n_points).
+    (n_atoms, n_components, n_points), rows (n_atoms, 3, n_components, n_points).
     """
+    n_components, n_points = slopes.shape[1:]
     for entry in range(movers.size):
         mover = movers[entry]
         for axis in range(3):
             along = own[entry, axis]
-            for m in range(projections.shape[2]):
-                gradient = (
-                    slopes[center, m] * projections[entry, axis, m]
-                    + shifts[center, m] * along
-                )
-                rows[mover, axis, m] -= gradient
-                rows[center, axis, m] += gradient
+            for b in range(n_components):
+                for m in range(n_points):
+                    gradient = (
+                        slopes[center, b, m] * projections[entry, axis, m]
+                        + shifts[center, b, m] * along
+                    )
+                    rows[mover, axis, b, m] -= gradient
+                    rows[center, axis, b, m] += gradient
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -32,15 +36,53 @@ def add_strain_rows(projections, own, slopes, shifts, structures, rows):
     """Add the strain gradient of sum_i k(i, m) to the rows of strain derivatives.
 
     Shapes: projections (n_atoms, n_axes, n_points), own (n_atoms, n_axes), slopes and
-    shifts (n_atoms, n_points), structures (n_atoms,) and rows (n_structures, n_axes,
-    n_points).
+    shifts (n_atoms, n_components, n_points), structures (n_atoms,) and rows
+    (n_structures, n_axes, n_components, n_points).
     """
     n_atoms, n_axes, n_points = projections.shape
     for atom in range(n_atoms):
         for axis in range(n_axes):
             along = own[atom, axis]
-            for m in range(n_points):
-                rows[structures[atom], axis, m] += (
-                    slopes[atom, m] * projections[atom, axis, m]
-                    + shifts[atom, m] * along
-                )
+            for b in range(slopes.shape[1]):
+                for m in range(n_points):
+                    rows[structures[atom], axis, b, m] += (
+                        slopes[atom, b, m] * projections[atom, axis, m]
+                        + shifts[atom, b, m] * along
+                    )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def add_tensor_rows(
+    derivatives, centers, values, tensors, first, targets, channels, rows
+):
+    """Add sum_e,n derivatives[e, x, n] k(center, m) C_m[b, n] to rows.
+
+    Entries first[g] to first[g + 1] make a group: they change the channel channels[g]
+    of their centres and count for row targets[g]. The sum over them comes before the
+    product with the tensors C_m of the sparse points.
+
+    Shapes: derivatives (n_entries, n_axes, n_radial), centers (n_entries,), values
+    (n_atoms, n_points), tensors (n_channels, n_components, n_radial, n_points), first
+    (n_groups + 1,), targets and channels (n_groups,), rows (n_targets, n_axes,
+    n_components, n_points).
+    """
+    n_axes, n_components, n_points = rows.shape[1:]
+    n_radial = derivatives.shape[2]
+    sums = np.empty((n_axes, n_radial, n_points))
+    for group in range(targets.size):
+        target, channel = targets[group], channels[group]
+        sums[:] = 0.0
+        for entry in range(first[group], first[group + 1]):
+            center = centers[entry]
+            for axis in range(n_axes):
+                for n in range(n_radial):
+                    factor = derivatives[entry, axis, n]
+                    for m in range(n_points):
+                        sums[axis, n, m] += factor * values[center, m]
+        for axis in range(n_axes):
+            for b in range(n_components):
+                for n in range(n_radial):
+                    for m in range(n_points):
+                        rows[target, axis, b, m] += (
+                            sums[axis, n, m] * tensors[channel, b, n, m]
+                        )

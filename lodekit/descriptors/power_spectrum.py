@@ -129,32 +129,38 @@ class PowerSpectrumFeatures:
 
         ``more`` is added to d(scalar)/d(coefficients of the left factor).
         """
-        left, *right = self.reverse_product(adjoint)
-        left += more
+        left, *right = self.reverse_product(adjoint, more)
         positions, strain = self.left.reverse(left)
         for gradients in right:
             more_positions, more_strain = self.right.reverse(gradients)
             positions, strain = positions + more_positions, strain + more_strain
         return positions, strain
 
-    def reverse_product(self, adjoint: np.ndarray) -> list[np.ndarray]:
-        """Turn d(scalar)/d(features) into that by the coefficients of each factor."""
+    def reverse_product(self, adjoint: np.ndarray, more=0.0) -> list[np.ndarray]:
+        """Turn d(scalar)/d(features) into that by the coefficients of each factor.
+
+        ``more`` is added to that of the left factor.
+        """
         left = self.left.coefficients
         left_gradients = np.empty_like(left)
         if self.right is None:
             reverse_square(adjoint, left, left_gradients)
+            left_gradients += more
             return [left_gradients]
         right = self.right.coefficients
         right_gradients = np.empty_like(right)
         reverse_multiply(adjoint, left, right, left_gradients, right_gradients)
+        left_gradients += more
         return [left_gradients, right_gradients]
 
-    def atom_gradients(self, adjoint: np.ndarray) -> np.ndarray:
+    def atom_gradients(self, adjoint: np.ndarray, more=0.0) -> np.ndarray:
         """Return the gradients of adjoint_i . p_i of every atom i on its own.
 
         Parameters
         ----------
         adjoint : ndarray of shape (n_atoms, n_features)
+        more : float or ndarray of shape (n_atoms, n_lm, n_q)
+            Adds more_i . c_i of the left factor.
 
         Returns
         -------
@@ -163,9 +169,8 @@ class PowerSpectrumFeatures:
         """
         n_atoms = len(adjoint)
         gradients = np.zeros((n_atoms, n_atoms, 3))
-        for factor, own in zip(
-            self.factors, self.reverse_product(adjoint), strict=True
-        ):
+        adjoints = self.reverse_product(adjoint, more)
+        for factor, own in zip(self.factors, adjoints, strict=True):
             jacobian = factor.jacobian
             n_lm, n_radial = jacobian.derivatives.shape[2:]
             own = own.reshape(n_atoms, n_lm, -1, n_radial).swapaxes(1, 2)
@@ -178,13 +183,12 @@ class PowerSpectrumFeatures:
             np.subtract.at(gradients, (jacobian.centers, jacobian.centers), moved)
         return gradients
 
-    def atom_strain_gradients(self, adjoint: np.ndarray) -> np.ndarray:
+    def atom_strain_gradients(self, adjoint: np.ndarray, more=0.0) -> np.ndarray:
         """Do what `atom_gradients` does, for strain: (n_atoms, 3, 3)."""
+        adjoints = self.reverse_product(adjoint, more)
         parts = [
-            np.einsum("iabln,iln->iab", factor.expansion.strain_jacobian(), own)
-            for factor, own in zip(
-                self.factors, self.reverse_product(adjoint), strict=True
-            )
+            np.einsum("iabln,iln->iab", factor.strain_jacobian, own)
+            for factor, own in zip(self.factors, adjoints, strict=True)
         ]
         return sum(parts)
 
@@ -228,6 +232,21 @@ class Factor:
             jacobian.channels[order],
             jacobian.derivatives[order],
         )
+
+    @cached_property
+    def strain_jacobian(self) -> np.ndarray:
+        """Strain derivatives of the factor, (n_atoms, 3, 3, n_lm, n_q)."""
+        return self.expansion.strain_jacobian()
+
+    @cached_property
+    def voigt_jacobian(self) -> np.ndarray:
+        """Those of symmetric strain, (n_atoms, 6, n_lm, n_q).
+
+        Voigt order xx, yy, zz, yz, xz, xy.
+        """
+        first, second = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+        jacobian = self.strain_jacobian
+        return 0.5 * (jacobian[:, first, second] + jacobian[:, second, first])
 
     def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
         """Return what d(features . point) is linear in.

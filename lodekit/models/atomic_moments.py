@@ -77,11 +77,7 @@ class AtomicMoments:
     def rows(self, batch, state) -> list[np.ndarray]:
         """Return Phi of each order, (n_atoms, 3 or 6, rank), e·Å and e·Å² by weight."""
         return [
-            PRIORS[kernel.order]
-            * np.einsum(
-                "ca,iaw->icw", CARTESIAN[kernel.order], kernel.rows(batch, state)
-            )
-            for kernel in self.kernels
+            to_cartesian(kernel, kernel.rows(batch, state)) for kernel in self.kernels
         ]
 
     def gradients(self, batch, state, weights, adjoints):
@@ -102,11 +98,63 @@ class AtomicMoments:
         by_features = np.zeros_like(state.features)
         by_coefficients = np.zeros_like(state.left.coefficients)
         for kernel, own, adjoint in zip(self.kernels, weights, adjoints, strict=True):
-            adjoint = PRIORS[kernel.order] * adjoint @ CARTESIAN[kernel.order]
+            adjoint = harmonic_adjoint(kernel, adjoint)
             features, tensors = kernel.reverse(batch, state, own, adjoint)
             by_features += features
             by_coefficients[:, kernel.harmonics] += tensors
         return state.reverse(by_features, by_coefficients)
+
+    def force_rows(self, batch, state, adjoints) -> np.ndarray:
+        """Return minus d(sum_i adjoint_i . Phi_i)/dR, (n_atoms, 3, rank).
+
+        ``adjoints`` are those of `gradients`; columns of all orders stand side by side.
+        """
+        rows = np.empty((batch.n_atoms, 3, self.rank))
+        return self.fill_columns(TensorKernel.force_rows, batch, state, adjoints, rows)
+
+    def strain_rows(self, batch, state, adjoints) -> np.ndarray:
+        """Return d(sum_i adjoint_i . Phi_i)/d(strain), (n_structures, 6, rank).
+
+        Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
+        """
+        rows = np.empty((batch.n_structures, 6, self.rank))
+        return self.fill_columns(TensorKernel.strain_rows, batch, state, adjoints, rows)
+
+    def fill_columns(self, method, batch, state, adjoints, rows) -> np.ndarray:
+        """Write rows of every kernel to its columns."""
+        start = 0
+        for kernel, adjoint in zip(self.kernels, adjoints, strict=True):
+            own = slice(start, start + kernel.rank)
+            adjoint = harmonic_adjoint(kernel, adjoint)
+            rows[..., own] = method(kernel, batch, state, adjoint)
+            start = own.stop
+        return rows
+
+    def atom_gradients(self, batch, state, weights) -> list[np.ndarray]:
+        """Return the derivatives of every component of every moment.
+
+        Parameters
+        ----------
+        batch : StructureBatch
+        state : PowerSpectrumFeatures
+        weights : list of ndarray of shape (rank,)
+
+        Returns
+        -------
+        gradients : list of ndarray of shape (n_atoms, 3 or 6, n_atoms, 3)
+            By order; of the first atom by the position of the second.
+        """
+        return [
+            to_cartesian(kernel, kernel.atom_gradients(batch, state, own))
+            for kernel, own in zip(self.kernels, weights, strict=True)
+        ]
+
+    def atom_strain_gradients(self, batch, state, weights) -> list[np.ndarray]:
+        """Do what `atom_gradients` does, for strain: (n_atoms, 3 or 6, 3, 3)."""
+        return [
+            to_cartesian(kernel, kernel.atom_strain_gradients(batch, state, own))
+            for kernel, own in zip(self.kernels, weights, strict=True)
+        ]
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return arrays for a model file."""
@@ -125,3 +173,16 @@ class AtomicMoments:
                 for order in range(1, max_multipole + 1)
             ]
         )
+
+
+def harmonic_adjoint(kernel: TensorKernel, adjoint: np.ndarray) -> np.ndarray:
+    """Return derivatives by t_i from those by Cartesian moments (n_atoms, 3 or 6)."""
+    return PRIORS[kernel.order] * adjoint @ CARTESIAN[kernel.order]
+
+
+def to_cartesian(kernel: TensorKernel, values: np.ndarray) -> np.ndarray:
+    """Turn components of t_i, (n_atoms, 2 l + 1, ...), to those of moments."""
+    n_atoms, n_components, *others = values.shape
+    matrix = PRIORS[kernel.order] * CARTESIAN[kernel.order]
+    moments = matrix @ values.reshape(n_atoms, n_components, -1)
+    return moments.reshape(n_atoms, len(matrix), *others)

@@ -142,22 +142,23 @@ def add_position_gradients(
         Environments i of the sum.
     own : ndarray of shape (n, n_channels, n_lm * n_radial) or None
         t_i; None where features are not divided by their own length.
-    slopes, shifts : ndarray of shape (n_atoms, n_points)
-    rows : ndarray of shape (n_atoms, 3, n_points)
+    slopes, shifts : ndarray of shape (n_atoms, n_components, n_points)
+    rows : ndarray of shape (n_atoms, 3, n_components, n_points)
+        Components differ in slopes and shifts alone.
     """
 
     def add_block(index):
         block = transfers.blocks[index]
-        some = np.ascontiguousarray(slopes[:, block])
-        more = np.ascontiguousarray(shifts[:, block])
-        target = np.zeros((*rows.shape[:2], some.shape[1]))
+        some = np.ascontiguousarray(slopes[:, :, block])
+        more = np.ascontiguousarray(shifts[:, :, block])
+        target = np.zeros((*rows.shape[:3], some.shape[2]))
         for start in range(0, len(atoms), CENTER_BLOCK):
             chosen = atoms[start : start + CENTER_BLOCK]
             matrices = transfers.matrices(moving.factor.partner[chosen], index)
             for place, atom in enumerate(chosen):
                 first = moving.first[atom]
                 n_entries = first[-1] - first[0]
-                projections = np.empty((3 * n_entries, some.shape[1]))
+                projections = np.empty((3 * n_entries, some.shape[2]))
                 along = np.zeros(3 * n_entries)
                 for channel, matrix in enumerate(matrices[place]):
                     part = slice(3 * first[channel], 3 * first[channel + 1])
@@ -167,7 +168,7 @@ def add_position_gradients(
                     if own is not None:
                         along[local] = derivatives @ own[start + place, channel]
                 add_force_rows(
-                    projections.reshape(n_entries, *target.shape[1:]),
+                    projections.reshape(n_entries, 3, some.shape[2]),
                     along.reshape(n_entries, 3),
                     some,
                     more,
@@ -175,7 +176,7 @@ def add_position_gradients(
                     moving.movers[first[0] : first[-1]],
                     target,
                 )
-        rows[:, :, block] += target
+        rows[..., block] += target
 
     map_threads(add_block, range(len(transfers.blocks)))
 
@@ -235,17 +236,21 @@ def add_products(derivatives, partners, sums) -> None:
 
 
 def add_strain_gradients(
-    factor: Factor, jacobian, transfers, atoms, own, slopes, shifts, structures, rows
+    factor: Factor, transfers, atoms, own, slopes, shifts, structures, rows
 ) -> None:
-    """Add the strain gradients of sum_i k(i, m) to rows (n_structures, 6, n_points).
+    """Add the strain gradients of sum_i k(i, m) to rows of strain derivatives.
 
-    ``jacobian`` (n_atoms, 6, n_lm, n_channels * n_radial) are the strain derivatives of
-    the factor, ``structures`` (n_atoms,) tells the structure of an atom; the other
-    parameters are those of `add_position_gradients`.
+    Parameters
+    ----------
+    structures : ndarray of shape (n_atoms,)
+        Structure of an atom.
+    rows : ndarray of shape (n_structures, 6, n_components, n_points)
+        The other parameters are those of `add_position_gradients`.
     """
+    jacobian = factor.voigt_jacobian[atoms]
     n_lm, n_q = jacobian.shape[2:]
     shape = (len(atoms), 6, n_lm, transfers.n_channels, n_q // transfers.n_channels)
-    jacobian = jacobian[atoms].reshape(shape).swapaxes(2, 3)
+    jacobian = jacobian.reshape(shape).swapaxes(2, 3)
     jacobian = jacobian.reshape(len(atoms), 6, n_lm * n_q)
     along = np.zeros((len(atoms), 6))
     if own is not None:
@@ -253,20 +258,20 @@ def add_strain_gradients(
 
     def add_block(index):
         block = transfers.blocks[index]
-        target = np.zeros((*rows.shape[:2], block.stop - block.start))
+        target = np.zeros((*rows.shape[:3], block.stop - block.start))
         for start in range(0, len(atoms), CENTER_BLOCK):
             some = slice(start, start + CENTER_BLOCK)
             chosen = atoms[some]
             matrices = transfers.matrices(factor.partner[chosen], index)
-            matrices = matrices.reshape(len(chosen), n_lm * n_q, target.shape[2])
+            matrices = matrices.reshape(len(chosen), n_lm * n_q, target.shape[3])
             add_strain_rows(
                 jacobian[some] @ matrices,
                 along[some],
-                np.ascontiguousarray(slopes[chosen, block]),
-                np.ascontiguousarray(shifts[chosen, block]),
+                np.ascontiguousarray(slopes[chosen, :, block]),
+                np.ascontiguousarray(shifts[chosen, :, block]),
                 structures[chosen],
                 target,
             )
-        rows[:, :, block] += target
+        rows[..., block] += target
 
     map_threads(add_block, range(len(transfers.blocks)))

@@ -15,15 +15,9 @@ from scipy import linalg, sparse
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
 from lodekit.structures.batch import StructureBatch
 
-from .covariance_gradients import (
-    MovingFactor,
-    PointTransfers,
-    add_linear_gradients,
-    add_position_gradients,
-    add_strain_gradients,
-    own_transfers,
-)
+from .covariance_gradients import MovingFactor, add_linear_gradients
 from .covariances import PolynomialCovariance
+from .point_kernel import PointKernel, project
 
 
 @dataclass
@@ -47,7 +41,7 @@ class SparsePoints:
 
 
 @dataclass
-class SparseKernel:
+class SparseKernel(PointKernel):
     """Feature map of one descriptor and covariance.
 
     Attributes
@@ -83,27 +77,6 @@ class SparseKernel:
         self._transfers.clear()
         self.points[int(species)] = SparsePoints(features, projection)
 
-    def amplify(self, factor: float) -> None:
-        """Multiply Phi: the prior standard deviation of the latent."""
-        self.amplitude *= float(factor)
-        self._transfers.clear()
-        for points in self.points.values():
-            points.projection *= factor
-
-    @property
-    def columns(self) -> dict[int, slice]:
-        """Columns of every species in a row of Phi."""
-        columns, start = {}, 0
-        for species, points in self.points.items():
-            columns[species] = slice(start, start + points.rank)
-            start += points.rank
-        return columns
-
-    @property
-    def rank(self) -> int:
-        """Number of weights."""
-        return sum(points.rank for points in self.points.values())
-
     def write_rows(self, batch: StructureBatch, features, rows: np.ndarray) -> None:
         """Write Phi to ``rows``, (n_atoms, rank)."""
         rows[...] = 0.0
@@ -130,18 +103,16 @@ class SparseKernel:
         ``scales`` (n_atoms,) are 1 where None: rows of forces.
         """
         rows = np.empty((batch.n_atoms, 3, self.rank))
-        factors = [
-            MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
-            for factor in state.factors
-        ]
+        factors = self.moving_factors(batch, state)
         for species, points in self.points.items():
-            own = np.zeros((batch.n_atoms, 3, len(points.features)))
-            for moving in factors:
-                if self.covariance.is_linear:
-                    self.add_linear(batch, moving, species, scales, own)
-                else:
-                    self.add_nonlinear(batch, moving, state, species, scales, own)
-            rows[:, :, self.columns[species]] = own @ points.projection
+            own = np.zeros((batch.n_atoms, 3, 1, len(points.features)))
+            if self.covariance.is_linear:
+                for moving in factors:
+                    self.add_linear(batch, moving, species, scales, own[:, :, 0])
+            else:
+                atoms, *slopes = self.scaled_slopes(batch, state, species, scales)
+                self.add_position_rows(factors, state, species, atoms, *slopes, own)
+            rows[:, :, self.columns[species]] = project(own, points.projection)
         return rows
 
     def add_linear(self, batch, moving: MovingFactor, species, scales, rows) -> None:
@@ -159,18 +130,6 @@ class SparseKernel:
             rows,
         )
 
-    def add_nonlinear(self, batch, moving, state, species, scales, rows) -> None:
-        """Do what `add_linear` does for a covariance that is not linear."""
-        atoms = np.flatnonzero(batch.species == species)
-        add_position_gradients(
-            moving,
-            self.transfers(moving.factor, species),
-            atoms,
-            self.own_transfers(moving.factor, state, atoms),
-            *self.evaluate_species(batch, state.features, species, scales),
-            rows,
-        )
-
     def strain_rows(
         self, batch: StructureBatch, state: PowerSpectrumFeatures, scales=None
     ) -> np.ndarray:
@@ -179,68 +138,21 @@ class SparseKernel:
         Voigt order xx, yy, zz, yz, xz, xy of the symmetric part; divided by the volume
         they are the rows of the stress.
         """
-        rows = np.zeros((batch.n_structures, 6, self.rank))
-        factors = [
-            (factor, voigt_jacobian(factor.expansion.strain_jacobian()))
-            for factor in state.factors
-        ]
+        rows = np.empty((batch.n_structures, 6, self.rank))
         for species, points in self.points.items():
-            atoms = np.flatnonzero(batch.species == species)
-            slopes, shifts = self.evaluate_species(
-                batch, state.features, species, scales
-            )
-            own = np.zeros((batch.n_structures, 6, len(points.features)))
-            for factor, jacobian in factors:
-                add_strain_gradients(
-                    factor,
-                    jacobian,
-                    self.transfers(factor, species),
-                    atoms,
-                    self.own_transfers(factor, state, atoms),
-                    slopes,
-                    shifts,
-                    batch.structure_of_atom,
-                    own,
-                )
-            rows[:, :, self.columns[species]] = own @ points.projection
+            atoms, *slopes = self.scaled_slopes(batch, state, species, scales)
+            own = np.zeros((batch.n_structures, 6, 1, len(points.features)))
+            self.add_strain_rows(batch, state, species, atoms, *slopes, own)
+            rows[:, :, self.columns[species]] = project(own, points.projection)
         return rows
 
-    def transfers(self, factor, species: int) -> PointTransfers:
-        """Return what depends on the sparse points only, made once."""
-        key = (species, factor.side)
-        if key not in self._transfers:
-            self._transfers[key] = PointTransfers(
-                factor,
-                self.points[species].features,
-                self.descriptor.n_angular,
-                self.species.size,
-            )
-        return self._transfers[key]
-
-    def own_transfers(self, factor, state: PowerSpectrumFeatures, atoms):
-        """Return t_i of ``atoms``, None where features keep their lengths."""
-        if not self.covariance.moves_lengths:
-            return None
-        return own_transfers(
-            factor,
-            state.features,
-            atoms,
-            self.descriptor.n_angular,
-            self.species.size,
-        )
-
-    def evaluate_species(self, batch, features, species, scales=None):
-        """Return slopes and shifts for all atoms, zero rows for other species."""
-        points = self.points[species]
+    def scaled_slopes(self, batch, state, species: int, scales=None):
+        """Return the atoms of a species, and slopes and shifts of all atoms."""
         atoms = np.flatnonzero(batch.species == species)
-        values = self.covariance.evaluate(features[atoms], points.features)
-        slopes = np.zeros((batch.n_atoms, len(points.features)))
-        shifts = np.zeros_like(slopes)
-        slopes[atoms], shifts[atoms] = values.slopes, values.shifts
-        if scales is not None:
-            slopes *= scales[:, None]
-            shifts *= scales[:, None]
-        return slopes, shifts
+        scales = np.ones(batch.n_atoms) if scales is None else scales
+        own = scales[atoms, None, None]
+        _, *slopes = self.evaluate_species(batch, state.features, species, own)
+        return atoms, *slopes
 
     def contract(
         self, batch: StructureBatch, features: np.ndarray, coefficients: dict
@@ -279,9 +191,3 @@ def sum_structures(batch: StructureBatch, atoms: np.ndarray, values: np.ndarray)
     ones = np.ones(atoms.size)
     place = (batch.structure_of_atom[atoms], np.arange(atoms.size))
     return sparse.csr_array((ones, place), (batch.n_structures, atoms.size)) @ values
-
-
-def voigt_jacobian(jacobian: np.ndarray) -> np.ndarray:
-    """Return the symmetric part of (n, 3, 3, ...) as (n, 6, ...), Voigt order."""
-    first, second = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
-    return 0.5 * (jacobian[:, first, second] + jacobian[:, second, first])

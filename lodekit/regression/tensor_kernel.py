@@ -25,9 +25,11 @@ from scipy import linalg
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
 from lodekit.structures.batch import StructureBatch
 
-from .covariances import PolynomialCovariance
+from .covariances import CovarianceValues, PolynomialCovariance
 from .environments import batches, select_sparse_points
+from .point_kernel import PointKernel, project
 from .sparse_kernel import SparseKernel
+from .tensor_gradients import HarmonicEntries
 
 #: Eigenvalues of K_MM below this times the largest are dropped.
 RCOND = 1e-10
@@ -56,7 +58,28 @@ class TensorPoints:
 
 
 @dataclass
-class TensorKernel:
+class WeightedPoints:
+    """Atoms of one species, and their sparse points at given weights.
+
+    Attributes
+    ----------
+    atoms : ndarray of shape (n,)
+    points : TensorPoints
+    directions : ndarray of shape (n_points, n_q)
+        C of the points times projected weights: t_ia = sum_mq k(i, m) C_i[a, q]
+        directions[m, q].
+    covariances : CovarianceValues
+        k and its derivatives.
+    """
+
+    atoms: np.ndarray
+    points: TensorPoints
+    directions: np.ndarray
+    covariances: CovarianceValues
+
+
+@dataclass
+class TensorKernel(PointKernel):
     """Feature map of atomic tensors t_i = Phi_i w.
 
     Attributes
@@ -80,6 +103,7 @@ class TensorKernel:
     species: np.ndarray
     points: dict[int, TensorPoints]
     amplitude: float = field(default=1.0, init=False)
+    _transfers: dict = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def select(
@@ -134,32 +158,13 @@ class TensorKernel:
         points.projection = np.ascontiguousarray(
             axes[:, kept] / np.sqrt(eigenvalues[kept])
         )
+        self._transfers.clear()
         self.points[int(species)] = points
-
-    def amplify(self, factor: float) -> None:
-        """Multiply Phi: the prior standard deviation of the tensors."""
-        self.amplitude *= float(factor)
-        for points in self.points.values():
-            points.projection *= factor
 
     @property
     def harmonics(self) -> slice:
         """Where the harmonics of this order stand among all."""
         return slice(self.order**2, (self.order + 1) ** 2)
-
-    @property
-    def rank(self) -> int:
-        """Number of weights."""
-        return sum(points.projection.shape[1] for points in self.points.values())
-
-    @property
-    def columns(self) -> dict[int, slice]:
-        """Weights by species."""
-        columns, start = {}, 0
-        for z, points in self.points.items():
-            columns[z] = slice(start, start + points.projection.shape[1])
-            start = columns[z].stop
-        return columns
 
     def covariances(self, features, tensors, points: TensorPoints) -> np.ndarray:
         """Return K of n environments with the points, (n (2 l + 1), n_points (...))."""
@@ -200,24 +205,123 @@ class TensorKernel:
         tensors : ndarray of shape (n_atoms, 2 l + 1, n_q)
             By C.
         """
-        tensors = state.left.coefficients[:, self.harmonics]
-        by_features, by_tensors = np.zeros_like(state.features), np.zeros(tensors.shape)
+        return self.pull(state, self.weigh_points(batch, state, weights), adjoint)
+
+    def weigh_points(self, batch, state, weights) -> list[WeightedPoints]:
+        """Return what derivatives at fixed weights need, whatever their adjoint."""
+        weighted = []
         for z, columns in self.columns.items():
             points = self.points[z]
             atoms = np.flatnonzero(batch.species == z)
             own = points.projection @ weights[columns]
             own = own.reshape(len(points.tensors), -1)
             directions = np.einsum("mbq,mb->mq", points.tensors, own)
-            features = state.features[atoms]
-            values = self.covariance.evaluate(features, points.features)
+            values = self.covariance.evaluate(state.features[atoms], points.features)
+            weighted.append(WeightedPoints(atoms, points, directions, values))
+        return weighted
+
+    def pull(self, state, weighted: list[WeightedPoints], adjoint: np.ndarray):
+        """Return what `reverse` does, of what `weigh_points` returned."""
+        tensors = state.left.coefficients[:, self.harmonics]
+        by_features, by_tensors = np.zeros_like(state.features), np.zeros(tensors.shape)
+        for own in weighted:
+            atoms, values = own.atoms, own.covariances
             pulled = np.einsum("iaq,ia->iq", tensors[atoms], adjoint[atoms])
-            pulled = pulled @ directions.T
-            by_features[atoms] = (pulled * values.slopes) @ points.features
+            pulled = pulled @ own.directions.T
+            by_features[atoms] = (pulled * values.slopes) @ own.points.features
             shifts = (pulled * values.shifts).sum(axis=1)
-            by_features[atoms] += shifts[:, None] * features
-            means = values.values @ directions
+            by_features[atoms] += shifts[:, None] * state.features[atoms]
+            means = values.values @ own.directions
             by_tensors[atoms] = adjoint[atoms][:, :, None] * means[:, None]
         return by_features, by_tensors
+
+    def atom_gradients(self, batch: StructureBatch, state, weights) -> np.ndarray:
+        """Return the derivatives of every component of every t_i at fixed weights.
+
+        Parameters
+        ----------
+        batch : StructureBatch
+        state : PowerSpectrumFeatures
+        weights : ndarray of shape (rank,)
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_atoms, 2 l + 1, n_atoms, 3)
+            Of the first atom by the position of the second.
+        """
+        return self.each_component(batch, state, weights, state.atom_gradients)
+
+    def atom_strain_gradients(self, batch: StructureBatch, state, weights):
+        """Do what `atom_gradients` does, for strain: (n_atoms, 2 l + 1, 3, 3)."""
+        return self.each_component(batch, state, weights, state.atom_strain_gradients)
+
+    def each_component(self, batch, state, weights, differentiate) -> np.ndarray:
+        """Stack ``differentiate(by_features, by_coefficients)`` of components of t."""
+        weighted = self.weigh_points(batch, state, weights)
+        by_coefficients = np.zeros_like(state.left.coefficients)
+        gradients = []
+        for component in np.eye(2 * self.order + 1):
+            adjoint = np.broadcast_to(component, (batch.n_atoms, component.size))
+            by_features, by_tensors = self.pull(state, weighted, adjoint)
+            by_coefficients[:, self.harmonics] = by_tensors
+            gradients.append(differentiate(by_features, by_coefficients))
+        return np.stack(gradients, axis=1)
+
+    def force_rows(
+        self, batch: StructureBatch, state: PowerSpectrumFeatures, adjoint: np.ndarray
+    ) -> np.ndarray:
+        """Return minus d(sum_i adjoint_i . Phi_i)/dR, (n_atoms, 3, rank).
+
+        ``adjoint`` has shape (n_atoms, 2 l + 1).
+        """
+        rows = np.empty((batch.n_atoms, 3, self.rank))
+        factors = self.moving_factors(batch, state)
+        entries = HarmonicEntries.of_positions(
+            state.factors[0], self.harmonics, adjoint, self.species.size
+        )
+        for z, points in self.points.items():
+            own = np.zeros((batch.n_atoms, 3, *points.tensors.shape[1::-1]))
+            values, *slopes = self.scaled_covariances(batch, state, z, adjoint)
+            atoms = np.flatnonzero(batch.species == z)
+            self.add_position_rows(factors, state, z, atoms, *slopes, own)
+            entries.add_rows(batch.species == z, values, points.tensors, own)
+            rows[:, :, self.columns[z]] = project(own, points.projection)
+        return rows
+
+    def strain_rows(
+        self, batch: StructureBatch, state: PowerSpectrumFeatures, adjoint: np.ndarray
+    ) -> np.ndarray:
+        """Return d(sum_i adjoint_i . Phi_i)/d(strain), (n_structures, 6, rank).
+
+        Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
+        """
+        rows = np.empty((batch.n_structures, 6, self.rank))
+        entries = HarmonicEntries.of_strain(
+            state.factors[0],
+            self.harmonics,
+            adjoint,
+            self.species.size,
+            batch.structure_of_atom,
+        )
+        for z, points in self.points.items():
+            own = np.zeros((batch.n_structures, 6, *points.tensors.shape[1::-1]))
+            values, *slopes = self.scaled_covariances(batch, state, z, adjoint)
+            atoms = np.flatnonzero(batch.species == z)
+            self.add_strain_rows(batch, state, z, atoms, *slopes, own)
+            entries.add_rows(batch.species == z, values, points.tensors, own)
+            rows[:, :, self.columns[z]] = project(own, points.projection)
+        return rows
+
+    def scaled_covariances(self, batch, state, species: int, adjoint):
+        """Return k, slopes and shifts, those times sum_aq y_ia C_i[a, q] C_m[b, q]."""
+        atoms = np.flatnonzero(batch.species == species)
+        tensors = self.points[species].tensors.swapaxes(0, 1)
+        n_components, n_points, n_q = tensors.shape
+        own = state.left.coefficients[atoms, self.harmonics]
+        pulled = np.einsum("iaq,ia->iq", own, adjoint[atoms])
+        scales = pulled @ tensors.reshape(-1, n_q).T
+        scales = scales.reshape(-1, n_components, n_points)
+        return self.evaluate_species(batch, state.features, species, scales)
 
     def get_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Return arrays (named ``name/...``) for a model file."""

@@ -1,0 +1,145 @@
+"""What kernels with sparse points share, for scalars and for tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.descriptors.power_spectrum import PowerSpectrumFeatures
+from lodekit.structures.batch import StructureBatch
+
+from .covariance_gradients import (
+    MovingFactor,
+    PointTransfers,
+    add_position_gradients,
+    add_strain_gradients,
+    own_transfers,
+)
+
+
+class PointKernel:
+    """A feature map with sparse points by centre species, (n_points, n_features).
+
+    A subclass has the attributes ``descriptor``, ``covariance``, ``species``,
+    ``points`` (each with ``features`` and ``projection``), ``amplitude`` and a dict
+    ``_transfers``. Rows before the projection have an axis of components: one for
+    scalars, 2 l + 1 for tensors.
+    """
+
+    def amplify(self, factor: float) -> None:
+        """Multiply Phi: the prior standard deviation of what it gives."""
+        self.amplitude *= float(factor)
+        for points in self.points.values():
+            points.projection *= factor
+
+    @property
+    def columns(self) -> dict[int, slice]:
+        """Columns of every species in a row of Phi."""
+        columns, start = {}, 0
+        for species, points in self.points.items():
+            columns[species] = slice(start, start + points.projection.shape[1])
+            start = columns[species].stop
+        return columns
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return sum(points.projection.shape[1] for points in self.points.values())
+
+    def moving_factors(self, batch, state) -> list[MovingFactor]:
+        """Return the factors of the features with their derivatives by positions."""
+        return [
+            MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
+            for factor in state.factors
+        ]
+
+    def add_position_rows(
+        self, factors, state, species: int, atoms, slopes, shifts, rows
+    ) -> None:
+        """Add minus the position gradients of k of ``atoms`` with their points.
+
+        Shapes are those of `add_position_gradients`; ``factors`` are what
+        `moving_factors` returned.
+        """
+        for moving in factors:
+            transfers = self.transfers(moving.factor, species)
+            own = self.own_transfers(moving.factor, state, atoms)
+            add_position_gradients(moving, transfers, atoms, own, slopes, shifts, rows)
+
+    def add_strain_rows(
+        self, batch, state, species: int, atoms, slopes, shifts, rows
+    ) -> None:
+        """Add the strain gradients of k of ``atoms`` with their points."""
+        for factor in state.factors:
+            transfers = self.transfers(factor, species)
+            own = self.own_transfers(factor, state, atoms)
+            places = batch.structure_of_atom
+            add_strain_gradients(
+                factor, transfers, atoms, own, slopes, shifts, places, rows
+            )
+
+    def transfers(self, factor, species: int) -> PointTransfers:
+        """Return what depends on the sparse points only, made once."""
+        key = (species, factor.side)
+        if key not in self._transfers:
+            self._transfers[key] = PointTransfers(
+                factor,
+                self.points[species].features,
+                self.descriptor.n_angular,
+                self.species.size,
+            )
+        return self._transfers[key]
+
+    def own_transfers(self, factor, state: PowerSpectrumFeatures, atoms):
+        """Return t_i of ``atoms``, None where features keep their lengths."""
+        if not self.covariance.moves_lengths:
+            return None
+        return own_transfers(
+            factor,
+            state.features,
+            atoms,
+            self.descriptor.n_angular,
+            self.species.size,
+        )
+
+    def evaluate_species(self, batch: StructureBatch, features, species: int, scales):
+        """Return covariances of all atoms with the points, zero for other species.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_atoms, n_features)
+        scales : ndarray of shape (n, n_components, n_points or 1)
+            Factors of slopes and shifts, for the n atoms of the species.
+
+        Returns
+        -------
+        values : ndarray of shape (n_atoms, n_points)
+        slopes, shifts : ndarray of shape (n_atoms, n_components, n_points)
+        """
+        points = self.points[species].features
+        atoms = np.flatnonzero(batch.species == species)
+        own = self.covariance.evaluate(features[atoms], points)
+        values = np.zeros((batch.n_atoms, len(points)))
+        slopes = np.zeros((batch.n_atoms, scales.shape[1], len(points)))
+        shifts = np.zeros_like(slopes)
+        values[atoms] = own.values
+        slopes[atoms] = own.slopes[:, None] * scales
+        shifts[atoms] = own.shifts[:, None] * scales
+        return values, slopes, shifts
+
+
+def project(rows: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """Multiply rows by a projection.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_axes, n_components, n_points)
+    projection : ndarray of shape (n_points * n_components, rank)
+
+    Returns
+    -------
+    projected : ndarray of shape (n, n_axes, rank)
+    """
+    n, n_axes, n_components, n_points = rows.shape
+    turned = projection.reshape(n_points, n_components, -1).swapaxes(0, 1)
+    turned = turned.reshape(projection.shape)
+    return (rows.reshape(n * n_axes, -1) @ turned).reshape(n, n_axes, -1)
