@@ -22,7 +22,9 @@ from lodekit import load_model
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import ChargeModel, SparsePotential
 from lodekit.models.charge_rows import ChargeExpansion
+from lodekit.models.joint_fit import ELEMENT_ENERGY
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.latent import Latent
 from lodekit.units import COULOMB_CONSTANT
 
 STEP = 2e-4  # Å, and as strain
@@ -320,6 +322,43 @@ def test_energies_shape_the_moments(max_multipole):
         )
         assert np.abs(found - wanted).max() < 0.3 * np.abs(wanted).max()
         assert np.abs(wanted).max() > 0.1
+
+
+def moved_weights(model, member, step):
+    """The model with all its weights moved along a member of its ensemble."""
+    moved, rest = copy.copy(model), copy.copy(model.potential_)
+    n_species = model.species_.size
+    moved.weights_ = model.weights_ + step * model.ensemble_[n_species:, member]
+    elements = ELEMENT_ENERGY * model.ensemble_[:n_species, member]
+    rest.baseline_ = rest.baseline_ + step * elements
+    rest.weights_ = rest.weights_ + step * rest.ensemble_[:, member]
+    rest.coefficients_ = Latent(rest.kernels_).coefficients(rest.weights_)
+    moved.potential_ = rest
+    return moved
+
+
+@pytest.mark.parametrize("max_multipole", [0, 1, 2])
+def test_standard_deviations_of_energies_are_those_of_the_ensemble(max_multipole):
+    frames = FRAMES["open"]
+    targets = ["charges", "energy"]
+    model = make(True, targets=targets, max_multipole=max_multipole).fit(frames)
+    # moments of some size, so that the energy is sensitive to their weights
+    n_weights = model.moments_.rank
+    rng = np.random.default_rng(0)
+    model.weights_[model.rank - n_weights :] += rng.normal(size=n_weights)
+    changes = [
+        central_differences(
+            lambda step, member=member: energies(
+                moved_weights(model, member, step), frames[:3]
+            ),
+            0.0,
+        )
+        for member in range(model.ensemble_.shape[1])
+    ]
+    expected = model.std_scale_ * np.sqrt(np.mean(np.square(changes), axis=0))
+    results = model.compute(frames[:3], ["energy_std"])
+    found = [result["energy_std"] for result in results]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_settings_of_the_potential_alone_are_refused():
