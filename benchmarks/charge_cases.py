@@ -101,23 +101,31 @@ def one_fold(name, every=1, count=5):
     return split
 
 
-def zwitterions(folder):
-    """Small molecules with Mulliken charges; the chains of ``examples/data``.
+def chains(name):
+    """Small molecules with Mulliken charges; the chains of a file of ``examples/data``.
 
     Their charges are of another scheme and are not compared.
     """
-    train = folder / "kqeq_qm9_dipoles" / "train_random.xyz"
-    chains = read_structures(ROOT / "examples" / "data" / "zwitterions.xyz")
-    chains = [atoms for atoms in chains if atoms.info["subset"] == "chain"]
-    for atoms in chains:
-        del atoms.calc.results["charges"], atoms.calc.results["energy"]
-    small = read_structures(train, keys={"charges": "charges_mulliken_qm9"})
-    print(f"  {count_ammonium(small)} of {len(small)} small molecules have an ammonium")
-    yield small, chains
+
+    def split(folder):
+        train = folder / "kqeq_qm9_dipoles" / "train_random.xyz"
+        kept = read_structures(ROOT / "examples" / "data" / f"{name}.xyz")
+        kept = [atoms for atoms in kept if atoms.info["subset"] == "chain"]
+        for atoms in kept:
+            del atoms.calc.results["charges"], atoms.calc.results["energy"]
+        small = read_structures(train, keys={"charges": "charges_mulliken_qm9"})
+        counts = [count_ammonium(frames) for frames in (small, kept)]
+        print(
+            f"  with an ammonium: {counts[0]} of {len(small)} small molecules, "
+            f"{counts[1]} of {len(kept)} chains"
+        )
+        yield small, kept
+
+    return split
 
 
 def count_ammonium(frames):
-    """Count structures with a nitrogen of four bonds, which every chain begins with."""
+    """Count structures with a nitrogen of four bonds."""
     centers = [
         neighbor_list("i", a, {("N", "H"): 1.3, ("N", "C"): 1.7}) for a in frames
     ]
@@ -220,6 +228,39 @@ DIPOLES = [
     *(DipoleModel(max_multipole=order) for order in ORDERS),
     ChargeEquilibrationModel(targets=["dipole"]),
 ]
+CHAIN_MODELS = [
+    MullikenCharges(),
+    ElementCharges(),
+    DipoleModel(),
+    ChargeModel(targets=["dipole"]),
+    ChargeModel(targets=["charges"]),
+    *(
+        labelled(
+            "SOAP alone" * len(names),
+            ChargeModel(
+                *terms(*names),
+                targets=["charges", "dipole"],
+                max_multipole=order,
+            ),
+        )
+        for names in ([], ["soap"])
+        for order in (0, 1)
+    ),
+    *(
+        labelled(
+            f"SOAP alone, noises {noise} e and e·Å",
+            ChargeModel(
+                *terms("soap"),
+                targets=["charges", "dipole"],
+                max_multipole=0,
+                noises={"charges": noise, "dipole": noise},
+            ),
+        )
+        for noise in (0.1, 0.3)
+    ),
+    ChargeEquilibrationModel(targets=["dipole"]),
+    ChargeEquilibrationModel(targets=["charges", "dipole"]),
+]
 CASES = {
     "hardness_peptides": (example_folds("zwitterions"), hardnesses("dipole")),
     "hardness_dimers": (example_folds("dimers"), hardnesses("charges", "dipole")),
@@ -295,42 +336,8 @@ CASES = {
             *powers(*ENERGIES),
         ],
     ),
-    "zwitterions": (
-        zwitterions,
-        [
-            MullikenCharges(),
-            ElementCharges(),
-            DipoleModel(),
-            ChargeModel(targets=["dipole"]),
-            ChargeModel(targets=["charges"]),
-            *(
-                labelled(
-                    "SOAP alone" * len(names),
-                    ChargeModel(
-                        *terms(*names),
-                        targets=["charges", "dipole"],
-                        max_multipole=order,
-                    ),
-                )
-                for names in ([], ["soap"])
-                for order in (0, 1)
-            ),
-            *(
-                labelled(
-                    f"SOAP alone, noises {noise} e and e·Å",
-                    ChargeModel(
-                        *terms("soap"),
-                        targets=["charges", "dipole"],
-                        max_multipole=0,
-                        noises={"charges": noise, "dipole": noise},
-                    ),
-                )
-                for noise in (0.1, 0.3)
-            ),
-            ChargeEquilibrationModel(targets=["dipole"]),
-            ChargeEquilibrationModel(targets=["charges", "dipole"]),
-        ],
-    ),
+    "zwitterions": (chains("zwitterions"), CHAIN_MODELS),
+    "capped_chains": (chains("capped_chains"), CHAIN_MODELS),
     "kqeq_ions": (  # both charge states of a geometry are in the same fold
         folds("kqeq_ions"),
         [

@@ -1,8 +1,9 @@
-"""Make ``zwitterions.xyz`` and ``charge_states.xyz`` in ``examples/data`` with PySCF.
+"""Make peptides and polyynes of ``examples/data`` with PySCF.
 
 - ``zwitterions.xyz``: peptides of glycine and alanine, NH3+ ... COO-: short distorted
   ones of one to three residues and neutral, capped ones to learn from, and ideal
   chains of growing length to judge by,
+- ``capped_chains.xyz``: ideal chains of growing length with neutral ends,
 - ``charge_states.xyz``: distorted amino-polyynes, each geometry neutral and ionised.
 
 Energies, dipoles, two kinds of charges, and of the short peptides forces; units are
@@ -54,6 +55,11 @@ SHORT_FRAMES = {  # residues, capped: frames
 CHAINS = [  # residue, conformation, numbers of residues
     ("G", "stretched", (1, 2, 3, 4, 5, 6, 8)),
     ("A", "strand", (2, 3, 4, 6)),
+    ("A", "helix", (2, 3, 4, 6)),
+]
+CAPPED_CHAINS = [
+    ("G", "stretched", (1, 2, 3, 4, 6)),
+    ("A", "strand", (1, 2, 3, 4)),
     ("A", "helix", (2, 3, 4, 6)),
 ]
 POLYYNES = {2: 24, 3: 24, 4: 10}  # triple bonds: geometries
@@ -152,20 +158,21 @@ def plan_peptides():
     return [job[1:] for job in sorted(jobs, key=lambda job: job[0])]
 
 
-def plan_chains(largest):
+def plan_chains(largest, capped=False):
     """Return key, atoms and info of ideal chains, the smallest first."""
-    jobs = []
-    for residue, conformation, numbers in CHAINS:
+    jobs, ends = [], "capped" if capped else "zwitterion"
+    for residue, conformation, numbers in CAPPED_CHAINS if capped else CHAINS:
         for n_residues in numbers:
             torsions = [BASINS[conformation]] * n_residues
-            chain = build_chain(residue * n_residues, torsions)
+            chain = build_chain(residue * n_residues, torsions, capped=capped)
             info = {
                 "subset": "chain",
-                "ends": "zwitterion",
+                "ends": ends,
                 "sequence": residue * n_residues,
                 "conformation": conformation,
             }
-            jobs.append((f"{conformation} {residue} {n_residues}", chain, info))
+            key = f"{'capped ' * capped}{conformation} {residue} {n_residues}"
+            jobs.append((key, chain, info))
     return sorted((j for j in jobs if len(j[1]) <= largest), key=lambda j: len(j[1]))
 
 
@@ -250,15 +257,16 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=folder)
     parser.add_argument("--work", type=pathlib.Path, default=work)
     parser.add_argument("--resume", action="store_true", help="keep finished frames")
-    parser.add_argument("--largest", type=int, default=63, help="atoms of a chain")
+    parser.add_argument("--largest", type=int, default=72, help="atoms of a chain")
     arguments = parser.parse_args()
     store = FrameStore(arguments.work / "frames.jsonl", arguments.resume, METHOD)
     files = {
         "zwitterions.xyz": make_frames(plan_peptides(), store, forces=True),
         "charge_states.xyz": make_frames(plan_states(), store),
     }
-    chains = plan_chains(arguments.largest)
+    chains, capped = (plan_chains(arguments.largest, ends) for ends in (False, True))
     files["zwitterions.xyz"] += make_frames(chains, store, CHAIN_SETTINGS)
+    files["capped_chains.xyz"] = make_frames(capped, store, CHAIN_SETTINGS)
     for name, frames in files.items():
         ase.io.write(arguments.output / name, frames)
         report(arguments.output / name)

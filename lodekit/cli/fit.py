@@ -56,7 +56,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "--max-multipole",
     type=click.IntRange(0, 2),
     help="Atomic moments beside the charges of --model charges and dipole: dipoles "
-    "(1), and quadrupoles (2) [1 for dipole, 0 for charges].",
+    "(1), and quadrupoles (2) [1 for dipole, and for charges fitted together with what "
+    "they should explain].",
 )
 @click.option("--settings", type=click.Path(), help="Settings file (TOML).")
 @click.option(

@@ -51,8 +51,8 @@ class ChargeModel(LinearChargeModel):
         Share of the frames that chooses noises and calibrates standard deviations.
     max_multipole : {0, 1, 2}, optional
         Whether atomic dipoles (1) and quadrupoles (2) go with the charges. Where None,
-        atomic dipoles if both charges and moments or potentials are fitted, and no
-        energies: few reference charges give the moments of the structure.
+        atomic dipoles if both charges and what they should explain are fitted: moments,
+        potentials, or in the same fit energies. Few reference charges do.
     charge_width : float
         Standard deviation in Å of the Gaussian charges and moments whose electrostatic
         energy is part of the energy.
@@ -116,10 +116,16 @@ class ChargeModel(LinearChargeModel):
         super()._select(frames, random_state)
         order = self.max_multipole
         if order is None:
-            has_energies = energy_targets(frames, self.targets, self.potential)
-            order = int("charges" in self.targets_[:-1] and not has_energies)
+            order = int(self._explains_more(frames))
         first = self.latent_.kernels[0]
         self.moments_ = AtomicMoments.select(frames, first, order, random_state)
+
+    def _explains_more(self, frames) -> bool:
+        """Whether charges are fitted together with what moments help to explain."""
+        energies = energy_targets(frames, self.targets, self.potential)
+        others = {*self.targets_, *self.shaping_} - {"charges"}
+        comes_later = energies and not self.shaping_
+        return "charges" in self.targets_ and bool(others) and not comes_later
 
     @property
     def properties(self) -> list[str]:

@@ -62,7 +62,7 @@ def make(learn=False, **arguments):
         charge_width=WIDTH,
         validation_fraction=0.0,
         learn_from_energies=learn,
-        **arguments,
+        **{"max_multipole": 0, **arguments},
     )
 
 
@@ -288,6 +288,21 @@ def test_energies_shape_the_charges():
         found = charges_of(model.fit(noisy), frames)
         errors[learn] = np.sqrt(np.mean((found - wanted) ** 2))
     assert errors[True] < 0.5 * errors[False]
+
+
+@pytest.mark.parametrize(
+    ("learn", "targets", "order"),
+    [
+        (True, ["energy", "charges"], 1),
+        (True, ["charges"], 0),
+        (False, ["charges", "energy"], 0),
+    ],
+)
+def test_atomic_dipoles_help_where_charges_must_explain_more(learn, targets, order):
+    model = make(learn, targets=targets, max_multipole=None)
+    if "energy" not in targets:
+        model.set_params(potential=None)
+    assert len(model.fit(FRAMES["open"]).moments_.kernels) == order
 
 
 @pytest.mark.parametrize("max_multipole", [1, 2])
