@@ -344,6 +344,10 @@ CASES = {
             ChargeModel(targets=["charges"]),
             DipoleModel(),
             *side_by_side("charges", "dipole", "energy"),
+            labelled(
+                "no atomic dipoles",
+                ChargeModel(targets=["charges", "dipole", "energy"], max_multipole=0),
+            ),
             ChargeModel(
                 targets=["charges", "dipole", "energy"], learn_from_energies=False
             ),
