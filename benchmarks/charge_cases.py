@@ -195,6 +195,12 @@ def side_by_side(*targets):
     ]
 
 
+def no_moments(*targets):
+    """Explicit charges without atomic dipoles."""
+    model = ChargeModel(targets=list(targets), max_multipole=0)
+    return labelled("no atomic dipoles", model)
+
+
 def hardnesses(*targets):
     """Equilibrated charges that are soft, stiff, or as the data say in two ways."""
     return [
@@ -344,10 +350,7 @@ CASES = {
             ChargeModel(targets=["charges"]),
             DipoleModel(),
             *side_by_side("charges", "dipole", "energy"),
-            labelled(
-                "no atomic dipoles",
-                ChargeModel(targets=["charges", "dipole", "energy"], max_multipole=0),
-            ),
+            no_moments("charges", "dipole", "energy"),
             ChargeModel(
                 targets=["charges", "dipole", "energy"], learn_from_energies=False
             ),
@@ -372,7 +375,10 @@ CASES = {
     "powers_kqeq_ions": (folds("kqeq_ions"), powers("charges", "dipole", "energy")),
     "powers_nacl": (folds("qeqml_nacl_clusters"), powers(*ENERGIES)),
     "powers_mgo": (one_fold("4g_au2_mgo"), powers(*ENERGIES)),
-    "4g_au2_mgo": (one_fold("4g_au2_mgo"), side_by_side(*ENERGIES)),
+    "4g_au2_mgo": (
+        one_fold("4g_au2_mgo"),
+        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
+    ),
     "zno_clusters": (
         one_fold("zno_clusters"),
         [
@@ -383,6 +389,6 @@ CASES = {
     ),
     "zno_clusters_energies": (
         one_fold("zno_clusters", 4),
-        side_by_side(*ENERGIES),
+        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
     ),
 }
