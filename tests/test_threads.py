@@ -1,9 +1,10 @@
+import importlib
 import subprocess
 import sys
 
 import numba
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lodekit.threads import limit_threads, request_threads
 
@@ -15,11 +16,14 @@ def blas_threads():
 
 
 def test_limit_holds_inside_the_block_and_ends_with_it():
-    before = numba.get_num_threads(), blas_threads()
-    with limit_threads(1):
-        assert numba.get_num_threads() == 1
-        assert blas_threads() == {1}
-    assert (numba.get_num_threads(), blas_threads()) == before
+    importlib.import_module("scipy.linalg")  # brings a BLAS of its own
+    with threadpool_limits(2, user_api="blas"):
+        before = numba.get_num_threads(), blas_threads()
+        assert max(blas_threads()) == 2
+        with limit_threads(1):
+            assert numba.get_num_threads() == 1
+            assert blas_threads() == {1}
+        assert (numba.get_num_threads(), blas_threads()) == before
 
 
 def test_limit_ends_when_the_block_fails():

@@ -182,7 +182,7 @@ class FarSum:
         from_odd = np.einsum("kaq,ak->kq", cosines, imaginary)
         from_odd -= np.einsum("kaq,ak->kq", sines, real)
         common = np.concatenate([real_adjoint, imaginary_adjoint], axis=1)
-        return common, np.where(self.is_odd, from_odd, from_even)
+        return np.ascontiguousarray(common), np.where(self.is_odd, from_odd, from_even)
 
     def reverse_weights(self, weight_adjoint: np.ndarray) -> np.ndarray:
         """Return the strain gradient: k-vectors and the volume change with the cell."""

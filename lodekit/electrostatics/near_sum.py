@@ -139,7 +139,7 @@ def find_half_pairs(
     cell = np.where(boundary.pbc[:, None], boundary.cell, 0.0)
     search = NeighborList(cutoff=cutoff, full_list=False, sorted=False, n_threads=1)
     pairs, vectors = search.compute(positions, cell, boundary.pbc, quantities="PD")
-    first, second = pairs.T.astype(np.intp)
+    first, second = pairs.T.astype(np.intp, order="C")
     vectors = np.ascontiguousarray(vectors, dtype=float)
     return check_pairs(first, second, vectors, n_atoms or len(positions))
 

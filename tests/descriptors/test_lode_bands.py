@@ -52,6 +52,7 @@ def test_bands_are_a_smooth_partition_of_unity():
         np.testing.assert_allclose(bands.evaluate(k)[order + 1], expected, atol=1e-6)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("exponent", [0, 1, 2, 6])
 def test_the_sum_over_bands_is_lode(exponent):
     atoms = triclinic(4)
@@ -80,6 +81,7 @@ def yukawa_energy(positions, charges, length, smearing, kappa):
     return 0.5 / length**3 * (filters * np.abs(factors) ** 2).sum()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("exponent", "kappa"), [(0, 0.7), (1, 0.0), (1, 0.7)])
 def test_linear_regression_learns_a_screened_filter_from_energies(exponent, kappa):
     """Gases of ions at random; l = 0, one weight for each pair of species and band."""

@@ -149,6 +149,7 @@ def test_the_potential_of_a_far_atom_decays_with_its_exponent(exponent):
     np.testing.assert_allclose(near / far, 2.0**exponent, rtol=1e-3)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("exponent", [0, 2, 3, 5, 6])
 @pytest.mark.parametrize("pair_cutoff", [0.0, 5.0])
 def test_periodic_gradients_equal_finite_differences(exponent, pair_cutoff):

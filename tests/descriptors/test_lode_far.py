@@ -33,7 +33,7 @@ def relative_error(values, expected, split):
     return np.abs((values - expected) / split.projections.scale[l_of_lm][:, None]).max()
 
 
-@pytest.mark.slow  # without compilation
+@pytest.mark.compiled
 @pytest.mark.parametrize("pair_cutoff", [5.0, 9.0])
 @pytest.mark.parametrize("accuracy", [1e-4, 1e-6, 1e-8])
 @pytest.mark.parametrize(
@@ -134,6 +134,7 @@ def test_coefficients_stay_smooth_when_k_vectors_enter(kind):
     assert abs(slopes[1] - slopes[0]) < 1e-2 * abs(slopes[0])
 
 
+@pytest.mark.compiled
 def test_a_large_structure_goes_on_the_mesh_and_a_small_one_does_not():
     split = kept_lode().splits.split(7.0)
     small, large = triclinic(4, (1, 8)), triclinic(4, (1, 8)).repeat(7)
@@ -161,6 +162,7 @@ def test_fields_and_atoms_run_in_blocks(monkeypatch):
         np.testing.assert_allclose(blocked, whole, atol=1e-9)
 
 
+@pytest.mark.compiled
 def test_results_do_not_depend_on_the_number_of_threads():
     atoms = triclinic(100, (1, 8))
     split = kept_lode(accuracy=1e-4).splits.split(6.0)

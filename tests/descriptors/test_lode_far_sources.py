@@ -61,6 +61,7 @@ def test_exponent_zero_and_the_density_within_the_cutoff_make_the_whole(atoms):
     assert relative_error(total, whole, kept_lode(0, 1e-8)) < 2e-8
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("exponent", [1, 4])
 @pytest.mark.parametrize("atoms", [triclinic(3), slab(n_atoms=3), far_cluster()])
 def test_gradients_equal_finite_differences(atoms, exponent):

@@ -86,6 +86,7 @@ def test_open_coefficients_equal_a_quadrature_over_the_sphere():
         np.testing.assert_allclose(computed, expected, atol=1e-7)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("atoms", [triclinic(3), slab(n_atoms=3), cluster(3)])
 def test_gradients_equal_finite_differences(atoms):
     descriptor = monomial_lode(1, pair_cutoff=5.0)
@@ -100,6 +101,7 @@ def test_the_ranges_of_the_near_part_agree():
         assert relative_error(coefficients(atoms, descriptor), exact, descriptor) < 1e-7
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("kind", "radius"), [("Gto", 2.0), ("Monomials", 0.8)])
 def test_accuracy_holds_where_only_a_narrow_smearing_ends_the_k_range(kind, radius):
     """Edges and kinks of the basis decay as powers of 1 / k."""

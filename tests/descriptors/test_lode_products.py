@@ -55,6 +55,7 @@ def test_rotations_change_nothing(name, boundary):
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-10 * scale)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("boundary", STRUCTURES)
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_gradients_equal_finite_differences(name, boundary):

@@ -31,6 +31,8 @@ from lodekit.descriptors.radial import smooth_step
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
+pytestmark = pytest.mark.compiled
+
 AREA = 5.0 * 5.5 - 0.3 * 1.0
 
 

@@ -126,6 +126,7 @@ def test_values_do_not_change_under_rotation(descriptor):
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-10 * abs(before).max())
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("descriptor", [SOAP, TWO, LODE], ids=["soap", "two", "lode"])
 def test_gradients_equal_finite_differences(descriptor):
     atoms = triclinic(3, (1, 8))

@@ -275,6 +275,7 @@ def test_one_call_gives_energy_potential_forces_and_strain(name):
     np.testing.assert_allclose(result.forces.sum(axis=0), 0.0, atol=1e-11)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["periodic", "slab", "open"])
 def test_fields_are_forces_per_charge_and_derivatives_of_the_potential(name):
     atoms = CASES[name]

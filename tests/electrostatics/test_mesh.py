@@ -180,6 +180,7 @@ def test_change_of_axes_acts_on_monomials():
     np.testing.assert_allclose(values, expected, rtol=1e-12)
 
 
+@pytest.mark.compiled
 def test_results_do_not_depend_on_the_number_of_threads():
     _, mesh = make(CELLS["triclinic"] * 3.0, 0.6, 8, n_atoms=500)
     assert mesh.tiling[0].min() > 1

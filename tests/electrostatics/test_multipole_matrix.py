@@ -132,6 +132,7 @@ def test_contractions_are_energy_forces_and_strain_gradient(name, n_moments):
         assert_close(strain, expected.strain_gradient, 1e-11)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n_moments", [1, 4, 10])
 @pytest.mark.parametrize("name", ["periodic", "dilute", "slab", "open"])
 def test_gradients_are_derivatives_of_the_potential(name, n_moments):
@@ -147,6 +148,7 @@ def test_gradients_are_derivatives_of_the_potential(name, n_moments):
     assert_close(found, expected.transpose(2, 3, 0, 1), 3e-9)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n_moments", [1, 4, 10])
 @pytest.mark.parametrize("name", WITH_STRAIN)
 def test_strain_gradients_are_derivatives_of_the_potential(name, n_moments):

@@ -147,6 +147,7 @@ def test_a_layer_of_dipoles_makes_a_step_of_4_pi_p():
     assert potential[0] - potential[1] == pytest.approx(step, rel=1e-7)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", CASES)
 def test_forces_and_strain_are_derivatives(name):
     atoms = CASES[name]
@@ -195,6 +196,7 @@ def test_fields_are_derivatives_by_moments(name):
     assert 0.5 * (up - down) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["periodic", "slab", "open"])
 def test_fields_at_points_are_derivatives_of_the_potential(name):
     atoms = CASES[name]

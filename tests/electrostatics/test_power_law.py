@@ -111,6 +111,7 @@ def test_gradients_are_derivatives(name, exponent):
     np.testing.assert_allclose(strain, expected, atol=1e-7 * abs(expected).max())
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("exponent", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("accuracy", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
 def test_error_of_forces_is_the_accuracy(exponent, accuracy):

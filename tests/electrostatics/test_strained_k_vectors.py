@@ -99,6 +99,7 @@ def find_entries(count_at, scales):
 SLAB = (True, True, False)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "pbc"),
     [(name, (True, True, True)) for name in SUMS]

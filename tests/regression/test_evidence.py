@@ -108,7 +108,7 @@ def test_noises_and_amplitudes_of_a_process_are_found():
 def test_amplitudes_far_from_their_start_are_found():
     # a Newton step from 1 leaves what floating-point numbers bear
     amplitudes = np.array([1e-2, 1e3])
-    parts = draw(600, amplitudes=amplitudes)
+    parts = draw(200, amplitudes=amplitudes)  # noises to 5 %
     for evidence in both(parts):
         noises, found = most_probable(evidence, NOISES, np.ones(3, bool))
         assert noises == pytest.approx(NOISES, rel=0.1)
