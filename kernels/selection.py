@@ -3,13 +3,18 @@
 import numpy as np
 from numba import njit
 
+#: Features after which a distance may be too long already.
+BLOCK = 16
+
 
 @njit(cache=True, error_model="numpy")
 def farthest_points(points, n_select, first):
     """Select rows farthest from all selected ones, one after the other.
 
     Returns the indices and the distance squared of each pick to those before it; stops
-    early (fewer indices) when every remaining row equals a selected one.
+    early (fewer indices) when every remaining row equals a selected one. A distance is
+    summed no further than it matters, which is soon where the largest features are
+    first.
     """
     n_points, n_features = points.shape
     nearest = np.full(n_points, np.inf)
@@ -32,9 +37,13 @@ def farthest_points(points, n_select, first):
         following = pick
         for k in range(n_points):
             square = 0.0
-            for f in range(n_features):
-                difference = points[k, f] - points[pick, f]
-                square += difference * difference
+            start = 0
+            while start < n_features and square < nearest[k]:
+                stop = min(start + BLOCK, n_features)
+                for f in range(start, stop):
+                    difference = points[k, f] - points[pick, f]
+                    square += difference * difference
+                start = stop
             if square < nearest[k]:
                 nearest[k] = square
             if nearest[k] > best:

@@ -70,8 +70,9 @@ def collect_features(frames, kernel: SparseKernel, wanted: dict, max_atoms: int)
 def principal_components(features: np.ndarray, n_components: int, scaled: bool = False):
     """Project ``features`` (n, n_features) on their leading directions.
 
-    ``scaled`` features are divided by their length first. The directions come from at
-    most twice as many evenly spread rows: they only serve to measure distances.
+    The largest component is first. ``scaled`` features are divided by their length
+    before. The directions come from at most twice as many evenly spread rows: they only
+    serve to measure distances.
     """
     spread = slice(None, None, max(1, len(features) // (2 * n_components)))
     rows, scales = features[spread], None
@@ -82,8 +83,7 @@ def principal_components(features: np.ndarray, n_components: int, scaled: bool =
     n_components = min(n_components, *rows.shape)
     # eigenvectors of the smaller product: a full decomposition costs ten times as much
     squares, left = np.linalg.eigh(rows @ rows.T)
-    known = squares > 1e-16 * squares[-1]
-    known[:-n_components] = False
+    known = np.flatnonzero(squares > 1e-16 * squares[-1])[: -n_components - 1 : -1]
     found = features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
     return found * scales if scaled else found
 
