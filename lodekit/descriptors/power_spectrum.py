@@ -15,6 +15,7 @@ from lodekit.kernels.power_spectrum import (
     square_expansion,
 )
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.stress import symmetric_part
 
 from .expansion import CoefficientJacobian, Expansion
 
@@ -244,9 +245,7 @@ class Factor:
 
         Voigt order xx, yy, zz, yz, xz, xy.
         """
-        first, second = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
-        jacobian = self.strain_jacobian
-        return 0.5 * (jacobian[:, first, second] + jacobian[:, second, first])
+        return np.ascontiguousarray(symmetric_part(self.strain_jacobian, 1))
 
     def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
         """Return what d(features . point) is linear in.

@@ -17,8 +17,7 @@ from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.fragments import CHARGES, LABELS
 from lodekit.structures import get_target
-
-from .prediction import voigt
+from lodekit.structures.stress import symmetric_part
 
 ENERGY_TARGETS = ("energy", "forces", "stress")
 
@@ -43,7 +42,7 @@ class EnergyParts:
 
     def stress(self, atoms) -> np.ndarray:
         """Return the stress in eV/Å^3, Voigt (6,)."""
-        return voigt(self.strain) / atoms.get_volume()
+        return symmetric_part(self.strain) / atoms.get_volume()
 
 
 def energy_targets(frames, targets, potential) -> list[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.observables.charges import AffineCharges
+from lodekit.structures.stress import symmetric_part
 
 from .charge_equilibration_batch import EquilibratedBatch
 from .charge_equilibration_environments import FARTHEST
@@ -77,9 +78,9 @@ class EnergyExpansion:
         kept, values = [], []
         for index, atoms in enumerate(together.frames):
             if atoms.pbc.all():
-                change = voigt_rows(self._changes(index)[-9:].reshape(3, 3, -1))
+                change = symmetric_part(self._changes(index)[-9:].reshape(3, 3, -1))
                 kept.append((rows[index] + change) / atoms.get_volume())
-                values.append(voigt_rows(strain[index]) / atoms.get_volume())
+                values.append(symmetric_part(strain[index]) / atoms.get_volume())
         return np.concatenate(kept), np.concatenate(values)
 
     def _fixed(self, make) -> np.ndarray:
@@ -135,9 +136,3 @@ class EnergyExpansion:
         if self.gradients is None:
             self.gradients = self.together.gradients()
         return self.gradients
-
-
-def voigt_rows(strain: np.ndarray) -> np.ndarray:
-    """Return the symmetric part of (3, 3, ...) as (6, ...)."""
-    symmetric = 0.5 * (strain + np.swapaxes(strain, 0, 1))
-    return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

@@ -23,8 +23,8 @@ import numpy as np
 from lodekit.electrostatics import MultipoleInteraction, MultipoleMatrix
 from lodekit.observables.charges import AffineCharges
 from lodekit.observables.moments import MULTIPLICITY
+from lodekit.structures.stress import symmetric_part
 
-from .charge_equilibration_rows import voigt_rows
 from .kept_rows import make_anew
 from .moving_charges import MovingCharges
 
@@ -115,14 +115,16 @@ class ChargeExpansion(MovingCharges):
                     index,
                     own[index],
                     sums[index],
-                    [in_voigt_order(changes[self.own(index)]) for changes in moved],
-                    in_voigt_order(
-                        self.matrices[index].strain_gradients(self.packed[index])
+                    [symmetric_part(changes[self.own(index)], -2) for changes in moved],
+                    symmetric_part(
+                        self.matrices[index].strain_gradients(self.packed[index]), -2
                     ),
-                    voigt_rows(self.share_gradients[1][index]),
+                    symmetric_part(self.share_gradients[1][index]),
                 )
                 rows.append(row / frame.get_volume())
-                values.append(voigt_rows(self.gradients[1][index]) / frame.get_volume())
+                values.append(
+                    symmetric_part(self.gradients[1][index]) / frame.get_volume()
+                )
         return np.concatenate(rows), np.concatenate(values)
 
     @cached_property
@@ -208,8 +210,3 @@ def pack(charges: np.ndarray, moments: list) -> np.ndarray:
 def merge_axes(changes: np.ndarray) -> np.ndarray:
     """Return derivatives by positions (..., n_atoms, 3) as (..., 3 n_atoms)."""
     return changes.reshape(*changes.shape[:-2], -1)
-
-
-def in_voigt_order(changes: np.ndarray) -> np.ndarray:
-    """Return the symmetric part of derivatives (..., 3, 3) as (..., 6)."""
-    return np.moveaxis(voigt_rows(np.moveaxis(changes, (-2, -1), (0, 1))), 0, -1)

@@ -25,10 +25,9 @@ from lodekit.observables.energy import Rows, pack_rows
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import symmetric_part
 
 from .charge_energy import default_potential
-from .charge_equilibration_rows import voigt_rows
-from .prediction import voigt
 from .sparse_potential import ROW_ATOMS, SparsePotential
 
 #: Least standard deviation of the charges of an element in e: z stays of the order 1.
@@ -157,7 +156,7 @@ class ChargedRemainder(SparsePotential):
                 "forces": -positions[together.own(index)],
             }
             if atoms.pbc.all():
-                own["stress"] = voigt(strain[index]) / atoms.get_volume()
+                own["stress"] = symmetric_part(strain[index]) / atoms.get_volume()
             results.append(own)
         return results
 
@@ -248,7 +247,7 @@ class PowerRows:
             by_charge = slope[:, None] * self.features
             for index, changes in enumerate(self.charge_rows):
                 moved = changes[:, -9:].T @ by_charge[self.together.own(index)]
-                rows[index] += voigt_rows(moved.reshape(3, 3, -1))
+                rows[index] += symmetric_part(moved.reshape(3, 3, -1))
             parts.append(rows)
         return np.concatenate(parts, axis=2)
 

@@ -21,10 +21,10 @@ import numpy as np
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import symmetric_part
 from lodekit.units import COULOMB_CONSTANT
 
 from .charge_energy import EnergyParts
-from .charge_equilibration_rows import voigt_rows
 from .kept_rows import make_anew
 
 
@@ -170,9 +170,9 @@ class LatentExpansion(LatentBatch):
                 own = moved[self.own(index)].reshape(len(atoms), 9)
                 slopes = self.slopes(index, 1, own)
                 change = slopes.T @ self.affine[index].matrix
-                change = voigt_rows(change.reshape(3, 3, -1))
+                change = symmetric_part(change.reshape(3, 3, -1))
                 kept.append((rows[index] + change) / atoms.get_volume())
-                values.append(voigt_rows(strain[index]) / atoms.get_volume())
+                values.append(symmetric_part(strain[index]) / atoms.get_volume())
         return np.concatenate(kept), np.concatenate(values)
 
     def padded(self, rows: np.ndarray) -> np.ndarray:

@@ -21,8 +21,9 @@ from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.regression.environments import batches
 from lodekit.regression.gauss_newton import minimise
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import symmetric_part
 
-from .latent_charge_batch import Interaction, voigt_rows
+from .latent_charge_batch import Interaction
 from .sparse_potential import ROW_ATOMS
 
 #: Atoms of the frames that the start is found from, about.
@@ -169,7 +170,9 @@ class LiftedExpansion:
                 products = products.transpose(2, 0, 1).reshape(
                     3, 3, *products.shape[:2]
                 )
-                products = voigt_rows(products).transpose(1, 2, 0) / atoms.get_volume()
+                products = (
+                    symmetric_part(products).transpose(1, 2, 0) / atoms.get_volume()
+                )
                 row, value = self.collect(products)
                 rows.append(row)
                 values.append(value)

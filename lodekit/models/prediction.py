@@ -12,6 +12,7 @@ from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Solution
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import symmetric_part
 
 from .charge_checks import check_stress
 
@@ -95,7 +96,7 @@ class Predictor:
             result["energies"] = energies[own] + self.atom_baseline(batch.species[own])
             result["forces"] = forces[own]
             if "stress" in wanted and atoms.pbc.all():
-                result["stress"] = voigt(strain[index]) / atoms.get_volume()
+                result["stress"] = symmetric_part(strain[index]) / atoms.get_volume()
             for name, values in deviations.items():
                 result[name] = (
                     float(values[index]) if name == "energy_std" else values[own]
@@ -182,9 +183,3 @@ def check_species(frames, species: np.ndarray) -> None:
                 f"{chemical_symbols[atoms.numbers[atom]]}, which the model has not "
                 f"seen; it knows {known}"
             )
-
-
-def voigt(strain: np.ndarray) -> np.ndarray:
-    """Return the symmetric part of (3, 3) as (6,): xx, yy, zz, yz, xz, xy."""
-    symmetric = 0.5 * (strain + strain.T)
-    return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

@@ -49,6 +49,27 @@ def as_voigt(matrix):
     return np.array([xx, yy, zz, (yz + zy) / 2, (xz + zx) / 2, (xy + yx) / 2])
 
 
+def symmetric_part(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Return the symmetric part of two axes as one in Voigt order.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., 3, 3, ...)
+        Such as derivatives by strain.
+    axis : int
+        The first of the two.
+
+    Returns
+    -------
+    symmetric : ndarray of shape (..., 6, ...)
+    """
+    axis %= values.ndim
+    first = np.moveaxis(values, (axis, axis + 1), (0, 1))
+    symmetric = 0.5 * (first + np.swapaxes(first, 0, 1))
+    places = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+    return np.moveaxis(symmetric[places], 0, axis)
+
+
 def as_matrix(voigt):
     """Return the symmetric matrix of shape (3, 3) of six numbers in Voigt order."""
     xx, yy, zz, yz, xz, xy = voigt
