@@ -7,7 +7,7 @@
 - ``charge_states.xyz``: distorted amino-polyynes, each geometry neutral and ionised.
 
 Energies, dipoles, two kinds of charges, and of the short peptides forces; units are
-eV, Å and e. On one core, everything takes about an hour::
+eV, Å and e. On one core, everything takes about two hours::
 
     OMP_NUM_THREADS=1 python examples/make_zwitterions.py --output examples/data
 
