@@ -311,6 +311,7 @@ CASES = {
                 )
                 for targets in (["energy", "forces"], ["energy", "forces", "dipole"])
             ),
+            ChargeModel(targets=["dipole", "energy", "forces"], max_multipole=1),
         ],
     ),
     "spice_energies_of_all": (
