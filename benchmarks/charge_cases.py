@@ -340,6 +340,7 @@ CASES = {
                 ChargeEquilibrationModel(targets=["charges"], hardness="environment"),
             ),
             *side_by_side(*ENERGIES),
+            no_moments(*ENERGIES),
             *powers(*ENERGIES),
         ],
     ),
@@ -359,7 +360,7 @@ CASES = {
     ),
     "qeqml_nacl_clusters": (
         folds("qeqml_nacl_clusters"),
-        side_by_side(*ENERGIES),
+        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
     ),
     "remainders": (
         folds("qeqml_nacl_clusters"),
