@@ -195,10 +195,13 @@ def side_by_side(*targets):
     ]
 
 
-def no_moments(*targets):
-    """Explicit charges without atomic dipoles."""
-    model = ChargeModel(targets=list(targets), max_multipole=0)
-    return labelled("no atomic dipoles", model)
+def other_moments(*targets):
+    """Explicit charges alone, and with atomic dipoles and quadrupoles."""
+    targets = list(targets)
+    return [
+        labelled("no atomic dipoles", ChargeModel(targets=targets, max_multipole=0)),
+        ChargeModel(targets=targets, max_multipole=2),
+    ]
 
 
 def hardnesses(*targets):
@@ -340,7 +343,7 @@ CASES = {
                 ChargeEquilibrationModel(targets=["charges"], hardness="environment"),
             ),
             *side_by_side(*ENERGIES),
-            no_moments(*ENERGIES),
+            *other_moments(*ENERGIES),
             *powers(*ENERGIES),
         ],
     ),
@@ -352,7 +355,7 @@ CASES = {
             ChargeModel(targets=["charges"]),
             DipoleModel(),
             *side_by_side("charges", "dipole", "energy"),
-            no_moments("charges", "dipole", "energy"),
+            *other_moments("charges", "dipole", "energy"),
             ChargeModel(
                 targets=["charges", "dipole", "energy"], learn_from_energies=False
             ),
@@ -360,7 +363,7 @@ CASES = {
     ),
     "qeqml_nacl_clusters": (
         folds("qeqml_nacl_clusters"),
-        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
+        [*side_by_side(*ENERGIES), *other_moments(*ENERGIES)],
     ),
     "remainders": (
         folds("qeqml_nacl_clusters"),
@@ -379,7 +382,7 @@ CASES = {
     "powers_mgo": (one_fold("4g_au2_mgo"), powers(*ENERGIES)),
     "4g_au2_mgo": (
         one_fold("4g_au2_mgo"),
-        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
+        [*side_by_side(*ENERGIES), *other_moments(*ENERGIES)],
     ),
     "zno_clusters": (
         one_fold("zno_clusters"),
@@ -391,6 +394,6 @@ CASES = {
     ),
     "zno_clusters_energies": (
         one_fold("zno_clusters", 4),
-        [*side_by_side(*ENERGIES), no_moments(*ENERGIES)],
+        [*side_by_side(*ENERGIES), *other_moments(*ENERGIES)],
     ),
 }

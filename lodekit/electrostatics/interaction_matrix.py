@@ -178,6 +178,26 @@ class InteractionMatrix:
         right = left if same else self.check_charges(right, 1)
         return self._gradients(left, right)[1:]
 
+    def potential_gradients(self, charges) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of all potentials A q by positions and by strain.
+
+        Parameters
+        ----------
+        charges : array_like of shape (n_atoms,)
+            In e.
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3 * n_atoms)
+            In V/Å.
+        strain : ndarray of shape (n_atoms, 9)
+            In V.
+        """
+        units = np.eye(len(self.positions))
+        parts = [self.gradients(unit, charges) for unit in units]
+        positions, strain = (np.array(part) for part in zip(*parts, strict=True))
+        return positions.reshape(len(units), -1), strain.reshape(len(units), 9)
+
     def _gradients(self, left, right):
         parts = [part.gradients(left, right) for part in self.parts]
         potential, positions, strain = (sum(part) for part in zip(*parts, strict=True))

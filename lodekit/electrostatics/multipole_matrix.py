@@ -24,6 +24,7 @@ import numpy as np
 from lodekit.kernels.multipole_pairs import add_felt, add_felt_gradients, fill_matrix
 from lodekit.units import COULOMB_CONSTANT
 
+from .mesh import monomials
 from .multipole_sums import monomial_tables, turn_table
 from .multipoles import MultipoleInteraction, check_shape
 
@@ -55,6 +56,14 @@ class MultipoleMatrix:
         self.interaction = interaction
         self.n_moments = n_moments
         self.degree = DEGREES[n_moments]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes of all that is kept."""
+        n_atoms, degree = len(self.interaction.positions), self.degree
+        n_kept = sum(len(monomials(2 * degree + n_more)) for n_more in (1, 2))
+        n_pairs = n_atoms * (n_atoms + 1) // 2
+        return 8 * ((n_atoms * self.n_moments) ** 2 + n_pairs * n_kept)
 
     @cached_property
     def matrix(self) -> np.ndarray:

@@ -155,10 +155,7 @@ class EquilibratedBatch:
         for index, own in enumerate(slopes):
             charges = self.charges[self.own(index)]
             interaction = self.equilibrations[index].interaction
-            for atom, chosen in enumerate(np.eye(len(charges))):
-                positions, strain = interaction.gradients(chosen, charges)
-                own[atom, :-9] += positions.ravel()
-                own[atom, -9:] += strain.ravel()
+            own += np.hstack(interaction.potential_gradients(charges))
         return slopes
 
     @property

@@ -36,8 +36,8 @@ class ChargeExpansion(MovingCharges):
     """Structures with rows around the weights of a model, for `JointFit`."""
 
     def __init__(self, model, frames, keep=make_anew):
-        super().__init__(model, frames)
         self.keep = keep
+        super().__init__(model, frames)
 
     def linear(self, index: int, name: str) -> AffineCharges:
         """Return the charges that a linear target is about.
@@ -135,13 +135,20 @@ class ChargeExpansion(MovingCharges):
     @cached_property
     def interactions(self) -> list[MultipoleInteraction]:
         """Those of charges and moments by structure."""
-        return [self.interaction(atoms, MultipoleInteraction) for atoms in self.frames]
+        return [matrix.interaction for matrix in self.matrices]
 
     @cached_property
     def matrices(self) -> list[MultipoleMatrix]:
-        """A by structure."""
+        """A by structure, kept from step to step."""
+        return self.keep("interactions", self.make_matrices)
+
+    def make_matrices(self) -> list[MultipoleMatrix]:
+        """Return A by structure."""
         n_moments = (1, 4, 10)[len(self.moments)]
-        return [MultipoleMatrix(own, n_moments) for own in self.interactions]
+        return [
+            MultipoleMatrix(self.interaction(atoms, MultipoleInteraction), n_moments)
+            for atoms in self.frames
+        ]
 
     @cached_property
     def packed(self) -> list[np.ndarray]:

@@ -25,16 +25,16 @@ class KeptRows:
     def get(self, batch: tuple, name: str, make):
         """Return what ``make()`` returns, or what it returned before.
 
-        An array, or `Rows` by target.
+        What has ``nbytes`` such as an array, a list of these, or `Rows` by target.
         """
         key = (batch, name)
         if key in self.kept:
             return self.kept[key]
         made = make()
-        arrays = [made]
+        parts = made if isinstance(made, list) else [made]
         if isinstance(made, dict):
-            arrays = [rows.matrix for rows in made.values()]
-        n_bytes = sum(array.nbytes for array in arrays)
+            parts = [rows.matrix for rows in made.values()]
+        n_bytes = sum(part.nbytes for part in parts)
         if n_bytes <= self.left:
             self.left -= n_bytes
             self.kept[key] = made

@@ -196,12 +196,9 @@ class LatentExpansion(LatentBatch):
     @cached_property
     def potential_gradients(self) -> list[tuple]:
         """A_R q by structure, for positions and strain."""
-        return [
-            potential_gradients(interaction, charges)
-            for interaction, charges in zip(
-                self.interactions, self.charges, strict=True
-            )
-        ]
+        pairs = zip(self.interactions, self.charges, strict=True)
+        # what a charge does to itself does not move
+        return [own.matrix.potential_gradients(charges) for own, charges in pairs]
 
 
 class Interaction:
@@ -227,26 +224,6 @@ class Interaction:
     def gradients(self, left, right) -> tuple[np.ndarray, np.ndarray]:
         """Return those of left.A right; what does not move does not matter."""
         return self.matrix.gradients(left, right)
-
-
-def potential_gradients(interaction, charges) -> tuple[np.ndarray, np.ndarray]:
-    """Return A_R q: derivatives of all potentials by positions and by strain.
-
-    Parameters
-    ----------
-    interaction : CoulombInteraction or Interaction
-        A.
-    charges : ndarray of shape (n_atoms,)
-
-    Returns
-    -------
-    positions : ndarray of shape (n_atoms, 3 * n_atoms)
-    strain : ndarray of shape (n_atoms, 9)
-    """
-    units = np.eye(len(charges))
-    parts = [interaction.gradients(unit, charges) for unit in units]
-    positions, strain = (np.array(part) for part in zip(*parts, strict=True))
-    return positions.reshape(len(units), -1), strain.reshape(len(units), 9)
 
 
 def atom_charges(latents: np.ndarray, total: float) -> np.ndarray:

@@ -166,6 +166,13 @@ def test_strain_gradients_are_derivatives_of_the_potential(name, n_moments):
     assert_close(found, expected.transpose(2, 3, 0, 1), 3e-9)
 
 
+@pytest.mark.parametrize("n_moments", [1, 4, 10])
+def test_memory_is_that_of_all_that_is_kept(n_moments):
+    matrix = MultipoleMatrix(interaction_of(CASES["periodic"]), n_moments)
+    kept = matrix.matrix, matrix.tensors, matrix.strain_tensors
+    assert matrix.nbytes == sum(own.nbytes for own in kept)
+
+
 def test_blocks_of_pairs_and_k_vectors_change_nothing(monkeypatch):
     moments = random_moments(4, 10)
     whole = MultipoleMatrix(interaction_of(CASES["periodic"]))

@@ -1,69 +1,20 @@
 """Energies of Gaussian charges that move with their surroundings."""
 
 import copy
-from functools import partial
 
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
-from drawn_charges import N_POINTS
-from finite_differences import central_differences
-from labelled_structures import (
-    differences,
-    moved_frames,
-    open_frames,
-    periodic_frames,
-    soap,
-    strained_frames,
-)
+from charge_energies import FRAMES, WIDTH, energies, make
+from labelled_structures import differences, moved_frames, strained_frames
 from sklearn.base import clone
 
 from lodekit import load_model
 from lodekit.electrostatics import CoulombInteraction
-from lodekit.models import ChargeModel, SparsePotential
-from lodekit.models.charge_rows import ChargeExpansion
-from lodekit.models.joint_fit import ELEMENT_ENERGY
-from lodekit.regression import PolynomialCovariance
-from lodekit.regression.latent import Latent
 from lodekit.units import COULOMB_CONSTANT
 
 STEP = 2e-4  # Å, and as strain
-WIDTH = 0.8
 VOIGT = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
-
-
-def with_charges(frames, total):
-    """Give frames charges by their distances, and a total charge."""
-    for atoms in frames:
-        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
-        charges = np.exp(-distances).sum(axis=1) * np.where(atoms.numbers == 1, 1, -1)
-        charges += (total - charges.sum()) / len(atoms)
-        atoms.info["total_charge"] = total
-        results = {**atoms.calc.results, "charges": charges}
-        atoms.calc = SinglePointCalculator(atoms, **results)
-    return frames
-
-
-FRAMES = {
-    "open": with_charges(open_frames(12), -1.0),
-    "periodic": with_charges(periodic_frames(12), 1.0),
-}
-
-
-def make(learn=False, **arguments):
-    rest = SparsePotential(soap(), PolynomialCovariance(2), N_POINTS)
-    if not learn:
-        rest.set_params(validation_fraction=0.0)
-    return ChargeModel(
-        soap(),
-        PolynomialCovariance(2),
-        N_POINTS,
-        potential=rest,
-        charge_width=WIDTH,
-        validation_fraction=0.0,
-        learn_from_energies=learn,
-        **{"max_multipole": 0, **arguments},
-    )
 
 
 @pytest.fixture(
@@ -76,11 +27,6 @@ def case(request):
     frames = FRAMES[name]
     model = make(learn, targets=["charges", "energy", "forces"])
     return model.fit(frames), frames[3]
-
-
-def charges_of(model, frames):
-    results = model.compute(frames, ["charges"])
-    return np.concatenate([result["charges"] for result in results])
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -158,10 +104,6 @@ def test_a_model_file_keeps_the_moments(multipoles, tmp_path):
     assert np.array_equal(energies(again, frames), energies(multipoles, frames))
 
 
-def energies(model, frames):
-    return np.array([r["energy"] for r in model.compute(frames, ["energy"])])
-
-
 def test_forces_are_minus_the_derivatives_of_the_energy(case):
     model, atoms = case
     values = energies(model, moved_frames(atoms, STEP))
@@ -234,153 +176,6 @@ def test_the_remainder_is_what_is_left_of_targets_anywhere():
         for own in (FRAMES["open"], frames)
     ]
     assert forces[1] == pytest.approx(forces[0], abs=1e-9)
-
-
-@pytest.mark.parametrize("max_multipole", [0, 1, 2])
-@pytest.mark.parametrize("name", FRAMES)
-def test_rows_are_derivatives_by_the_weights(name, max_multipole):
-    # the total charge is conditioned on with the covariance of charges alone
-    frames = FRAMES[name][:2]
-    model = make(targets=["charges"], max_multipole=max_multipole)
-    model.set_params(potential=None).fit(FRAMES[name])
-    rng = np.random.default_rng(0)
-    start = model.weights_ + 0.3 * rng.normal(size=model.weights_.size)
-    direction = rng.normal(size=start.size)
-    targets = ["energy", "forces", *(["stress"] if name == "periodic" else [])]
-
-    def rows_at(target, step):
-        model.weights_ = start + step * direction
-        return getattr(ChargeExpansion(model, frames), target)()
-
-    def values_at(target, step):
-        return rows_at(target, step)[1]
-
-    for target in targets:
-        rows, _ = rows_at(target, 0.0)
-        expected = central_differences(partial(values_at, target), 0.0)
-        scale = np.abs(expected).max()
-        assert rows @ direction == pytest.approx(expected, abs=1e-9 * scale)
-
-
-def test_energies_shape_the_charges():
-    # charges of frames are noisy, energies are those of the charges without noise
-    frames = FRAMES["open"]
-    true = make(targets=["charges"], noises={"charges": 1e-3})
-    true.set_params(potential=None).fit(frames)
-    noisy, rng = [], np.random.default_rng(1)
-    for atoms, part in zip(frames, true._energy_parts(frames), strict=True):
-        noise = 0.2 * rng.normal(size=len(atoms))
-        charges = charges_of(true, [atoms])
-        noisy.append(atoms.copy())
-        noisy[-1].info["total_charge"] = atoms.info["total_charge"]
-        noisy[-1].calc = SinglePointCalculator(
-            noisy[-1],
-            charges=charges + noise - noise.mean(),
-            energy=part.energy,
-            forces=part.forces,
-        )
-    noises = {"charges": 0.2, "energy": 1e-3, "forces": 1e-2}
-    wanted = charges_of(true, frames)
-    errors = {}
-    for learn in (False, True):
-        given = noises if learn else {"charges": 0.2}
-        model = make(learn, targets=["charges", "energy", "forces"], noises=given)
-        found = charges_of(model.fit(noisy), frames)
-        errors[learn] = np.sqrt(np.mean((found - wanted) ** 2))
-    assert errors[True] < 0.5 * errors[False]
-
-
-@pytest.mark.parametrize(
-    ("learn", "targets", "order"),
-    [
-        (True, ["energy", "charges"], 1),
-        (True, ["charges"], 0),
-        (False, ["charges", "energy"], 0),
-    ],
-)
-def test_atomic_dipoles_help_where_charges_must_explain_more(learn, targets, order):
-    model = make(learn, targets=targets, max_multipole=None)
-    if "energy" not in targets:
-        model.set_params(potential=None)
-    assert len(model.fit(FRAMES["open"]).moments_.kernels) == order
-
-
-@pytest.mark.parametrize("max_multipole", [1, 2])
-def test_energies_shape_the_moments(max_multipole):
-    # charges of frames say nothing of moments, energies are those of both
-    frames = FRAMES["open"]
-    names = ["atomic_dipoles", "atomic_quadrupoles"][:max_multipole]
-    true = make(targets=["charges"], max_multipole=max_multipole)
-    true.set_params(potential=None, noises={"charges": 1e-3}).fit(frames)
-    n_weights = true.moments_.rank
-    true.weights_[-n_weights:] = 2.0 * np.random.default_rng(3).normal(size=n_weights)
-    known = []
-    for atoms, part in zip(frames, true._energy_parts(frames), strict=True):
-        known.append(atoms.copy())
-        known[-1].info["total_charge"] = atoms.info["total_charge"]
-        known[-1].calc = SinglePointCalculator(
-            known[-1],
-            charges=charges_of(true, [atoms]),
-            energy=part.energy,
-            forces=part.forces,
-        )
-    model = make(
-        True,
-        targets=["charges", "energy", "forces"],
-        noises={"charges": 1e-3, "energy": 1e-4, "forces": 1e-3},
-        max_multipole=max_multipole,
-    ).fit(known)
-    for name in names:
-        wanted, found = (
-            np.concatenate([r[name] for r in own.compute(frames, [name])])
-            for own in (true, model)
-        )
-        assert np.abs(found - wanted).max() < 0.3 * np.abs(wanted).max()
-        assert np.abs(wanted).max() > 0.1
-
-
-def moved_weights(model, member, step):
-    """The model with all its weights moved along a member of its ensemble."""
-    moved, rest = copy.copy(model), copy.copy(model.potential_)
-    n_species = model.species_.size
-    moved.weights_ = model.weights_ + step * model.ensemble_[n_species:, member]
-    elements = ELEMENT_ENERGY * model.ensemble_[:n_species, member]
-    rest.baseline_ = rest.baseline_ + step * elements
-    rest.weights_ = rest.weights_ + step * rest.ensemble_[:, member]
-    rest.coefficients_ = Latent(rest.kernels_).coefficients(rest.weights_)
-    moved.potential_ = rest
-    return moved
-
-
-@pytest.mark.parametrize("max_multipole", [0, 1, 2])
-def test_standard_deviations_of_energies_are_those_of_the_ensemble(max_multipole):
-    frames = FRAMES["open"]
-    targets = ["charges", "energy"]
-    model = make(True, targets=targets, max_multipole=max_multipole).fit(frames)
-    # moments of some size, so that the energy is sensitive to their weights
-    n_weights = model.moments_.rank
-    rng = np.random.default_rng(0)
-    model.weights_[model.rank - n_weights :] += rng.normal(size=n_weights)
-    changes = [
-        central_differences(
-            lambda step, member=member: energies(
-                moved_weights(model, member, step), frames[:3]
-            ),
-            0.0,
-        )
-        for member in range(model.ensemble_.shape[1])
-    ]
-    expected = model.std_scale_ * np.sqrt(np.mean(np.square(changes), axis=0))
-    results = model.compute(frames[:3], ["energy_std"])
-    found = [result["energy_std"] for result in results]
-    assert found == pytest.approx(expected, rel=1e-6)
-
-
-def test_settings_of_the_potential_alone_are_refused():
-    model = make(learn=True, targets=["charges", "energy"])
-    model.potential.set_params(energy_noise=1e-3)
-    with pytest.raises(ValueError, match="energy_noise of the potential has no use"):
-        model.fit(FRAMES["open"])
 
 
 def test_a_potential_means_that_energies_are_fitted():

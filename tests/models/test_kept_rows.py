@@ -27,3 +27,14 @@ def test_rows_are_made_once_as_far_as_memory_allows(monkeypatch):
     keep("b", lambda: make(20))
     keep("b", lambda: make(20))
     assert made == [60, 20, 20, 20]
+
+
+def test_a_list_takes_the_memory_of_its_members(monkeypatch):
+    monkeypatch.setattr(kept_rows, "KEPT_BYTES", 100 * 8)
+    keep = KeptRows().of((0,))
+
+    def make():
+        return [np.zeros(30), np.zeros(30)]
+
+    assert keep("a", make) is keep("a", make)
+    assert keep("b", make) is not keep("b", make)
