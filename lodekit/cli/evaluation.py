@@ -142,7 +142,10 @@ def _fit_facts(summary):
             f"{name} {noise:.3g} {_unit(name)}".rstrip()
             for name, noise in noises.items()
         ),
-        "std scale": _number(summary.get("std_scale"), ".3g"),
+        "std scales": ", ".join(
+            f"{name} {scale:.3g}"
+            for name, scale in summary.get("std_scales", {}).items()
+        ),
         "seconds": ", ".join(f"{name} {time:.1f}" for name, time in seconds.items()),
     }
 

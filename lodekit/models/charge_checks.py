@@ -11,9 +11,9 @@ from lodekit.structures import frame_name
 
 
 def check_fraction(value) -> None:
-    """Raise ``ValueError`` unless a validation fraction lies in [0, 1)."""
-    if not is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"validation_fraction must lie in [0, 1), got {value!r}")
+    """Raise ``ValueError`` unless a validation fraction lies in [0, 1]."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"validation_fraction must lie in [0, 1], got {value!r}")
 
 
 def check_noises(given: dict, targets) -> None:

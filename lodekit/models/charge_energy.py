@@ -65,7 +65,7 @@ def default_potential():
     return build_potential(remainder_settings())
 
 
-def fit_remainder(potential, frames, parts, targets):
+def fit_remainder(potential, frames, parts, targets, groups=None):
     """Fit a potential to what the charges leave over.
 
     Parameters
@@ -76,6 +76,7 @@ def fit_remainder(potential, frames, parts, targets):
     parts : list of EnergyParts
     targets : list of str
         Of `ENERGY_TARGETS`.
+    groups : array-like of shape (n_frames,), optional
 
     Returns
     -------
@@ -84,7 +85,7 @@ def fit_remainder(potential, frames, parts, targets):
     """
     fitted = default_potential() if potential is None else clone(potential)
     rest = remainders(frames, parts, targets)
-    return fitted.set_params(targets=list(targets)).fit(rest)
+    return fitted.set_params(targets=list(targets)).fit(rest, groups=groups)
 
 
 def remainders(frames, parts, targets) -> list:

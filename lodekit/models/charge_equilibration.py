@@ -88,8 +88,8 @@ class ChargeEquilibrationModel(
         energies, forces and stress too.
     noises : dict of str to float, optional
         Standard deviation of the noise by target, in e, e·Å, e·Å², and for
-        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what predicts held-out frames
-        best where one is missing.
+        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what makes the targets most
+        probable where one is missing.
     potential : SparsePotential, optional
         What describes energies, forces and stress less those of the charges; two SOAP
         terms where None and energies are among the targets.
@@ -104,7 +104,7 @@ class ChargeEquilibrationModel(
     accuracy : float
         Of Coulomb sums, see `CoulombInteraction`.
     validation_fraction : float
-        Share of the frames that chooses noises and calibrates standard deviations.
+        Share of the frames that may be left out, see `SparsePotential`.
     random_state : int or numpy.random.RandomState
     progress : bool
 
@@ -119,8 +119,8 @@ class ChargeEquilibrationModel(
         In V/e, infinite for pairs without bonds.
     weights_ : ndarray of shape (rank,)
         Of electronegativities, then of the hardness of environments.
-    std_scale_ : float
-        Calibration factor of standard deviations.
+    std_scales_ : dict of str to float
+        Calibration factors of standard deviations by target.
     potential_ : SparsePotential or None
         Fitted to what the charges leave of the energies.
     summary_ : dict
@@ -152,7 +152,7 @@ class ChargeEquilibrationModel(
         charge_powers=0,
         learn_from_energies=True,
         accuracy=1e-6,
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         random_state=0,
         progress=False,
     ):
@@ -173,7 +173,7 @@ class ChargeEquilibrationModel(
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         has_fragments = check_fragments(frames)
@@ -183,14 +183,14 @@ class ChargeEquilibrationModel(
         if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
             self._start_from_table(frames)
         else:
-            super().fit(frames)
+            super().fit(frames, groups=groups)
             if self.hardness == ENVIRONMENT:
-                fit_environments(self, frames)
+                fit_environments(self, frames, groups)
         self.potential_ = None
         if self.shaping_:
-            fit_energies(self, frames, energies, EnergyExpansion)
+            fit_energies(self, frames, energies, EnergyExpansion, groups)
         elif energies:
-            self.potential_ = self._fit_remainder(frames, energies)
+            self.potential_ = self._fit_remainder(frames, energies, groups)
             self.summary_["potential"] = self.potential_.summary_
         symbols = [chemical_symbols[z] for z in self.species_]
         for name in ("hardness", "widths"):
@@ -226,15 +226,15 @@ class ChargeEquilibrationModel(
             some = [frames[i] for i in group]
             yield from EquilibratedBatch(self, some).energy_parts()
 
-    def _fit_remainder(self, frames, names: list):
+    def _fit_remainder(self, frames, names: list, groups):
         """Return a potential fitted to what the charges leave of energies."""
         parts = list(self._energy_parts(frames))
         if not self.charge_powers:
-            return fit_remainder(self.potential, frames, parts, names)
+            return fit_remainder(self.potential, frames, parts, names, groups)
         potential = ChargedRemainder.like(self.potential, self.charge_powers)
         potential.set_params(targets=names)
         rest = remainders(frames, parts, names)
-        return potential.fit(rest, partial(EquilibratedBatch, self))
+        return potential.fit(rest, partial(EquilibratedBatch, self), groups)
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lodekit.fitting.left_out import scale_of
 from lodekit.observables.charges import AffineCharges, observe, total_charge
 from lodekit.observables.fragments import given_charges
 from lodekit.structures.batch import StructureBatch
@@ -247,7 +248,7 @@ class EquilibratedBatch:
         To first order in the weights.
         """
         deviations = self.model.solution_.standard_deviations(self.energy_rows())
-        return self.model.std_scale_ * deviations
+        return scale_of(self.model.std_scales_, "charges") * deviations
 
     def observed(self, index: int, name: str) -> np.ndarray:
         """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""

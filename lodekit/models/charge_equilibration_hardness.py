@@ -20,6 +20,7 @@ from scipy import linalg, optimize
 from scipy.linalg import lapack
 
 from lodekit.electrostatics import CoulombInteraction
+from lodekit.fitting.noises import DEFAULT_NOISES, columns_of
 from lodekit.observables.charges import (
     AffineCharges,
     observe,
@@ -31,9 +32,7 @@ from lodekit.regression.environments import batches
 from lodekit.regression.evidence import FARTHEST, UNRESOLVED
 from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
 
-from .amplitudes import columns_of
 from .charge_equilibration_atoms import radii
-from .noise import DEFAULT_NOISES
 
 #: Rows and atoms that decide, at the most: the cost grows with the cube of rows.
 MAX_ROWS, MAX_ATOMS = 400, 3000

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.fitting.kept_rows import make_anew
 from lodekit.observables.charges import AffineCharges
 from lodekit.structures.stress import symmetric_part
 
 from .charge_equilibration_batch import EquilibratedBatch
 from .charge_equilibration_environments import FARTHEST
-from .kept_rows import make_anew
 
 
 class EnergyExpansion:

@@ -45,10 +45,10 @@ class ChargeModel(LinearChargeModel):
         energies, forces and stress too.
     noises : dict of str to float, optional
         Standard deviation of the noise by target, in e, e·Å and e·Å², and for
-        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what predicts held-out frames
-        best where it is missing.
+        ``learn_from_energies`` eV/atom, eV/Å, eV/Å^3; what makes the targets most
+        probable where it is missing.
     validation_fraction : float
-        Share of the frames that chooses noises and calibrates standard deviations.
+        Share of the frames that may be left out, see `SparsePotential`.
     max_multipole : {0, 1, 2}, optional
         Whether atomic dipoles (1) and quadrupoles (2) go with the charges. Where None,
         atomic dipoles if both charges and what they should explain are fitted: moments,
@@ -69,8 +69,8 @@ class ChargeModel(LinearChargeModel):
     ----------
     species_ : ndarray of shape (n_species,)
     weights_ : ndarray of shape (rank,)
-    std_scale_ : float
-        Calibration factor of standard deviations.
+    std_scales_ : dict of str to float
+        Calibration factors of standard deviations by target.
     potential_ : SparsePotential or None
         Fitted to the remainder.
     summary_ : dict
@@ -93,7 +93,7 @@ class ChargeModel(LinearChargeModel):
         charge_width=1.0,
         potential=None,
         learn_from_energies=True,
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         random_state=0,
         progress=False,
     ):
@@ -141,20 +141,22 @@ class ChargeModel(LinearChargeModel):
         """Kernels of charges, then of atomic moments."""
         return [*super().kernels, *self.moments_.kernels]
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
         self._check_arguments()
         self.shaping_ = energies if self.learn_from_energies else []
-        super().fit(frames)
+        super().fit(frames, groups=groups)
         self.charge_width_ = float(self.charge_width)
         self.potential_ = None
         if self.shaping_:
-            fit_energies(self, frames, energies, ChargeExpansion)
+            fit_energies(self, frames, energies, ChargeExpansion, groups)
         elif energies:
             parts = list(self._energy_parts(frames))
-            self.potential_ = fit_remainder(self.potential, frames, parts, energies)
+            self.potential_ = fit_remainder(
+                self.potential, frames, parts, energies, groups
+            )
             self.summary_["potential"] = self.potential_.summary_
         return self
 
@@ -169,7 +171,7 @@ class ChargeModel(LinearChargeModel):
                 f"charge_width must be a length in Å, got {self.charge_width!r}"
             )
 
-    def learn(self, solution, std_scale: float) -> None:
+    def learn(self, solution, std_scales: dict) -> None:
         """Take over weights; of energies these alone.
 
         The total charge is conditioned on as before energies were fitted: with the
@@ -177,8 +179,8 @@ class ChargeModel(LinearChargeModel):
         """
         if hasattr(self, "solution_"):
             solution = replace(self.solution_, weights=solution.weights)
-            std_scale = self.std_scale_
-        super().learn(solution, std_scale)
+            std_scales = self.std_scales_
+        super().learn(solution, std_scales)
 
     def _affine(self, frames):
         """Yield Phi, conditioned on the total charge once there is a posterior."""
@@ -319,7 +321,7 @@ class DipoleModel(ChargeModel):
         charge_width=1.0,
         potential=None,
         learn_from_energies=False,
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         random_state=0,
         progress=False,
     ):

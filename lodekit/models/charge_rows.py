@@ -21,11 +21,11 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.electrostatics import MultipoleInteraction, MultipoleMatrix
+from lodekit.fitting.kept_rows import make_anew
 from lodekit.observables.charges import AffineCharges
 from lodekit.observables.moments import MULTIPLICITY
 from lodekit.structures.stress import symmetric_part
 
-from .kept_rows import make_anew
 from .moving_charges import MovingCharges
 
 #: Where the monomials xx, xy, xz, yy, yz, zz stand among xx, yy, zz, yz, xz, xy.

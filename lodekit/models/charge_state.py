@@ -39,7 +39,7 @@ class ChargeState:
             "solution": kind,
             "targets": self.targets_,
             "is_charged": self.is_charged_,
-            "std_scale": self.std_scale_,
+            "std_scales": self.std_scales_,
             "summary": self.summary_,
         }
         if self.potential_ is not None:
@@ -64,7 +64,7 @@ class ChargeState:
         model.solution_ = kind(
             model.weights_, *(arrays[f"solution/{name}"] for name in names)
         )
-        for name in ("targets", "is_charged", "std_scale", "summary"):
+        for name in ("targets", "is_charged", "std_scales", "summary"):
             setattr(model, f"{name}_", settings[name])
         model.latent_ = Latent.from_state(
             settings["terms"], arrays, "terms", model.species_

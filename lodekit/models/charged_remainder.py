@@ -65,7 +65,7 @@ class ChargedRemainder(SparsePotential):
         made.n_powers = n_powers
         return made
 
-    def fit(self, frames, equilibrate):
+    def fit(self, frames, equilibrate, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -74,10 +74,11 @@ class ChargedRemainder(SparsePotential):
             With what charges leave of energies, forces and stress.
         equilibrate : callable
             Returns the `EquilibratedBatch` of some frames.
+        groups : array-like of shape (n_frames,), optional
         """
         self._equilibrate = equilibrate
         self._measure(frames)
-        super().fit(frames)
+        super().fit(frames, groups=groups)
         del self._equilibrate
         return self
 

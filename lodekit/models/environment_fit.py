@@ -9,12 +9,23 @@ most probable. Damped Gauss-Newton steps find v, with the best w there are for e
 from __future__ import annotations
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from lodekit.electrostatics.equilibration import DENSE_ATOMS
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.groups import can_be_left_out, find_groups
+from lodekit.fitting.kept_rows import KeptRows
+from lodekit.fitting.left_out import KeptGroups
+from lodekit.fitting.noises import (
+    CONDITION,
+    columns_of,
+    free_noises,
+    most_probable_noises,
+    read_noises,
+    scale_noises,
+)
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import charge_rows, row_counts
 from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.environments import batches
@@ -23,12 +34,7 @@ from lodekit.regression.normal_equations import NormalEquations
 from lodekit.regression.row_steps import point_of
 from lodekit.structures.batch import StructureBatch
 
-from .amplitudes import amplify, columns_of
-from .clock import Clock
-from .kept_rows import KeptRows
 from .linear_charges import BATCH_ATOMS
-from .noise import calibrate, held_out_errors
-from .progress import progress_bar
 
 #: What users call a hardness of this kind.
 ENVIRONMENT = "environment"
@@ -37,7 +43,7 @@ SPREAD = 0.2
 TINY = 1e-12
 
 
-def fit_environments(model, frames) -> None:
+def fit_environments(model, frames, groups=None) -> None:
     """Let the environments change the hardness of a model that was fitted without.
 
     Parameters
@@ -46,8 +52,9 @@ def fit_environments(model, frames) -> None:
         With weights for the hardness of the elements; weights, posterior and summary
         are replaced.
     frames : list of ase.Atoms
+    groups : array-like of shape (n_frames,), optional
     """
-    EnvironmentFit(model, frames).run()
+    EnvironmentFit(model, frames, groups).run()
 
 
 class EnvironmentFit:
@@ -57,110 +64,131 @@ class EnvironmentFit:
     ----------
     model : ChargeEquilibrationModel
     frames : list of ase.Atoms
+    groups : array-like of shape (n_frames,), optional
+        Names of groups of like frames.
     """
 
-    def __init__(self, model, frames):
+    def __init__(self, model, frames, groups=None):
         self.model = model
         self.frames = frames
-        self.noises = model._noises()
+        self.groups = find_groups(frames, groups)
+        self.given = model._noises()
+        self.noises = read_noises(self.given, self.given)
         self.clock = Clock()
         self.kept = KeptRows()
         self.n_steps = 0
 
     def run(self) -> None:
-        """Choose amplitudes and noises, calibrate, and fit to all frames.
+        """Choose amplitudes and noises, and fit.
 
-        The hardness stays that of elements where held-out frames are predicted no
-        better by that of environments.
+        The hardness stays that of elements where groups of frames that are left out
+        are predicted no better by that of environments.
         """
         model = self.model
-        before = model.solution_, model.std_scale_
-        train, held_out = self.split()
-        model.hardness_amplitudes_ = self.start_amplitudes(train)
+        before = model.solution_, model.std_scales_
+        by_element = model.held_out_errors_
+        model.hardness_amplitudes_ = self.start_amplitudes()
         n_more = model.hardness_scales.size
         start = np.append(model.weights_, np.zeros(n_more))
-        model.weights_ = self.eliminate(start, model.summary_["noises"], train)
-        by_element = self.errors(held_out)
+        model.weights_ = self.eliminate(start, model.noises_)
         self.clock.lap("start")
         # what v will explain is noise at first
         first = {
             name: max(noise, by_element.get(name, 0.0))
-            for name, noise in model.summary_["noises"].items()
+            for name, noise in model.noises_.items()
         }
-        noises = self.choose(train, held_out, first)
-        self.descend(noises, train)
-        noises = self.choose(train, held_out, self.noises)
-        std_scale, errors = 1.0, {}
-        if len(held_out):
-            equations = self.descend(noises, train)
-            std_scale = calibrate(equations.solve(noises), list(self.rows(held_out)))
-            errors = self.errors(held_out)
-            ratios = [errors[name] / (by_element[name] + TINY) for name in errors]
-            model.summary_["hardness_gain"] = float(
-                1.0 / np.exp(np.mean(np.log(ratios)))
-            )
+        noises = self.choose(first, [])
+        self.descend(noises)
+        noises = self.choose(self.noises, free_noises(self.given, self.given))
+        solution = self.descend(noises).solve(noises)
+        left_out = self.keep_rows().leave_out(solution, noises)
+        errors = left_out.errors()
+        if by_element:
+            ratios = [(errors[n] + TINY) / (by_element[n] + TINY) for n in by_element]
+            model.summary_["hardness_gain"] = float(np.exp(-np.mean(np.log(ratios))))
             if model.summary_["hardness_gain"] <= 1.0:
                 model.hardness_amplitudes_ = None
                 model.learn(*before)
                 return
-        everything = np.sort(np.concatenate([train, held_out]))
-        equations = self.descend(noises, everything)
-        self.finish(equations, noises, std_scale, errors)
+        self.finish(solution, noises, left_out)
 
-    def errors(self, held_out) -> dict:
-        """Return the RMSE of every target on held-out frames."""
-        return held_out_errors(
-            SimpleNamespace(weights=self.model.weights_), list(self.rows(held_out))
-        )
-
-    def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return indices of frames to fit first, and of those held out."""
-        n_held_out = self.model.summary_["n_held_out"]
-        random_state = check_random_state(self.model.random_state)
-        order = random_state.permutation(len(self.frames))
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-
-    def start_amplitudes(self, chosen) -> np.ndarray:
+    def start_amplitudes(self) -> np.ndarray:
         """Return a with which every term of x has the deviation `SPREAD`."""
         squares, n_atoms = 0.0, 0
-        for _, features in self.features(chosen):
-            own = features[:, self.model.species_.size :] / self.model.stiffness
-            squares = squares + (own**2).sum(axis=0)
-            n_atoms += len(own)
+        for _, features in self.features(self.everything):
+            environments = features[:, self.model.species_.size :]
+            environments = environments / self.model.stiffness
+            squares = squares + (environments**2).sum(axis=0)
+            n_atoms += len(environments)
         columns = columns_of(self.model.kernels, 0)
         means = np.array([squares[own].sum() for own in columns]) / n_atoms
         return SPREAD / np.sqrt(np.maximum(means, TINY))
 
-    def choose(self, train, held_out, given: dict) -> dict:
+    @property
+    def everything(self) -> np.ndarray:
+        """Indices of all frames."""
+        return np.arange(len(self.frames))
+
+    def choose(self, start: dict, free: list) -> dict:
         """Return the noises, and change amplitudes, that are most probable.
 
         Around the present weights, with one factor for all amplitudes; h stays what it
         is there.
+
+        Parameters
+        ----------
+        start : dict of str to float
+            Noises to start from.
+        free : list of str
+            Names of noises that are varied.
         """
         model = self.model
-        prior = HardnessPrior(model)
-        equations, kept = self.linearise(train), list(self.rows(held_out))
-        before = model.hardness_scales
+        equations, kept = self.linearise(), self.keep_rows()
         first = model.n_linear + model.species_.size
-        noises = amplify([prior], first, given, equations, kept)
+        columns = [slice(first, model.rank)]
+        noises, (factor,) = most_probable_noises(equations, start, free, columns)
+        scales = np.ones(model.rank)
+        scales[columns[0]] = factor
+        equations.scale(scales)
+        kept.scale(scales)
+        before = model.hardness_scales
+        model.hardness_amplitudes_ *= factor
         model.weights_[model.n_linear :] *= before / model.hardness_scales
         self.clock.lap("amplitudes")
-        return noises
+        return scale_noises(equations, kept, noises, free)
 
-    def descend(self, noises: dict, chosen):
+    def keep_rows(self) -> KeptGroups:
+        """Return rows of groups to be left out, around the present weights."""
+        n_rows = [
+            sum(row_counts([atoms], name) for name in self.noises)
+            for atoms in self.frames
+        ]
+        kept = KeptGroups(
+            self.groups,
+            can_be_left_out(self.frames, self.groups),
+            np.array(n_rows),
+            self.model.rank,
+            self.model.validation_fraction,
+        )
+        for name, rows, ones in self.rows(kept.frames):
+            if name != CONDITION:
+                kept.add(name, rows, ones)
+        return kept
+
+    def descend(self, noises: dict):
         """Take steps from the weights of the model; return the equations at the end."""
 
         def point_at(weights):
-            self.model.weights_ = self.eliminate(weights, noises, chosen)
-            return point_of(self.linearise(chosen), noises, self.model.weights_)
+            self.model.weights_ = self.eliminate(weights, noises)
+            return point_of(self.linearise(), noises, self.model.weights_)
 
         point, n_steps = descend(point_at, self.model.weights_)
         self.n_steps += n_steps
         self.clock.lap("steps")
         self.model.weights_ = point.weights
-        return self.linearise(chosen)
+        return self.linearise()
 
-    def eliminate(self, weights, noises: dict, chosen) -> np.ndarray:
+    def eliminate(self, weights, noises: dict) -> np.ndarray:
         """Return weights with the best w there are for their v.
 
         Stiff atoms with large electronegativities have the same charges as softer ones:
@@ -168,23 +196,22 @@ class EnvironmentFit:
         """
         self.model.weights_ = weights
         n_linear = self.model.n_linear
-        equations = self.equations(n_linear, chosen)
-        for name, own, ones in self.rows(chosen):
+        equations = self.equations(n_linear)
+        for name, own, ones in self.rows(self.everything):
             values = own.values - own.matrix[:, n_linear:] @ weights[n_linear:]
             equations.add(name, own.matrix[:, :n_linear], values, ones)
         return np.append(equations.solve(noises).weights, weights[n_linear:])
 
-    def linearise(self, chosen):
+    def linearise(self):
         """Return the equations of rows around the weights of the model."""
-        equations = self.equations(self.model.rank, chosen)
-        for name, own, ones in self.rows(chosen):
+        equations = self.equations(self.model.rank)
+        for name, own, ones in self.rows(self.everything):
             equations.add(name, own.matrix, own.values, ones)
         return equations
 
-    def equations(self, rank: int, chosen):
+    def equations(self, rank: int):
         """Return equations without rows, of the kind that is faster."""
-        frames = [self.frames[i] for i in chosen]
-        few = sum(row_counts(frames, name) for name in self.noises) < rank
+        few = sum(row_counts(self.frames, name) for name in self.noises) < rank
         return DualEquations(rank) if few else NormalEquations(rank, self.noises)
 
     def rows(self, chosen):
@@ -223,33 +250,22 @@ class EnvironmentFit:
         """Return Phi of a batch in V, (n_atoms, n_linear)."""
         return self.model.feature_rows(batch, self.model.latent_.evaluate(batch))
 
-    def finish(self, equations, noises: dict, std_scale: float, errors: dict) -> None:
+    def finish(self, solution, noises: dict, left_out) -> None:
         """Give the model its posterior and summary."""
         model = self.model
-        solution = equations.solve(noises)
         solution.weights = model.weights_
-        model.learn(solution, std_scale)
+        model.learn(solution, left_out.scales())
+        model.noises_, model.held_out_errors_ = noises, left_out.errors()
         model.summary_ |= {
             "rank": model.rank,
             "effective_rank": solution.effective_rank,
             "condition_number": solution.condition_number,
             "noises": noises,
-            "std_scale": std_scale,
-            "held_out_errors": errors,
+            "std_scales": model.std_scales_,
+            "held_out_errors": model.held_out_errors_,
             "n_steps": self.n_steps,
         }
         self.clock.lap("posterior")
         model.summary_["seconds"] |= {
             f"hardness: {name}": value for name, value in self.clock.seconds.items()
         }
-
-
-class HardnessPrior:
-    """All terms of x, with what `amplify` asks of a kernel."""
-
-    def __init__(self, model):
-        self.model, self.rank = model, model.latent_.rank
-
-    def amplify(self, factor: float) -> None:
-        """Multiply the amplitudes of the terms."""
-        self.model.hardness_amplitudes_ *= factor

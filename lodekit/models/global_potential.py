@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors.global_descriptors import GLOBAL_DESCRIPTORS
-from lodekit.observables.energy import UNITS, collect_targets
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import fit
+from lodekit.fitting.left_out import scale_of
+from lodekit.observables.energy import UNITS, Rows, collect_targets
 from lodekit.regression.baseline import count_species, find_baseline
-from lodekit.regression.normal_equations import RunningQr
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .charge_checks import is_number
+from .charge_checks import check_fraction, is_number
 from .energy_estimator import EnergyEstimator
 from .prediction import check_species
 
 PROPERTIES = ("energy", "forces")
+DEVIATIONS = ("energy_std", "forces_std")
 
 
 class GlobalPotential(EnergyEstimator):
@@ -34,12 +38,19 @@ class GlobalPotential(EnergyEstimator):
     descriptors : GlobalDescriptor or list of these
     targets : list of str, optional
         Of "energy" and "forces"; all that the frames have where None.
-    energy_noise : float
-        Standard deviation of energies in eV/atom.
-    force_noise : float
-        Standard deviation of force components in eV/Å.
+    energy_noise, force_noise : float or "auto"
+        Standard deviation of energies in eV/atom and of force components in eV/Å;
+        "auto" takes what makes the targets most probable, which needs
+        ``solver="cholesky"``.
     baseline : dict, "composition" or "isolated-atoms"
         The mean of u before the fit, as in `SparsePotential`.
+    solver : {"cholesky", "qr"}
+        ``"qr"`` needs given noises and bears features of any condition.
+    validation_fraction : float
+        Share of the frames that may be left out, see `SparsePotential`.
+    n_ensemble : int
+        Members drawn from the posterior for standard deviations.
+    random_state : int or numpy.random.RandomState
     """
 
     def __init__(
@@ -49,15 +60,25 @@ class GlobalPotential(EnergyEstimator):
         energy_noise=1e-3,
         force_noise=3e-2,
         baseline="composition",
+        solver="qr",
+        validation_fraction=1.0,
+        n_ensemble=32,
+        random_state=0,
     ):
         self.descriptors = descriptors
         self.targets = targets
         self.energy_noise = energy_noise
         self.force_noise = force_noise
         self.baseline = baseline
+        self.solver = solver
+        self.validation_fraction = validation_fraction
+        self.n_ensemble = n_ensemble
+        self.random_state = random_state
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``, or to the total energies ``y`` in eV.
+
+        ``groups`` are as in `SparsePotential.fit`.
 
         Raises
         ------
@@ -65,14 +86,12 @@ class GlobalPotential(EnergyEstimator):
             For periodic frames, targets that are missing in some, and noises that are
             not positive.
         """
+        clock = Clock()
         frames = as_frames(frames)
         check_structures(frames)
-        noises = {"energy": self.energy_noise, "forces": self.force_noise}
-        for name, noise in noises.items():
-            if not (is_number(noise) and 0 < noise < np.inf):
-                raise ValueError(
-                    f"the noise of {name} must be a positive number, got {noise!r}"
-                )
+        noises = self._check_noises()
+        check_fraction(self.validation_fraction)
+        random_state = check_random_state(self.random_state)
         targets = collect_targets(frames, self.targets or self._present(frames, y), y)
         several = isinstance(self.descriptors, (list, tuple))
         self.descriptors_ = clone(
@@ -83,33 +102,52 @@ class GlobalPotential(EnergyEstimator):
         energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
         self.baseline_ = find_baseline(self.baseline, frames, self.species_, energies)
         values = energies - counts @ self.baseline_
-        self.weights_ = self._solve(frames, counts, values, targets.values, noises)
+        states = self._evaluate(frames)
+        matrix = np.hstack([counts, [join(state) for state in states]])
+        scales = self._scales(matrix)
+        clock.lap("features")
+        problem = GlobalProblem(self, frames, targets, states, matrix, scales, values)
+        result = fit(
+            problem,
+            {name: noises[name] for name in targets.names},
+            groups=groups,
+            fraction=self.validation_fraction,
+            random_state=random_state,
+            lap=clock.lap,
+        )
+        self.weights_ = scales * result.weights
+        drawn = result.solution.draw(self.n_ensemble, random_state)
+        self.ensemble_ = scales[:, None] * drawn
+        self.std_scales_ = result.std_scales
         self.summary_ = {
             "n_structures": len(frames),
             "species": self.species_.tolist(),
             "rank": int(self.weights_.size),
-            "noises": {name: noises[name] for name in targets.names},
+            **result.summary(),
             "units": {name: UNITS[name] for name in PROPERTIES},
+            "seconds": clock.seconds,
         }
         return self
 
-    def _solve(self, frames, counts, energies, targets, noises) -> np.ndarray:
-        """Return the weights of atoms of every species and of all features."""
-        states = self._evaluate(frames)
-        matrix = np.hstack([counts, [join(state) for state in states]])
-        scales = self._scales(matrix)
-        solver = RunningQr(scales.size)
-        if "energy" in targets:
-            sizes = counts.sum(axis=1)
-            rows = matrix * scales / sizes[:, None]
-            solver.add(rows, energies / sizes, np.full(len(rows), noises["energy"]))
-        if "forces" in targets:
-            for state, forces in zip(states, targets["forces"], strict=True):
-                jacobian = [part.jacobian().reshape(-1, forces.size) for part in state]
-                constant = np.zeros((self.species_.size, forces.size))
-                rows = -np.concatenate([constant, *jacobian]).T * scales
-                solver.add(rows, forces.ravel(), np.full(len(rows), noises["forces"]))
-        return scales * solver.solve().weights
+    def _check_noises(self) -> dict:
+        """Return the noises.
+
+        Raises
+        ------
+        ValueError
+            For noises that are not positive, or to be chosen by a solver that cannot.
+        """
+        if self.solver not in ("cholesky", "qr"):
+            raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
+        noises = {"energy": self.energy_noise, "forces": self.force_noise}
+        for name, noise in noises.items():
+            if noise == "auto" and self.solver == "cholesky":
+                continue
+            if not (is_number(noise) and 0 < noise < np.inf):
+                raise ValueError(
+                    f"the noise of {name} must be a positive number, got {noise!r}"
+                )
+        return noises
 
     def _scales(self, matrix) -> np.ndarray:
         """Return what to multiply every column with."""
@@ -140,7 +178,7 @@ class GlobalPotential(EnergyEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return list(PROPERTIES)
+        return [*PROPERTIES, *DEVIATIONS]
 
     @property
     def reach(self) -> float:
@@ -155,7 +193,8 @@ class GlobalPotential(EnergyEstimator):
         frames : ase.Atoms or list of ase.Atoms
             Without periodic directions.
         properties : list of str, optional
-            Of energy (eV) and forces (eV/Å, (n_atoms, 3)); both if None.
+            Of energy (eV) and forces (eV/Å, (n_atoms, 3)), which are returned if None,
+            and their standard deviations energy_std and forces_std.
 
         Returns
         -------
@@ -172,22 +211,39 @@ class GlobalPotential(EnergyEstimator):
         check_species(frames, self.species_)
         wanted = list(PROPERTIES) if properties is None else list(properties)
         for name in wanted:
-            if name not in PROPERTIES:
+            if name not in self.properties:
                 raise ValueError(
-                    f"properties must be among {list(PROPERTIES)}, got '{name}'"
+                    f"properties must be among {self.properties}, got '{name}'"
                 )
         per_atom, *weights = np.split(self.weights_, self._bounds)
         counts = count_species(frames, self.species_)
         energies = counts @ (self.baseline_ + per_atom)
         results = []
-        for energy, state in zip(energies, self._evaluate(frames), strict=True):
+        for index, state in enumerate(self._evaluate(frames)):
             parts = list(zip(state, weights, strict=True))
-            energy += sum(part.features @ own for part, own in parts)
-            result = {"energy": float(energy)}
+            features = sum(part.features @ own for part, own in parts)
+            result = {"energy": float(energies[index] + features)}
             if "forces" in wanted:
                 result["forces"] = -sum(part.reverse(own) for part, own in parts)
+            if {*DEVIATIONS} & {*wanted}:
+                result |= self._deviations(counts[index], state, wanted)
             results.append({name: result[name] for name in wanted})
         return results
+
+    def _deviations(self, counts, state, wanted) -> dict:
+        """Return standard deviations of one structure: those of the ensemble."""
+        rows = {"energy_std": np.concatenate([counts, join(state)])}
+        if "forces_std" in wanted:
+            rows["forces_std"] = force_rows(state, self.species_.size)
+        deviations = {}
+        for name, matrix in rows.items():
+            scale = scale_of(self.std_scales_, name.removesuffix("_std"))
+            spread = np.sqrt(((matrix @ self.ensemble_) ** 2).mean(axis=-1))
+            deviations[name] = scale * spread
+        deviations["energy_std"] = float(deviations["energy_std"])
+        if "forces_std" in wanted:
+            deviations["forces_std"] = deviations["forces_std"].reshape(-1, 3)
+        return deviations
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
@@ -200,8 +256,13 @@ class GlobalPotential(EnergyEstimator):
             "species": self.species_,
             "baseline": self.baseline_,
             "weights": self.weights_,
+            "ensemble": self.ensemble_,
         }
-        settings = {"descriptors": descriptors, "summary": self.summary_}
+        settings = {
+            "descriptors": descriptors,
+            "std_scales": self.std_scales_,
+            "summary": self.summary_,
+        }
         return {"class": "GlobalPotential", "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -217,10 +278,63 @@ class GlobalPotential(EnergyEstimator):
         model.descriptors_ = clone(model.descriptors)
         model.species_ = np.asarray(arrays["species"], dtype=np.intp)
         model.baseline_, model.weights_ = arrays["baseline"], arrays["weights"]
-        model.summary_ = settings["summary"]
+        model.ensemble_ = arrays["ensemble"]
+        model.std_scales_, model.summary_ = settings["std_scales"], settings["summary"]
         return model
 
 
 def join(state) -> np.ndarray:
     """Return the features of all descriptors of one structure side by side."""
     return np.concatenate([part.features for part in state])
+
+
+def force_rows(state, n_species: int) -> np.ndarray:
+    """Return what forces of one structure are in the weights, (3 n_atoms, rank)."""
+    jacobian = [part.jacobian() for part in state]
+    jacobian = [own.reshape(len(own), -1) for own in jacobian]
+    constant = np.zeros((n_species, jacobian[0].shape[1]))
+    return -np.concatenate([constant, *jacobian]).T
+
+
+class GlobalProblem:
+    """Rows of a `GlobalPotential`, linear in its weights.
+
+    Parameters
+    ----------
+    model : GlobalPotential
+    frames : list of ase.Atoms
+    targets : EnergyTargets
+    states : list
+        Features of every structure.
+    matrix : ndarray of shape (n_frames, rank)
+        Numbers of atoms, and features.
+    scales : ndarray of shape (rank,)
+        They multiply the columns of the matrix.
+    energies : ndarray of shape (n_frames,)
+        Without the baseline, in eV.
+    """
+
+    n_linear, first_column, kernels = None, 0, ()
+    units, progress = UNITS, False
+
+    def __init__(self, model, frames, targets, states, matrix, scales, energies):
+        self.frames, self.targets, self.states = frames, targets, states
+        self.matrix, self.scales, self.energies = matrix, scales, energies
+        self.n_species, self.solver = model.species_.size, model.solver
+        self.names, self.rank = targets.names, scales.size
+        self.n_rows = targets.count_rows(frames)
+
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, rows and weights (1) of rows, frame by frame."""
+        for index in frames:
+            if "energy" in self.names:
+                n_atoms = len(self.frames[index])
+                row = self.matrix[index] * self.scales / n_atoms
+                values = self.energies[index : index + 1] / n_atoms
+                rows = Rows(row[None], values, np.array([index]))
+                yield "energy", rows, np.ones(1)
+            if "forces" in self.names:
+                values = self.targets.values["forces"][index].ravel()
+                matrix = force_rows(self.states[index], self.n_species) * self.scales
+                owners = np.full(values.size, index)
+                yield "forces", Rows(matrix, values, owners), np.ones(values.size)

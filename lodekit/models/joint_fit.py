@@ -12,20 +12,22 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 
-from lodekit.observables.charges import charge_rows
+from lodekit.fitting.fit import FitResult
+from lodekit.fitting.kept_rows import KeptRows
+from lodekit.fitting.progress import progress_bar
+from lodekit.observables.charges import UNITS as CHARGE_UNITS
+from lodekit.observables.charges import charge_rows, row_counts
+from lodekit.observables.energy import UNITS as ENERGY_UNITS
 from lodekit.observables.energy import Rows, build_rows
 from lodekit.regression.baseline import count_species, fit_composition
 from lodekit.regression.environments import batches
-from lodekit.regression.gauss_newton import Minimum, minimise
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import NormalEquations, weighted_sums
 from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import default_potential
-from .kept_rows import KeptRows
 from .potential_state import choose_terms
 from .prediction import Predictor
-from .progress import progress_bar
 from .sparse_potential import ROW_ATOMS, ROW_BYTES
 
 #: Prior standard deviation in eV of what an element adds to the composition's energy.
@@ -60,8 +62,9 @@ class Linearised:
 class JointFit:
     """Weights of elements, of a short-ranged remainder and of charges, in this order.
 
-    What the charges contribute is told by a function ``expand(frames, weights, keep)``:
-    an object with a method for each of energy, forces and stress that returns rows (n,
+    A `lodekit.fitting.fit.Problem`. What the charges contribute is told by an
+    expansion around the weights of a model, ``expansion(model, frames, keep)``: an
+    object with a method for each of energy, forces and stress that returns rows (n,
     n_weights) and values around these weights of the charges, and ``linear(index,
     name)``, the `AffineCharges` of one structure for a linear target. It may
     ``keep(name, make)`` what does not depend on weights.
@@ -75,6 +78,7 @@ class JointFit:
         Energies, forces, stress.
     linear : list of str
         Charges, moments, total charges that are fitted with them.
+    expansion : callable
     random_state : numpy.random.RandomState
 
     Attributes
@@ -87,9 +91,14 @@ class JointFit:
         Weights before those of the charges.
     """
 
-    def __init__(self, model, frames, targets, linear, random_state):
+    first_column, kernels, solver = 0, (), "cholesky"
+    units = {**ENERGY_UNITS, **CHARGE_UNITS}
+
+    def __init__(self, model, frames, targets, linear, expansion, random_state):
         self.model = model
         self.frames = frames
+        self.expansion = expansion
+        self.progress = model.progress
         self.targets = targets
         self.names = [*linear, *targets.names]
         self.linear = linear
@@ -111,37 +120,50 @@ class JointFit:
             selection=self.given.selection,
             random_state=random_state,
         )
-        self.n_rest = model.species_.size + self.rest.rank
+        self.n_rest = self.n_linear = model.species_.size + self.rest.rank
+        self.rank = self.n_rest + model.rank
+        counts = [[row_counts([a], name) for name in linear] for a in frames]
+        self.n_rows = targets.count_rows(frames)
+        self.n_rows = self.n_rows + np.array(counts, int).sum(axis=1)
         self.kept = KeptRows()
 
-    def minimise(self, expand, start: np.ndarray, noises: dict, chosen) -> Minimum:
-        """Return the weights of least loss for the frames ``chosen``."""
+    def start(self, noises: dict) -> np.ndarray:
+        """Return the weights to start from: the charges have those of the model."""
+        return np.concatenate([np.zeros(self.n_rest), self.model.weights_])
+
+    def forget(self) -> None:
+        """Drop rows that are kept from step to step."""
         self.kept.clear()
-        return minimise(
-            lambda weights: self.linearise(expand, weights, chosen).weigh(noises),
-            start,
-            self.n_rest,
-        )
+
+    def expand(self, frames, weights, keep):
+        """Return what charges contribute around some weights."""
+        self.model.weights_ = weights
+        return self.expansion(self.model, frames, keep)
+
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, rows and their weights (1) of frames, batch by batch."""
+        return self.rows_of(self.expand, weights, frames)
 
     def linearise(self, expand, weights: np.ndarray, chosen) -> Linearised:
         """Return the sums of rows around some weights."""
         equations = NormalEquations(weights.size, self.names)
         squares = dict.fromkeys(self.names, 0.0)
-        for name, rows, _ in self.rows(expand, weights, chosen):
+        for name, rows, _ in self.rows_of(expand, weights, chosen):
             equations.add(name, rows.matrix, rows.values)
             residuals = rows.values - rows.matrix @ weights
             squares[name] += float(residuals @ residuals)
         return Linearised(weights, equations, squares)
 
-    def rows(self, expand, weights: np.ndarray, chosen):
+    def rows_of(self, expand, weights: np.ndarray, chosen):
         """Yield name, rows and their weights (1) of frames, batch by batch.
 
-        Rows are linear in all weights, the values such that residuals at the weights
-        given are those of the model itself.
+        ``expand(frames, weights, keep)`` returns the expansion. Rows are linear in all
+        weights, the values such that residuals at the ``weights`` are those of the
+        model itself.
         """
         n_atoms = max(1, min(ROW_ATOMS, int(ROW_BYTES / (24.0 * weights.size))))
         groups = list(batches([self.frames[i] for i in chosen], n_atoms))
-        for group in progress_bar(groups, "rows", self.model.progress):
+        for group in progress_bar(groups, "rows", self.progress, lines=False):
             indices = np.asarray(chosen)[group]
             for name, rows in self.batch_rows(expand, weights[self.n_rest :], indices):
                 yield name, rows, np.ones(len(rows.values))
@@ -173,7 +195,7 @@ class JointFit:
             self.rest.kernels, StructureBatch.from_frames(frames), targets
         )
 
-    def potential(self, found: Minimum, ensemble, std_scale: float, summary: dict):
+    def potential(self, result: FitResult, ensemble, summary: dict):
         """Return the remainder as a fitted `SparsePotential`.
 
         Parameters
@@ -186,11 +208,13 @@ class JointFit:
         own = slice(n_species, self.n_rest)
         potential.species_ = self.model.species_
         potential.kernels_ = self.rest.kernels
-        potential.weights_ = found.weights[own]
-        potential.baseline_ = self.baseline + ELEMENT_ENERGY * found.weights[:n_species]
+        potential.weights_ = result.weights[own]
+        potential.baseline_ = (
+            self.baseline + ELEMENT_ENERGY * result.weights[:n_species]
+        )
         potential.ensemble_ = np.ascontiguousarray(ensemble[own])
         potential.coefficients_ = self.rest.coefficients(potential.weights_)
-        potential.std_scale_ = std_scale
+        potential.std_scales_ = result.std_scales
         potential.summary_ = {**summary, "rank": self.rest.rank}
         potential.noises_ = summary["noises"]
         return potential
@@ -236,4 +260,4 @@ def energy_spread(model, together) -> list[float]:
         members += together.further_effects() @ others
     first = together.batch.first_atom[:-1]
     totals = np.add.reduceat(members, first, axis=0)
-    return [float(spread) for spread in predictor.spread(totals)]
+    return [float(spread) for spread in predictor.spread(totals, "energy")]

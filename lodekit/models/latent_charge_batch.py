@@ -19,13 +19,13 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.electrostatics import CoulombInteraction
+from lodekit.fitting.kept_rows import make_anew
 from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
 from lodekit.units import COULOMB_CONSTANT
 
 from .charge_energy import EnergyParts
-from .kept_rows import make_anew
 
 
 class LatentBatch:

@@ -7,6 +7,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import (
     DEVIATIONS,
     PROPERTIES,
@@ -22,15 +23,14 @@ from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
-from .clock import Clock
-from .joint_fit import JointFit, energy_spread
+from .joint_fit import energy_spread
 from .latent_charge_batch import (
     Interaction,
     LatentBatch,
     LatentExpansion,
     project,
 )
-from .latent_charge_fit import LatentFit
+from .latent_charge_fit import LatentFit, LatentProblem
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
@@ -65,7 +65,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
     noises : dict of str to float, optional
         Standard deviation of the noise by target in eV/atom, eV/Å, eV/Å^3, e, e·Å and
         e·Å², and of the "total_charge" of charges before they are moved; where one is
-        missing or "auto", what predicts held-out frames best.
+        missing or "auto", what makes the targets most probable.
     charge_width : float
         Standard deviation in Å of the Gaussian charges.
     charge_prior : float
@@ -76,7 +76,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         What describes the short-ranged remainder: descriptor, covariance, n_sparse and
         selection are used. SOAP, near and wide, where None.
     validation_fraction : float
-        Share of the frames that chooses noises and calibrates standard deviations.
+        Share of the frames that may be left out, see `SparsePotential`.
     n_ensemble : int
         Members drawn from the posterior for standard deviations of energies.
     random_state : int or numpy.random.RandomState
@@ -89,8 +89,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         Of the charges.
     potential_ : SparsePotential
         The short-ranged remainder.
-    std_scale_ : float
-        Calibration factor of standard deviations.
+    std_scales_ : dict of str to float
+        Calibration factors of standard deviations by target.
     summary_ : dict
 
     References
@@ -113,7 +113,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         charge_width=1.0,
         charge_prior=1.0,
         potential=None,
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         n_ensemble=32,
         random_state=0,
         progress=False,
@@ -132,7 +132,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -140,6 +140,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         frames : list of ase.Atoms
         y : array-like of shape (n_frames,), optional
             Total energies in eV instead of those of the frames.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, see `SparsePotential.fit`.
 
         Returns
         -------
@@ -161,9 +163,10 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self._select(frames, random_state)
         for kernel in self.latent_.kernels:
             kernel.amplify(self.charge_prior)
-        fit = JointFit(self, frames, targets, self._linear(), random_state)
+        arguments = frames, targets, self._linear(), LatentExpansion, random_state
+        problem = LatentProblem(self, *arguments)
         clock.lap("sparse points")
-        LatentFit(self, fit, LatentExpansion, random_state, clock).run()
+        LatentFit(self, problem, random_state, clock).run(groups)
         return self
 
     def _check(self, frames, y):

@@ -7,6 +7,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import fit
+from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import (
     ATOMIC_MOMENTS,
     DEVIATIONS,
@@ -22,22 +26,16 @@ from lodekit.observables.charges import (
     row_counts,
     total_charge,
 )
-from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent
-from lodekit.regression.normal_equations import NormalEquations
+from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .amplitudes import choose_amplitudes
 from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_energy import energy_targets
 from .charge_state import ChargeState
-from .clock import Clock
 from .potential_state import choose_terms
 from .prediction import check_species
-from .progress import progress_bar
-from .row_fit import fit_rows
 from .settings import default_charge_terms
 
 #: Atoms whose features are held at once.
@@ -73,7 +71,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -81,6 +79,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         frames : list of ase.Atoms
         y : None
             Not used: charges and moments come from the frames.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, see `SparsePotential.fit`.
 
         Raises
         ------
@@ -103,51 +103,35 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self._select(frames, random_state)
         clock.lap("sparse points")
-        n_held_out = int(round(self.validation_fraction * len(frames)))
-        n_held_out = min(n_held_out, len(frames) - 1) if n_held_out > 1 else 0
-        order = random_state.permutation(len(frames))
-        n_rows = sum(row_counts(frames, name) for name in noises)
-        # fewer rows than weights are kept, with their covariances
-        few = n_rows < self.rank
-        equations = (
-            DualEquations(self.rank) if few else NormalEquations(self.rank, noises)
+        result = fit(
+            ChargeProblem(self, frames, noises),
+            noises,
+            groups=groups,
+            fraction=self.validation_fraction,
+            random_state=random_state,
+            lap=clock.lap,
         )
-        fit = fit_rows(
-            self._stream(frames, np.sort(order[n_held_out:]), list(noises)),
-            self._stream(frames, np.sort(order[:n_held_out]), self.targets_),
-            equations,
-            choose_amplitudes(self.kernels, self.species_.size, noises),
-            clock.lap,
-        )
-        self.learn(fit.solution, fit.std_scale)
+        self.learn(result.solution, result.std_scales)
+        self.noises_, self.held_out_errors_ = result.noises, result.errors
         self.ensemble_ = None
         self.summary_ = {
             "n_structures": len(frames),
-            "n_held_out": n_held_out,
-            "n_rows": fit.n_rows,
             "species": self.species_.tolist(),
             "is_charged": self.is_charged_,
-            "n_sparse": [
-                {str(z): len(p.features) for z, p in kernel.points.items()}
-                for kernel in self.latent_.kernels
-            ],
+            "n_sparse": count_points(self.latent_.kernels),
             "rank": self.rank,
-            "effective_rank": fit.solution.effective_rank,
-            "condition_number": fit.solution.condition_number,
-            "noises": fit.noises,
             "amplitudes": [kernel.amplitude for kernel in self.kernels],
-            "std_scale": fit.std_scale,
-            "held_out_errors": fit.held_out_errors,
+            **result.summary(),
             "units": UNITS,
             "seconds": clock.seconds,
         }
         return self
 
-    def learn(self, solution, std_scale: float) -> None:
-        """Take over weights, their posterior and the calibration factor."""
+    def learn(self, solution, std_scales: dict) -> None:
+        """Take over weights, their posterior and the calibration factors."""
         self.solution_ = solution
         self.weights_ = solution.weights
-        self.std_scale_ = std_scale
+        self.std_scales_ = std_scales
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points."""
@@ -209,17 +193,6 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return the charges of one structure, affine in the weights."""
         raise NotImplementedError
-
-    def _stream(self, frames, chosen, names):
-        """Yield rows of the chosen frames batch by batch."""
-        subset = [frames[i] for i in chosen]
-        groups = list(batches(subset, BATCH_ATOMS))
-        for group in progress_bar(groups, "rows", self.progress):
-            some = [subset[i] for i in group]
-            for index, (atoms, charges) in zip(group, self._affine(some), strict=True):
-                for name in names:
-                    rows = charge_rows(atoms, charges, name, chosen[index])
-                    yield name, rows, np.ones(len(rows.values))
 
     def _affine(self, frames):
         """Yield every structure with its charges, affine in the weights."""
@@ -338,7 +311,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
                 result[name] = value
             if f"{name}_std" in wanted:
                 deviations = self.solution_.standard_deviations(observed.matrix)
-                result[f"{name}_std"] = self.std_scale_ * deviations
+                scale = scale_of(self.std_scales_, name)
+                result[f"{name}_std"] = scale * deviations
         return result
 
     def score(self, frames, y=None) -> float:
@@ -354,6 +328,40 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
                 predicted.append(observe(atoms, charges, name).values(self.weights_))
                 expected.append(reference(atoms, name))
         return r2_score(np.concatenate(expected), np.concatenate(predicted))
+
+
+class ChargeProblem:
+    """Rows of charges and moments, linear in the weights: a `lodekit.fitting.Problem`.
+
+    Parameters
+    ----------
+    model : LinearChargeModel
+        With sparse points.
+    frames : list of ase.Atoms
+    names : iterable of str
+        Targets and conditions.
+    """
+
+    n_linear, solver, units = None, "cholesky", UNITS
+
+    def __init__(self, model, frames, names):
+        self.model, self.frames, self.names = model, frames, list(names)
+        self.rank, self.kernels = model.rank, model.kernels
+        self.first_column = model.species_.size
+        counts = [[row_counts([a], name) for name in self.names] for a in frames]
+        self.n_rows = np.array(counts).sum(axis=1)
+        self.progress = model.progress
+
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, rows and weights (1) of rows, batch by batch."""
+        groups = list(batches([self.frames[i] for i in frames], BATCH_ATOMS))
+        for group in progress_bar(groups, "rows", self.progress):
+            indices = frames[group]
+            affine = self.model._affine([self.frames[i] for i in indices])
+            for index, (atoms, charges) in zip(indices, affine, strict=True):
+                for name in self.names:
+                    rows = charge_rows(atoms, charges, name, index)
+                    yield name, rows, np.ones(len(rows.values))
 
 
 def linear_targets(targets, default) -> list | None:

@@ -39,7 +39,7 @@ class PotentialState:
         arrays.update(more)
         settings = {
             "terms": terms,
-            "std_scale": self.std_scale_,
+            "std_scales": self.std_scales_,
             "summary": self.summary_,
         }
         return {"class": "SparsePotential", "settings": settings, "arrays": arrays}
@@ -57,7 +57,7 @@ class PotentialState:
         model.baseline_ = arrays["baseline"]
         model.weights_ = arrays["weights"]
         model.ensemble_ = arrays["ensemble"]
-        model.std_scale_ = settings["std_scale"]
+        model.std_scales_ = settings["std_scales"]
         model.summary_ = settings["summary"]
         model.noises_ = settings["summary"]["noises"]
         latent = Latent.from_state(settings["terms"], arrays, "terms", model.species_)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from ase.data import chemical_symbols
-from scipy import linalg
 
+from lodekit.fitting.left_out import scale_of
 from lodekit.regression.baseline import count_species
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
-from lodekit.regression.normal_equations import Solution
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
@@ -27,16 +26,6 @@ PROPERTIES = (
 )
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
-
-
-def draw_ensemble(solution: Solution, n_members: int, random_state) -> np.ndarray:
-    """Return deviations of ``n_members`` posterior samples from the mean weights.
-
-    A deviation is L^-T z with z standard normal and A = L L^T; shape (rank, n_members).
-    """
-    noise = random_state.normal(size=(solution.weights.size, n_members))
-    members = linalg.solve_triangular(solution.factor, noise, lower=True, trans="T")
-    return np.ascontiguousarray(members)
 
 
 class Predictor:
@@ -132,20 +121,21 @@ class Predictor:
             members = self.ensemble_energies(batch, states)
             totals = np.zeros((batch.n_structures, members.shape[1]))
             np.add.at(totals, batch.structure_of_atom, members)
-            spreads["energy_std"] = self.spread(totals)
-            spreads["energies_std"] = self.spread(members)
+            spreads["energy_std"] = self.spread(totals, "energy")
+            spreads["energies_std"] = self.spread(members, "energy")
         if "forces_std" in wanted:
             members = np.zeros((batch.n_atoms, 3, self.model.ensemble_.shape[1]))
             for kernel, state, part in zip(
                 self.model.kernels_, states, self.ensemble_parts(), strict=True
             ):
                 members += kernel.force_rows(batch, state) @ part
-            spreads["forces_std"] = self.spread(members)
+            spreads["forces_std"] = self.spread(members, "forces")
         return spreads
 
-    def spread(self, members: np.ndarray) -> np.ndarray:
-        """Return the root mean square over the last axis, calibrated."""
-        return self.model.std_scale_ * np.sqrt((members**2).mean(axis=-1))
+    def spread(self, members: np.ndarray, target: str) -> np.ndarray:
+        """Return the root mean square over the last axis, calibrated for a target."""
+        scale = scale_of(self.model.std_scales_, target)
+        return scale * np.sqrt((members**2).mean(axis=-1))
 
     def ensemble_parts(self) -> list[np.ndarray]:
         """Return the ensemble weights of every term."""

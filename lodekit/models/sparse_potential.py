@@ -8,24 +8,21 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
 from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent
-from lodekit.regression.normal_equations import NormalEquations, RunningQr
+from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .clock import Clock
+from .charge_checks import check_fraction
 from .energy_estimator import EnergyEstimator
-from .noise import choose_noises
 from .potential_state import PotentialState, check_whole
-from .prediction import PROPERTIES, Predictor, draw_ensemble
-from .progress import progress_bar
-from .row_fit import fit_rows
+from .prediction import PROPERTIES, Predictor
 
-#: Bytes of design-matrix rows that are kept of the held-out frames, at the most.
-HELD_OUT_BYTES = 1.5e9
 #: Bytes of design-matrix rows assembled at once.
 ROW_BYTES = 3e8
 #: Atoms whose derivatives are held at once.
@@ -53,17 +50,19 @@ class SparsePotential(PotentialState, EnergyEstimator):
     targets : list of {"energy", "forces", "stress"}, optional
         What is fitted; all that the frames have where None.
     energy_noise, force_noise, stress_noise : float or "auto"
-        Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3, relative to a prior
-        of 1 eV for the atomic energies. "auto" takes what predicts held-out frames
-        best.
+        Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3. "auto" takes what
+        makes the targets most probable, see `lodekit.fitting.noises`.
     baseline : "composition", "isolated-atoms" or dict
         Energy per species taken away before the fit: least squares on the composition,
         the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
     solver : {"cholesky", "qr"}
-        ``"qr"`` needs given noises, takes longer and bears rows of any condition.
+        ``"qr"`` needs given noises, takes longer and bears rows of any condition. The
+        prior standard deviation of atomic energies is 1 eV there; otherwise every term
+        has the one that makes the targets most probable.
     validation_fraction : float
-        Share of the frames that chooses noises and calibrates standard deviations. They
-        join the fit afterwards.
+        Share of the frames that may be left out, one group of like frames at a time,
+        for errors, calibration and the scale of noises: in closed form, without a
+        second fit.
     n_ensemble : int
         Members drawn from the posterior; their spread is the standard deviation of
         every prediction (relative sampling error 1 / sqrt(2 n_ensemble)).
@@ -80,8 +79,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         Baseline energies in eV.
     weights_ : ndarray of shape (rank,)
         Posterior mean of the weights.
-    std_scale_ : float
-        Calibration factor of all standard deviations; 1 without held-out frames.
+    std_scales_ : dict of str to float
+        Calibration factors of standard deviations by target.
     summary_ : dict
         Sizes, noises, condition number, effective rank, held-out errors, seconds.
 
@@ -105,7 +104,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
         stress_noise="auto",
         baseline="composition",
         solver="cholesky",
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         n_ensemble=32,
         random_state=0,
         progress=False,
@@ -125,7 +124,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, frames, y=None, sample_weight=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -135,6 +134,9 @@ class SparsePotential(PotentialState, EnergyEstimator):
             Total energies in eV instead of those of the frames.
         sample_weight : array-like of shape (n_frames,), optional
             Weight of each frame: its noise variances are divided by it.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, which are left out together; found from the
+            frames where None, see `lodekit.fitting.groups`.
 
         Returns
         -------
@@ -163,16 +165,17 @@ class SparsePotential(PotentialState, EnergyEstimator):
         )
         self.kernels_ = latent.kernels
         clock.lap("sparse points")
-        train, held_out = self._split(frames, targets, random_state)
-        parts = {
-            "train": self._stream(frames, targets, weights, train),
-            "held out": self._stream(frames, targets, weights, held_out),
-        }
-        if self.solver == "qr":
-            self._solve_qr(parts, clock)
-        else:
-            self._solve_cholesky(parts, targets.names, clock)
-        self._finish(random_state, clock, len(frames), len(held_out))
+        problem = PotentialProblem(self, frames, targets, weights)
+        given = {name: self._given_noises()[name] for name in targets.names}
+        result = fit(
+            problem,
+            given,
+            groups=groups,
+            fraction=self.validation_fraction,
+            random_state=random_state,
+            lap=clock.lap,
+        )
+        self._finish(result, random_state, clock, len(frames))
         return self
 
     def _check(self, frames, sample_weight) -> np.ndarray:
@@ -181,11 +184,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
         if self.solver not in ("cholesky", "qr"):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
         check_whole("n_ensemble", self.n_ensemble)
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                "validation_fraction must lie in [0, 1), "
-                f"got {self.validation_fraction}"
-            )
+        check_fraction(self.validation_fraction)
         if sample_weight is None:
             return np.ones(len(frames))
         weights = np.asarray(sample_weight, dtype=float)
@@ -228,34 +227,6 @@ class SparsePotential(PotentialState, EnergyEstimator):
         if "energy" in targets.values:
             targets.values["energy"] = list(energies - counts @ self.baseline_)
 
-    def _split(self, frames, targets, random_state):
-        """Return indices of frames to fit first and of held-out ones."""
-        n_held_out = int(round(self.validation_fraction * len(frames)))
-        n_held_out = min(n_held_out, len(frames) - 1)
-        rows = np.array([1 + 3 * len(a) * ("forces" in targets.values) for a in frames])
-        affordable = int(HELD_OUT_BYTES / (8.0 * self._rank * rows.mean()))
-        n_held_out = min(n_held_out, affordable)
-        if n_held_out < 2 or self.solver == "qr":
-            n_held_out = 0
-        order = random_state.permutation(len(frames))
-        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-
-    def _stream(self, frames, targets, weights, chosen):
-        """Return a function that yields rows and row weights batch by batch."""
-
-        def stream(description):
-            subset = [frames[i] for i in chosen]
-            n_atoms = min(ROW_ATOMS, int(ROW_BYTES / (24.0 * self._rank)))
-            groups = list(batches(subset, max(1, n_atoms)))
-            for group in progress_bar(groups, description, self.progress):
-                indices = chosen[group]
-                own = [subset[i] for i in group]
-                rows = self._rows(own, targets.subset(indices))
-                for name, part in rows.items():
-                    yield name, part, weights[indices][part.frames]
-
-        return stream
-
     @property
     def _rank(self) -> int:
         """Number of weights."""
@@ -265,64 +236,25 @@ class SparsePotential(PotentialState, EnergyEstimator):
         """Return the rows of frames that fit into memory together."""
         return build_rows(self.kernels_, StructureBatch.from_frames(frames), targets)
 
-    def _solve_cholesky(self, parts, names, clock) -> None:
-        noises = self._given_noises()
-        given = {name: noises[name] for name in names}
-        fit = fit_rows(
-            parts["train"]("rows"),
-            parts["held out"]("held-out rows"),
-            NormalEquations(self._rank, names),
-            lambda equations, kept: choose_noises(
-                equations.grams, kept, given, self.progress
-            ),
-            clock.lap,
-        )
-        self.solution_, self.noises_, self.n_rows_ = (
-            fit.solution,
-            fit.noises,
-            fit.n_rows,
-        )
-        self.std_scale_, self.held_out_errors_ = fit.std_scale, fit.held_out_errors
-
-    def _solve_qr(self, parts, clock) -> None:
-        noises = self._given_noises()
-        running = RunningQr(self._rank)
-        self.n_rows_, self.noises_ = {}, {}
-        for part in parts.values():
-            for name, rows, weights in part("rows"):
-                self.noises_[name] = float(noises[name])
-                self.n_rows_[name] = self.n_rows_.get(name, 0) + len(rows.values)
-                running.add(rows.matrix, rows.values, noises[name] / np.sqrt(weights))
-        self.solution_ = running.solve()
-        self.std_scale_, self.held_out_errors_ = 1.0, {}
-        clock.lap("solution")
-
-    def _finish(self, random_state, clock, n_frames, n_held_out) -> None:
-        """Derive what predictions need and the summary."""
-        solution = self.solution_
-        self.weights_ = solution.weights
-        self.ensemble_ = draw_ensemble(solution, self.n_ensemble, random_state)
+    def _finish(self, result: FitResult, random_state, clock, n_frames: int) -> None:
+        """Take over what was learned, and derive what predictions need."""
+        solution = result.solution
+        self.weights_ = result.weights
+        self.noises_, self.std_scales_ = result.noises, result.std_scales
+        self.held_out_errors_ = result.errors
+        self.ensemble_ = solution.draw(self.n_ensemble, random_state)
         self.coefficients_ = self._coefficients()
         clock.lap("ensemble")
         self.summary_ = {
             "n_structures": n_frames,
-            "n_held_out": n_held_out,
-            "n_rows": self.n_rows_,
             "species": self.species_.tolist(),
-            "n_sparse": [
-                {str(z): len(p.features) for z, p in kernel.points.items()}
-                for kernel in self.kernels_
-            ],
+            "n_sparse": count_points(self.kernels_),
             "rank": int(self.weights_.size),
-            "effective_rank": solution.effective_rank,
-            "condition_number": solution.condition_number,
-            "noises": self.noises_,
-            "std_scale": self.std_scale_,
-            "held_out_errors": self.held_out_errors_,
+            "amplitudes": [kernel.amplitude for kernel in self.kernels_],
+            **result.summary(),
             "units": UNITS,
             "seconds": clock.seconds,
         }
-        del self.solution_
 
     @property
     def properties(self) -> list[str]:
@@ -358,3 +290,42 @@ class SparsePotential(PotentialState, EnergyEstimator):
         """
         check_is_fitted(self, "weights_")
         return Predictor(self).compute(as_frames(frames), properties)
+
+
+class PotentialProblem:
+    """Rows of a potential, linear in its weights: a `lodekit.fitting.fit.Problem`.
+
+    Parameters
+    ----------
+    model : SparsePotential
+        With its kernels.
+    frames : list of ase.Atoms
+    targets : EnergyTargets
+    weights : ndarray of shape (n_frames,)
+        Of frames.
+    """
+
+    n_linear, first_column, units = None, 0, UNITS
+
+    def __init__(self, model, frames, targets, weights):
+        self.model, self.frames, self.targets = model, frames, targets
+        self.weights = weights
+        self.names, self.rank = targets.names, model._rank
+        self.n_rows = targets.count_rows(frames)
+        self.progress = model.progress
+        self.solver = model.solver
+        repeats = self.rank // Latent(model.kernels_).rank
+        self.kernels = model.kernels_ if repeats == 1 else []
+
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, rows and weights of rows, batch by batch."""
+        subset = [self.frames[i] for i in frames]
+        n_atoms = min(ROW_ATOMS, int(ROW_BYTES / (24.0 * self.rank)))
+        groups = list(batches(subset, max(1, n_atoms)))
+        for group in progress_bar(groups, "rows", self.progress):
+            indices = frames[group]
+            some = [self.frames[i] for i in indices]
+            rows = self.model._rows(some, self.targets.subset(indices))
+            for name, part in rows.items():
+                part.frames = indices[part.frames]
+                yield name, part, self.weights[part.frames]

@@ -34,6 +34,23 @@ class EnergyTargets:
         """Names of the targets that take part."""
         return list(self.values)
 
+    def count_rows(self, frames) -> np.ndarray:
+        """Return the number of rows of every frame, (n_frames,)."""
+        sizes = {"energy": 1, "stress": 6}
+        counts = [
+            [
+                value is not None and sizes.get(name, 3 * len(atoms))
+                for name, value in own
+            ]
+            for atoms, own in zip(frames, self.by_frame(), strict=True)
+        ]
+        return np.array(counts, dtype=int).sum(axis=1)
+
+    def by_frame(self):
+        """Yield the name and value of every target, frame by frame."""
+        for values in zip(*self.values.values(), strict=True):
+            yield zip(self.values, values, strict=True)
+
     def subset(self, chosen) -> EnergyTargets:
         """Return the targets of some frames."""
         return EnergyTargets(
@@ -131,6 +148,10 @@ class Rows:
     matrix: np.ndarray
     values: np.ndarray
     frames: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> Rows:
+        """Return some rows."""
+        return Rows(self.matrix[chosen], self.values[chosen], self.frames[chosen])
 
 
 def build_rows(

@@ -67,6 +67,22 @@ class DualSolution:
         known = linalg.cho_solve((self.factor, True), self.rows @ vectors)
         return vectors - self.rows.T @ known
 
+    def draw(self, n_members: int, random_state) -> np.ndarray:
+        """Return deviations of posterior samples from the mean, (rank, n_members).
+
+        A sample of the prior, less what rows of it with a sample of the noise say
+        (Matheron's rule).
+
+        References
+        ----------
+        J. T. Wilson et al., J. Mach. Learn. Res. 22, 105 (2021), Eq. 9.
+        """
+        prior = random_state.normal(size=(self.weights.size, n_members))
+        noise = random_state.normal(size=(len(self.rows), n_members))
+        misses = self.rows @ prior + np.sqrt(self.variances)[:, None] * noise
+        solved = linalg.cho_solve((self.factor, True), misses)
+        return np.ascontiguousarray(prior - self.rows.T @ solved)
+
     def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
         """Return posterior standard deviations of ``rows`` (n, rank) times w."""
         variances = np.einsum("nw,nw->n", rows, rows)

@@ -30,7 +30,7 @@ Thompson, B. R. Cullis, Biometrics 51, 1440 (1995), for the average information.
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg, optimize
+from scipy import linalg
 from scipy.linalg import lapack
 
 #: Prior standard deviations of the logarithms of amplitudes, and of noises about where
@@ -38,12 +38,12 @@ from scipy.linalg import lapack
 SPREAD, NOISE_SPREAD = 2.0, 0.2
 #: How far logarithms may be from where they start.
 FARTHEST = 9.0
-#: Slopes of the loss at which a search ends, in units where the posterior of logarithms
-#: has the standard deviation 1 where it begins, and those in units of where it ends
-#: beyond which it begins again.
-LEAST_SLOPE, FAR_SLOPE = 0.5, 1.0
-#: Steps of a search, and searches, at the most.
-MAX_STEPS, MAX_ROUNDS = 40, 10
+#: A search ends where a step is expected to lower the loss by less than this.
+LEAST_GAIN = 1e-3
+#: Steps of a search at the most, and the longest change of a logarithm in one.
+MAX_STEPS, LONGEST_STEP = 60, 2.0
+#: Damping of the first step that is damped, relative to H.
+FIRST_DAMPING = 0.05
 #: Rows per row of the thinned data that are searched first.
 THINNING = 3
 #: Stands for the loss where there are no digits left.
@@ -251,17 +251,12 @@ def most_probable(evidence, noises, is_free, condition: int | None = None):
     start = np.concatenate([np.log(noises), np.zeros(n_kernels)])
     spreads = np.repeat([NOISE_SPREAD, SPREAD], [n_noises, n_kernels])
     varied = np.flatnonzero(np.append(is_free, np.ones(n_kernels, bool)))
-    found = start.copy()
+    logarithms = start.copy()
     for stage in evidence.stages():
         known = None if condition is None else stage.subset(condition)
         posterior = Posterior(stage, known, start, spreads, varied, n_noises)
-        for _ in range(MAX_ROUNDS):
-            # H is that of where a search begins, which may be far from the maximum
-            slopes, root = posterior.scaled(found[varied])
-            if np.abs(slopes).max() <= FAR_SLOPE:
-                break
-            found[varied] = posterior.maximise(found[varied], slopes, root)
-    return np.split(np.exp(found), [n_noises])
+        logarithms[varied] = posterior.maximise(logarithms[varied])
+    return np.split(np.exp(logarithms), [n_noises])
 
 
 class Posterior:
@@ -283,62 +278,57 @@ class Posterior:
         self.evidence, self.known = evidence, known
         self.start, self.spreads, self.varied = start, spreads, varied
         self.n_noises = n_noises
-        self.where, self.found = None, ()
 
-    def scaled(self, logarithms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return slopes in units of R, with R R^T the inverse of H, and R.
+    def maximise(self, logarithms: np.ndarray) -> np.ndarray:
+        """Return the logarithms of the maximum near ``logarithms``.
 
-        The condition may make H indefinite, to which the prior puts an end.
+        Newton steps with the average information H in place of second derivatives,
+        none longer than `LONGEST_STEP`; H grows by a damping where a step has raised
+        the loss, or lowered it by much less than expected.
         """
-        _, slopes, information = self.evaluate(logarithms)
+        loss, slopes, information = self.evaluate(logarithms)
+        damping = 0.0
+        for _ in range(MAX_STEPS):
+            step = self.step(slopes, information, damping)
+            expected = -slopes @ step - 0.5 * step @ information @ step
+            if expected < LEAST_GAIN:
+                break
+            trial = self.evaluate(logarithms + step)
+            gain = (loss - trial[0]) / expected
+            if gain > 0.0:
+                logarithms = logarithms + step
+                loss, slopes, information = trial
+            damping = (
+                max(damping, FIRST_DAMPING) * 5.0 if gain < 0.25 else damping / 5.0
+            )
+        return logarithms
+
+    @staticmethod
+    def step(slopes, information, damping: float) -> np.ndarray:
+        """Return minus the inverse of damped H times slopes, shortened if too long."""
         values, vectors = np.linalg.eigh(information)
-        root = vectors / np.sqrt(np.maximum(values, SPREAD**-2.0))
-        return slopes @ root, root
+        # the condition may make H indefinite, to which the prior puts an end
+        values = np.maximum(values, SPREAD**-2.0) * (1.0 + damping) + damping
+        step = -vectors @ ((slopes @ vectors) / values)
+        return step * min(1.0, LONGEST_STEP / np.abs(step).max(initial=LONGEST_STEP))
 
-    def maximise(self, center, slopes, root) -> np.ndarray:
-        """Return logarithms of a maximum near a center; see `scaled`."""
-        # in units of the length of the slopes the first step is a Newton step
-        unit = np.linalg.norm(slopes)
-
-        def loss(steps):
-            value, own, _ = self.evaluate(center + unit * root @ steps)
-            return value, unit * own @ root
-
-        found = optimize.minimize(
-            loss,
-            np.zeros(len(center)),
-            jac=True,
-            method="BFGS",
-            options={
-                "gtol": LEAST_SLOPE * unit,
-                "maxiter": MAX_STEPS,
-                "hess_inv0": np.eye(len(center)) / unit**2,
-            },
-        )
-        return center + unit * root @ found.x
-
-    def evaluate(self, logarithms: np.ndarray) -> tuple:
-        """Return loss, slopes and H; those of the last logarithms are kept."""
-        if not np.array_equal(self.where, logarithms):
-            self.where, self.found = logarithms.copy(), self._evaluate(logarithms)
-        return self.found
-
-    def _evaluate(self, logarithms):
-        everything = self.start.copy()
-        everything[self.varied] = logarithms
+    def evaluate(self, varied: np.ndarray) -> tuple:
+        """Return the loss, its slopes, and H, of the logarithms that are varied."""
+        logarithms = self.start.copy()
+        logarithms[self.varied] = varied
+        beyond = (logarithms - self.start) / self.spreads
         try:
-            if np.abs(everything - self.start).max() > FARTHEST:
+            if np.abs(logarithms - self.start).max() > FARTHEST:
                 raise linalg.LinAlgError("noises or amplitudes are out of reach")
-            own = np.split(np.exp(everything), [self.n_noises])
-            parts = [self.evidence.loss(*own)]
+            values = np.split(np.exp(logarithms), [self.n_noises])
+            parts = [self.evidence.loss(*values)]
             if self.known is not None:
-                parts.append([-part for part in self.known.loss(*own)])
+                parts.append([-part for part in self.known.loss(*values)])
         except linalg.LinAlgError:
             return UNRESOLVED, np.zeros(self.varied.size), np.eye(self.varied.size)
-        value, slopes, information = (sum(part) for part in zip(*parts, strict=True))
-        beyond = (everything - self.start) / self.spreads
-        value += 0.5 * beyond @ beyond
+        loss, slopes, information = (sum(part) for part in zip(*parts, strict=True))
+        loss += 0.5 * beyond @ beyond
         slopes = slopes + beyond / self.spreads
         information = information + np.diag(self.spreads**-2.0)
         block = information[np.ix_(self.varied, self.varied)]
-        return value, slopes[self.varied], block
+        return loss, slopes[self.varied], block

@@ -227,6 +227,14 @@ class Latent:
         return cls(kernels)
 
 
+def count_points(kernels) -> list[dict]:
+    """Return the number of sparse points by term and species."""
+    return [
+        {str(z): len(points.features) for z, points in kernel.points.items()}
+        for kernel in kernels
+    ]
+
+
 def merge_terms(states: list, adjoints: list) -> list[tuple]:
     """Return features and the sum of their adjoints, once where terms share them."""
     sums: dict = {}

@@ -107,12 +107,23 @@ class Solution:
         """Return A^-1 times ``vectors`` (rank, n)."""
         return linalg.cho_solve((self.factor, True), vectors, check_finite=False)
 
+    def draw(self, n_members: int, random_state) -> np.ndarray:
+        """Return deviations of posterior samples from the mean, (rank, n_members)."""
+        return draw_deviations(self.factor, n_members, random_state)
+
     def standard_deviations(self, rows: np.ndarray) -> np.ndarray:
         """Return posterior standard deviations of ``rows`` (n, rank) times w."""
         solved = linalg.solve_triangular(
             self.factor, rows.T, lower=True, check_finite=False
         )
         return np.sqrt(np.einsum("an,an->n", solved, solved))
+
+
+def draw_deviations(factor: np.ndarray, n_members: int, random_state) -> np.ndarray:
+    """Return L^-T z with z standard normal, (rank, n_members)."""
+    noise = random_state.normal(size=(len(factor), n_members))
+    members = linalg.solve_triangular(factor, noise, lower=True, trans="T")
+    return np.ascontiguousarray(members)
 
 
 def largest_eigenvalue(factor: np.ndarray, n_steps: int = 30) -> float:
@@ -268,32 +279,51 @@ def leave_out(
     return np.linalg.solve(np.eye(len(values)) - hat, residuals) * noise
 
 
-@dataclass
-class RunningQr:
+class QrEquations:
     """Ridge regression by a running QR decomposition, for rows of any condition.
 
     Keeps R of [1; Phi / s] and Q^T y only; twice the work of the normal equations, and
     no squared condition number.
+
+    Parameters
+    ----------
+    rank : int
+        Number of weights.
+    noises : dict of str to float
+        Noise of every target, which is needed from the first row on.
     """
 
-    rank: int
+    def __init__(self, rank: int, noises: dict[str, float]):
+        self.noises = noises
+        self.triangle = np.eye(rank)
+        self.projected = np.zeros(rank)
+        self.counts = dict.fromkeys(noises, 0)
 
-    def __post_init__(self):
-        """Start with the prior alone."""
-        self.triangle = np.eye(self.rank)
-        self.projected = np.zeros(self.rank)
-
-    def add(self, rows: np.ndarray, values: np.ndarray, noise: np.ndarray) -> None:
-        """Fold in rows (n_rows, rank) with targets and noises of shape (n_rows,)."""
-        stacked = np.vstack([self.triangle, rows / noise[:, None]])
-        targets = np.concatenate([self.projected, values / noise])
+    def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
+        """Fold in rows (n_rows, rank) of one target; see `Gram.add`."""
+        roots = np.ones(len(values)) if weights is None else np.sqrt(weights)
+        roots = roots / self.noises[name]
+        stacked = np.vstack([self.triangle, rows * roots[:, None]])
         orthogonal, self.triangle = linalg.qr(
             stacked, mode="economic", overwrite_a=True, check_finite=False
         )
-        self.projected = orthogonal.T @ targets
+        self.projected = orthogonal.T @ np.concatenate([self.projected, values * roots])
+        self.counts[name] += len(values)
 
-    def solve(self) -> Solution:
-        """Return the posterior of the weights."""
+    def solve(self, noises: dict[str, float]) -> Solution:
+        """Return the posterior of the weights.
+
+        Raises
+        ------
+        ValueError
+            For other noises than those of the rows.
+        """
+        if noises != self.noises:
+            raise ValueError(f"rows were added with {self.noises}, not {noises}")
         weights = linalg.solve_triangular(self.triangle, self.projected)
         signs = np.sign(np.diag(self.triangle))
         return Solution(weights, np.asfortranarray((self.triangle * signs[:, None]).T))
+
+    def n_rows(self) -> dict[str, int]:
+        """Return the number of rows of every target."""
+        return dict(self.counts)

@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lodekit import load_model
+from lodekit.fitting.noises import DEFAULT_NOISES
 from lodekit.models import ChargeModel
-from lodekit.models.noise import DEFAULT_NOISES
 from lodekit.regression import evidence
 
 

@@ -14,8 +14,8 @@ from labelled_structures import (
     soap,
 )
 
+from lodekit.fitting.noises import DEFAULT_NOISES
 from lodekit.models import SparsePotential
-from lodekit.models.noise import DEFAULT_NOISES
 from lodekit.observables.energy import build_rows, collect_targets
 from lodekit.regression import CurSelection, PolynomialCovariance
 from lodekit.structures.batch import StructureBatch

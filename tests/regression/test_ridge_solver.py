@@ -5,7 +5,7 @@ from scipy import linalg, stats
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.normal_equations import (
     Gram,
-    RunningQr,
+    QrEquations,
     leave_out,
     log_marginal_likelihood,
     solve_normal_equations,
@@ -50,15 +50,12 @@ def dense_ridge(matrix, values, noise):
 
 
 def run_qr(rows, n_batches=3):
-    running = RunningQr(RANK)
-    for name, (matrix, values, weights) in rows.items():
-        noise = NOISES[name] / np.sqrt(weights)
-        for part in zip(
-            *(np.array_split(a, n_batches) for a in (matrix, values, noise)),
-            strict=True,
-        ):
-            running.add(*part)
-    return running.solve()
+    equations = QrEquations(RANK, NOISES)
+    for name, arrays in rows.items():
+        parts = (np.array_split(array, n_batches) for array in arrays)
+        for part in zip(*parts, strict=True):
+            equations.add(name, *part)
+    return equations.solve(NOISES)
 
 
 @pytest.mark.parametrize("n_batches", [1, 3, 9])
@@ -169,10 +166,10 @@ def test_rows_of_any_condition_are_solved_by_qr():
     matrix = (left * singular) @ right.T
     # (s^2 + noise^2) / s^2 is 1 but for the last: the weights come back
     values = (left * (singular + noise**2 / singular)) @ right.T @ weights
-    running = RunningQr(RANK)
+    equations = QrEquations(RANK, {"energy": noise})
     for part, target in zip(np.split(matrix, 3), np.split(values, 3), strict=True):
-        running.add(part, target, np.full(10, noise))
-    error = abs(running.solve().weights - weights).max()
+        equations.add("energy", part, target)
+    error = abs(equations.solve({"energy": noise}).weights - weights).max()
     assert error < 1e-5
     gram = Gram(RANK)
     gram.add(matrix, values)
@@ -205,9 +202,9 @@ def test_feature_map_keeps_the_digits_that_plain_normal_equations_lose():
     gram = Gram(rows.shape[1])
     gram.add(rows, values)
     solution = solve_normal_equations({"energy": gram}, {"energy": noise})
-    running = RunningQr(rows.shape[1])
-    running.add(rows, values, np.full(40, noise))
-    for result in (solution, running.solve()):
+    equations = QrEquations(rows.shape[1], {"energy": noise})
+    equations.add("energy", rows, values)
+    for result in (solution, equations.solve({"energy": noise})):
         error = abs(rows @ result.weights - reference).max()
         assert error < 1e-6
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.errors import SettingsError
-from lodekit.models.progress import progress_bar
+from lodekit.fitting.progress import progress_bar
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lodekit.models import kept_rows
-from lodekit.models.kept_rows import KeptRows
+from lodekit.fitting import kept_rows
+from lodekit.fitting.kept_rows import KeptRows
 from lodekit.observables.energy import Rows
 
 

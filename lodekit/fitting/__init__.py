@@ -1,0 +1,1 @@
+"""Fitting: groups of like frames, noises, errors on frames left out, and the fit."""

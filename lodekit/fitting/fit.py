@@ -1,0 +1,315 @@
+"""The one fit: rows of targets to weights, noises, and errors on groups left out.
+
+A model hands over a problem, which makes rows around weights; what is learned comes
+back as a `FitResult`. Nothing of the model is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lodekit.regression.dual_equations import DualEquations, DualSolution
+from lodekit.regression.gauss_newton import minimise
+from lodekit.regression.normal_equations import (
+    NormalEquations,
+    QrEquations,
+    Solution,
+    weighted_sums,
+)
+
+from .groups import can_be_left_out, find_groups
+from .left_out import KeptGroups, LeftOut
+from .noises import (
+    CONDITION,
+    columns_of,
+    free_noises,
+    most_probable_noises,
+    read_noises,
+    scale_noises,
+)
+from .outliers import find_outliers
+from .progress import show_step
+
+
+class Problem(Protocol):
+    """What is fitted.
+
+    Attributes
+    ----------
+    frames : list of ase.Atoms
+    names : list of str
+        Targets, and conditions such as the total charge.
+    rank : int
+        Number of weights.
+    kernels : list
+        Kernels whose amplitudes are chosen, with ``rank`` and ``amplify(factor)``.
+    first_column : int
+        Where their weights begin.
+    n_rows : ndarray of shape (n_frames,)
+        Number of rows of every frame.
+    n_linear : int or None
+        The first so many weights are those in which residuals are linear; None for all.
+    solver : {"cholesky", "qr"}
+    units : dict of str to str
+        Units of rows by target.
+    progress : bool
+    """
+
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, Rows (with indices of frames) and weights of rows.
+
+        Rows are linear in all weights, the values such that residuals at ``weights``
+        are those of the model itself.
+        """
+
+    def start(self, noises: dict) -> np.ndarray:
+        """Return the weights to start from, where residuals are not linear."""
+
+    def forget(self) -> None:
+        """Drop what is kept from step to step, where residuals are not linear."""
+
+
+@dataclass
+class FitResult:
+    """What came out of a fit.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (rank,)
+    solution : Solution or DualSolution
+        Posterior of the weights, linearised where it has to be.
+    noises : dict of str to float
+        Noise of every target, in units of its rows.
+    std_scales : dict of str to float
+        Calibration factor of standard deviations by target.
+    errors : dict of str to float
+        RMSE of every target on groups that were left out.
+    n_rows : dict of str to int
+    n_groups, n_left_out : int
+        Groups of like frames, and how many of them were left out one at a time.
+    outliers : list of Outlier
+        Frames with a noise of their own.
+    n_steps : int
+        Points that Gauss-Newton steps have gone through; 0 for linear problems.
+    """
+
+    weights: np.ndarray
+    solution: Solution | DualSolution
+    noises: dict
+    std_scales: dict
+    errors: dict
+    n_rows: dict
+    n_groups: int
+    n_left_out: int
+    outliers: list = field(default_factory=list)
+    n_steps: int = 0
+
+    def summary(self) -> dict:
+        """Return what people want to know, in plain numbers."""
+        return {
+            "effective_rank": self.solution.effective_rank,
+            "condition_number": self.solution.condition_number,
+            "noises": self.noises,
+            "std_scales": self.std_scales,
+            "held_out_errors": self.errors,
+            "n_rows": self.n_rows,
+            "n_groups": self.n_groups,
+            "n_left_out": self.n_left_out,
+            "outliers": [asdict(outlier) for outlier in self.outliers],
+            "n_steps": self.n_steps,
+        }
+
+
+#: Times that a fit is made again because a frame needs a noise of its own.
+MAX_ROUNDS = 3
+
+
+def fit(
+    problem,
+    given: dict,
+    *,
+    groups=None,
+    fraction: float = 1.0,
+    random_state=None,
+    lap=None,
+) -> FitResult:
+    """Fit the weights of a problem to all of its frames.
+
+    Noises that are not given, and the amplitudes of kernels, are those that make the
+    targets most probable, scaled by what predicts groups of like frames best that are
+    left out. These give errors and the calibration of standard deviations as well.
+
+    Parameters
+    ----------
+    problem : Problem
+    given : dict of str to float or "auto"
+        Noise of every target.
+    groups : array-like of shape (n_frames,), optional
+        Names of groups of like frames, see `find_groups`.
+    fraction : float
+        Share of the frames that may be left out, one group at a time.
+    random_state : int or numpy.random.RandomState
+        Draws the groups that are left out where not all of them are affordable.
+    lap : callable, optional
+        Called with the name of every step when it is done.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If given noises are too small for the digits of the rows.
+    """
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    return Fitting(problem, given, groups, fraction, seed, lap or ignore).run()
+
+
+def ignore(name: str) -> None:
+    """Do nothing."""
+
+
+class Fitting:
+    """The state of one fit; see `fit`."""
+
+    def __init__(self, problem, given, groups, fraction: float, seed: int, lap):
+        self.problem, self.given, self.lap = problem, given, lap
+        self.fraction, self.seed = fraction, seed
+        self.free = free_noises(problem.names, given)
+        self.groups = find_groups(problem.frames, groups)
+        self.leavable = can_be_left_out(problem.frames, self.groups)
+        self.everything = np.arange(len(problem.frames))
+        #: by target, what multiplies the noise variance of every frame's rows
+        self.own_noise = {name: np.ones(len(problem.frames)) for name in problem.names}
+        self.is_linear = problem.n_linear is None
+        self.weights, self.n_steps = np.zeros(problem.rank), 0
+
+    def run(self) -> FitResult:
+        """Fit, and fit again where frames turn out to need a noise of their own."""
+        start = read_noises(self.problem.names, self.given)
+        if not self.is_linear:
+            self.weights = self.problem.start(start)
+            self.lap("start")
+        outliers: dict = {}
+        for _ in range(MAX_ROUNDS):
+            result, left_out = self.fit_once(start)
+            new = [one for one in find_outliers(left_out) if one.target in self.free]
+            new = [one for one in new if (one.target, one.frame) not in outliers]
+            if not new:
+                break
+            for one in new:
+                outliers[one.target, one.frame] = one
+                self.own_noise[one.target][one.frame] = (one.error / one.usual) ** 2
+        result.outliers = list(outliers.values())
+        return result
+
+    def fit_once(self, start: dict) -> tuple[FitResult, LeftOut]:
+        """Fit to all frames, and leave out what can be left out."""
+        if not self.is_linear:
+            self.descend(start)
+        equations, kept = self.assemble()
+        self.lap("rows")
+        noises = self.choose(equations, kept, start)
+        self.lap("noises")
+        if self.is_linear:
+            solution = equations.solve(noises)
+            self.weights = solution.weights
+        else:
+            solution = self.descend(noises)
+            kept = self.keep_rows()
+        self.lap("solution")
+        left_out = kept.leave_out(solution, noises)
+        self.lap("left out")
+        result = FitResult(
+            weights=self.weights,
+            solution=solution,
+            noises=noises,
+            std_scales=left_out.scales(),
+            errors=left_out.errors(),
+            n_rows=equations.n_rows(),
+            n_groups=int(self.groups.max()) + 1,
+            n_left_out=len(kept.chosen),
+            n_steps=self.n_steps,
+        )
+        return result, left_out
+
+    def choose(self, equations, kept: KeptGroups, start: dict) -> dict:
+        """Return the noises; kernels, equations and kept rows get their amplitudes."""
+        problem = self.problem
+        columns = columns_of(problem.kernels, problem.first_column)
+        if isinstance(equations, QrEquations) or not (self.free or columns):
+            return start
+        noises, amplitudes = most_probable_noises(equations, start, self.free, columns)
+        scales = np.ones(problem.rank)
+        for kernel, own, amplitude in zip(
+            problem.kernels, columns, amplitudes, strict=True
+        ):
+            kernel.amplify(amplitude)
+            scales[own] = amplitude
+        equations.scale(scales)
+        kept.scale(scales)
+        return scale_noises(equations, kept, noises, self.free)
+
+    def rows(self, frames: np.ndarray):
+        """Yield name, rows and weights around the present weights."""
+        for name, rows, weights in self.problem.rows(self.weights, frames):
+            yield name, rows, weights / self.own_noise[name][rows.frames]
+
+    def assemble(self) -> tuple:
+        """Return the equations of all rows, and those of groups to be left out."""
+        equations, kept = self.equations(), self.kept_groups()
+        for name, rows, weights in self.rows(self.everything):
+            equations.add(name, rows.matrix, rows.values, weights)
+            if name != CONDITION:
+                kept.add(name, rows, weights)
+        return equations, kept
+
+    def keep_rows(self) -> KeptGroups:
+        """Return the rows of groups to be left out alone."""
+        kept = self.kept_groups()
+        for name, rows, weights in self.rows(kept.frames):
+            if name != CONDITION:
+                kept.add(name, rows, weights)
+        return kept
+
+    def kept_groups(self) -> KeptGroups:
+        """Return groups to be left out, without rows; the same every time."""
+        problem = self.problem
+        arguments = self.groups, self.leavable, problem.n_rows, problem.rank
+        return KeptGroups(*arguments, self.fraction, self.seed)
+
+    def equations(self):
+        """Return equations without rows: of rows where there are fewer than weights."""
+        problem = self.problem
+        if problem.solver == "qr":
+            noises = read_noises(problem.names, self.given)
+            return QrEquations(problem.rank, noises)
+        if self.is_linear and problem.n_rows.sum() < problem.rank:
+            return DualEquations(problem.rank)
+        return NormalEquations(problem.rank, problem.names)
+
+    def descend(self, noises: dict) -> Solution:
+        """Take Gauss-Newton steps; return the posterior linearised at their end."""
+        problem = self.problem
+
+        def linearise(weights):
+            self.weights = weights
+            equations, squares = self.equations(), dict.fromkeys(problem.names, 0.0)
+            for name, rows, row_weights in self.rows(self.everything):
+                equations.add(name, rows.matrix, rows.values, row_weights)
+                residuals = rows.values - rows.matrix @ weights
+                squares[name] += float(residuals**2 @ row_weights)
+            loss = sum(squares[name] / noises[name] ** 2 for name in squares)
+            loss = float(loss + weights @ weights)
+            self.n_steps += 1
+            if problem.progress:
+                n_rows = equations.n_rows()
+                errors = {n: np.sqrt(s / n_rows[n]) for n, s in squares.items() if s}
+                show_step(self.n_steps, loss, errors, problem.units)
+            return *weighted_sums(equations.grams, noises), loss
+
+        problem.forget()
+        minimum = minimise(linearise, self.weights, problem.n_linear)
+        self.weights = minimum.weights
+        return Solution(minimum.weights, minimum.factor)
