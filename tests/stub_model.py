@@ -53,7 +53,7 @@ class StubModel:
             "rank": 2,
             "condition_number": 1.0,
             "noises": {"energy": 1e-3},
-            "std_scale": 1.0,
+            "std_scales": {},
             "seconds": {"solution": 0.0},
         }
         return self

@@ -194,8 +194,11 @@ class Fitting:
         outliers: dict = {}
         for _ in range(MAX_ROUNDS):
             result, left_out = self.fit_once(start)
-            new = [one for one in find_outliers(left_out) if one.target in self.free]
-            new = [one for one in new if (one.target, one.frame) not in outliers]
+            new = [
+                one
+                for one in find_outliers(left_out, result.noises, result.std_scales)
+                if one.target in self.free and (one.target, one.frame) not in outliers
+            ]
             if not new:
                 break
             for one in new:

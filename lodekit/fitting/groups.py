@@ -66,13 +66,22 @@ def find_groups(frames, groups=None) -> np.ndarray:
                 f"got {len(names)}"
             )
         return np.unique(names, return_inverse=True)[1]
-    *levels, geometries = describe(frames)
+    graphs, rigid, geometries = describe(frames)
     alike = find_alike(frames, geometries)
-    for kinds in levels:
-        sizes = np.bincount(kinds)
-        if len(sizes) >= ENOUGH_KINDS and sizes.max() <= len(frames) / 2:
-            return join(kinds, alike)
-    return alike
+    if is_telling(graphs):  # bonds that come and go make kinds of what is alike
+        return join(graphs, alike)
+    return rigid if is_telling(rigid) and has_copies(rigid) else alike
+
+
+def is_telling(kinds: np.ndarray) -> bool:
+    """Return whether kinds are many enough, and none of them is most of the frames."""
+    sizes = np.bincount(kinds)
+    return len(sizes) >= ENOUGH_KINDS and sizes.max() <= len(kinds) / 2
+
+
+def has_copies(kinds: np.ndarray) -> bool:
+    """Return whether most frames have another one of their kind."""
+    return bool(np.median(np.bincount(kinds)[kinds]) > 1)
 
 
 def join(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ class KeptGroups:
         affordable[:1] = True
         affordable &= frames <= fraction * len(groups)
         self.chosen = np.sort(order[affordable])
-        self.parts: dict[int, list] = {int(group): [] for group in self.chosen}
+        self.parts: dict[int, list] = {}
 
     @property
     def names(self) -> set[str]:
@@ -94,7 +94,7 @@ class KeptGroups:
         for group in np.unique(owners[np.isin(owners, self.chosen)]):
             mine = np.flatnonzero(owners == group)
             part = name, rows.take(mine), weights[mine]
-            self.parts[int(group)].append(part)
+            self.parts.setdefault(int(group), []).append(part)
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""
@@ -102,7 +102,19 @@ class KeptGroups:
             for _, rows, _ in parts:
                 rows.matrix *= scales
 
-    def leave_out(self, solution, noises: dict) -> LeftOut:
+    def frame_by_frame(self):
+        """Yield the parts of every frame of the groups."""
+        for parts in self.parts.values():
+            frames = np.unique(np.concatenate([rows.frames for _, rows, _ in parts]))
+            for frame in frames:
+                chosen = [np.flatnonzero(rows.frames == frame) for _, rows, _ in parts]
+                yield [
+                    (name, rows.take(places), weights[places])
+                    for (name, rows, weights), places in zip(parts, chosen, strict=True)
+                    if places.size
+                ]
+
+    def leave_out(self, solution, noises: dict, single: bool = False) -> LeftOut:
         """Return residuals and standard deviations of every group without itself.
 
         Parameters
@@ -111,11 +123,11 @@ class KeptGroups:
             Of the fit to everything.
         noises : dict of str to float
             Noise of every target.
+        single : bool
+            Whether frames are left out one at a time instead of groups.
         """
         results: dict[str, list] = {}
-        for parts in self.parts.values():
-            if not parts:
-                continue
+        for parts in self.frame_by_frame() if single else self.parts.values():
             variances = np.concatenate(
                 [noises[name] ** 2 / weights for name, _, weights in parts]
             )

@@ -3,8 +3,9 @@
 Both are those that make the targets most probable (`lodekit.regression.evidence`). What
 a model cannot describe counts as noise there, as if it were independent from row to
 row; errors of the rows of one structure are not. All noises together are therefore
-multiplied by the factor with which groups of frames that are left out are predicted
-best.
+multiplied by the factor with which frames that are left out one at a time are predicted
+best. Whole groups of like frames would ask for noises that are too large: those with
+which a model gives up what it knows of the molecules it was fitted to.
 
 A kernel that the data do not need gets a small amplitude, and costs nothing.
 """
@@ -85,7 +86,8 @@ def most_probable_noises(equations, noises: dict, free: list, columns: list):
         np.array([name in free for name in names]),
         names.index(CONDITION) if CONDITION in names else None,
     )
-    return dict(zip(names, values.tolist(), strict=True)), amplitudes
+    found = zip(names, values.tolist(), strict=True)
+    return {n: value if n in free else noises[n] for n, value in found}, amplitudes
 
 
 def scale_noises(equations, kept, noises: dict, free: list) -> dict:
@@ -95,8 +97,8 @@ def scale_noises(equations, kept, noises: dict, free: list) -> dict:
     ----------
     equations : NormalEquations or DualEquations
     kept : KeptGroups
-        Groups that are left out; the loss is the geometric mean of the errors of their
-        targets.
+        Rows that are left out, frame by frame; the loss is the geometric mean of the
+        errors of their targets.
     noises : dict of str to float
     free : list of str
     """
@@ -106,19 +108,24 @@ def scale_noises(equations, kept, noises: dict, free: list) -> dict:
 
     def loss(trial):
         try:
-            errors = kept.leave_out(equations.solve(trial), trial).errors()
+            left_out = kept.leave_out(equations.solve(trial), trial, single=True)
+            errors = left_out.errors()
         except LinAlgError:  # a noise too small for the digits of the rows
             return np.inf
         return np.mean(np.log([errors[name] + TINY for name in measured]))
 
     first = least = loss(noises)
-    for factor in (FACTOR, 1.0 / FACTOR):
+    import os
+    mode = os.environ.get("SCALE", "both")
+    print("SCALE start", noises, least)
+    for factor in {"both": (FACTOR, 1.0 / FACTOR), "raise": (FACTOR,), "none": ()}[mode]:
         for _ in range(MAX_TRIALS):
             trial = {n: v * factor if n in free else v for n, v in noises.items()}
             value = loss(trial)
             if not value < least - LEAST_GAIN:
                 break
             noises, least = trial, value
+            print("SCALE to", noises, least)
         if least < first:
             break
     return noises

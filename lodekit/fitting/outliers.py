@@ -1,9 +1,10 @@
 """Frames that no noise explains: they get a noise of their own, and are named.
 
 One wrong frame decides on the noise of all others where there are few. A frame is an
-outlier of a target if its root mean square residual, predicted without its group, is
-many times that of all other frames. It stays in the fit with the noise that its
-residuals have.
+outlier of a target if its residuals, predicted without its group, are many times those
+of all other frames (root mean squares), in units of the target and in units of what is
+expected there, the noise and the standard deviation of the prediction: a frame unlike
+all others is not wrong. It stays in the fit with the noise that its residuals have.
 """
 
 from __future__ import annotations
@@ -49,22 +50,34 @@ class Outlier:
         )
 
 
-def find_outliers(left: LeftOut) -> list[Outlier]:
-    """Return the frames whose residuals are many times those of all others."""
+def find_outliers(left: LeftOut, noises: dict, scales: dict) -> list[Outlier]:
+    """Return the frames whose residuals are many times those of all others.
+
+    Parameters
+    ----------
+    left : LeftOut
+    noises, scales : dict of str to float
+        Noise and calibration factor of every target.
+    """
     outliers = []
     for name, residuals in left.residuals.items():
+        expected = noises[name] ** 2 + (scales[name] * left.deviations[name]) ** 2
         frames, places = np.unique(left.frames[name], return_inverse=True)
-        squares = np.bincount(places, residuals**2) / np.bincount(places)
-        order = np.argsort(squares)[::-1]
-        for place, rest in zip(
-            order[:-1], remaining_means(squares[order]), strict=True
-        ):
-            if len(frames) < LEAST_FRAMES or squares[place] <= OUTLIER**2 * rest:
+        if len(frames) < LEAST_FRAMES:
+            continue
+        counts = np.bincount(places)
+        squares = np.bincount(places, residuals**2) / counts
+        relative = np.bincount(places, residuals**2 / expected) / counts
+        order = np.argsort(relative)[::-1]
+        means = zip(
+            *map(remaining_means, (squares[order], relative[order])), strict=True
+        )
+        for place, (rest, rest_relative) in zip(order[:-1], means, strict=True):
+            is_far = squares[place] > OUTLIER**2 * rest
+            if not (is_far and relative[place] > OUTLIER**2 * rest_relative):
                 break
-            error, usual = np.sqrt(squares[place]), np.sqrt(rest)
-            outliers.append(
-                Outlier(int(frames[place]), name, float(error), float(usual))
-            )
+            error, usual = float(np.sqrt(squares[place])), float(np.sqrt(rest))
+            outliers.append(Outlier(int(frames[place]), name, error, usual))
     return outliers
 
 

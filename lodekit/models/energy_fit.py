@@ -55,6 +55,7 @@ class EnergyFit:
         solution = result.solution
         factor = np.asfortranarray(solution.factor[n_rest:, n_rest:])
         model.learn(Solution(result.weights[n_rest:], factor), result.std_scales)
+        model.noises_, model.held_out_errors_ = result.noises, result.errors
         ensemble = solution.draw(model.n_ensemble, self.random_state)
         model.ensemble_ = np.concatenate([ensemble[:n_species], ensemble[n_rest:]])
         model.summary_ = {

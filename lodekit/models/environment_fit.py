@@ -41,6 +41,9 @@ ENVIRONMENT = "environment"
 #: Prior standard deviation of each term of x that the search starts from.
 SPREAD = 0.2
 TINY = 1e-12
+#: Factor between amplitudes that are tried, how often, and the gain of the logarithm of
+#: errors that is worth it.
+RAISE, MAX_RAISES, LEAST_GAIN = 10.0**0.5, 4, 0.01
 
 
 def fit_environments(model, frames, groups=None) -> None:
@@ -100,8 +103,7 @@ class EnvironmentFit:
         noises = self.choose(first, [])
         self.descend(noises)
         noises = self.choose(self.noises, free_noises(self.given, self.given))
-        solution = self.descend(noises).solve(noises)
-        left_out = self.keep_rows().leave_out(solution, noises)
+        solution, left_out = self.raise_amplitudes(noises)
         errors = left_out.errors()
         if by_element:
             ratios = [(errors[n] + TINY) / (by_element[n] + TINY) for n in by_element]
@@ -156,6 +158,37 @@ class EnvironmentFit:
         model.weights_[model.n_linear :] *= before / model.hardness_scales
         self.clock.lap("amplitudes")
         return scale_noises(equations, kept, noises, free)
+
+    def raise_amplitudes(self, noises: dict) -> tuple:
+        """Take steps with larger amplitudes as long as left-out groups gain by them.
+
+        Rows that are linearised where the hardness varies too little say that it should
+        vary little.
+
+        Returns
+        -------
+        solution : Solution or DualSolution
+        left_out : LeftOut
+        """
+        model, best, least = self.model, None, np.inf
+        for _ in range(MAX_RAISES):
+            solution = self.descend(noises).solve(noises)
+            left_out = self.keep_rows().leave_out(solution, noises)
+            errors = list(left_out.errors().values())
+            loss = np.mean(np.log(np.add(errors, TINY))) if errors else -np.inf
+            if loss > least - LEAST_GAIN:
+                break
+            least = loss
+            best = solution, left_out, model.weights_, model.hardness_amplitudes_
+            if not errors:
+                break
+            before = model.hardness_scales
+            model.hardness_amplitudes_ = model.hardness_amplitudes_ * RAISE
+            changed = model.weights_.copy()
+            changed[model.n_linear :] *= before / model.hardness_scales
+            model.weights_ = changed
+        *results, model.weights_, model.hardness_amplitudes_ = best
+        return tuple(results)
 
     def keep_rows(self) -> KeptGroups:
         """Return rows of groups to be left out, around the present weights."""

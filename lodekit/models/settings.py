@@ -39,7 +39,7 @@ FIT = {
     "baseline": "composition",
     "solver": "cholesky",
     "selection": "farthest-points",
-    "validation_fraction": 0.1,
+    "validation_fraction": 1.0,
     "n_ensemble": 32,
     "random_state": 0,
 }

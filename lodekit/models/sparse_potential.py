@@ -51,14 +51,14 @@ class SparsePotential(PotentialState, EnergyEstimator):
         What is fitted; all that the frames have where None.
     energy_noise, force_noise, stress_noise : float or "auto"
         Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3. "auto" takes what
-        makes the targets most probable, see `lodekit.fitting.noises`.
+        makes the targets most probable, together with the prior standard deviation of
+        the atomic energies of every term, see `lodekit.fitting.noises`. Where all
+        noises are given, the latter is 1 eV.
     baseline : "composition", "isolated-atoms" or dict
         Energy per species taken away before the fit: least squares on the composition,
         the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
     solver : {"cholesky", "qr"}
-        ``"qr"`` needs given noises, takes longer and bears rows of any condition. The
-        prior standard deviation of atomic energies is 1 eV there; otherwise every term
-        has the one that makes the targets most probable.
+        ``"qr"`` needs given noises, takes longer and bears rows of any condition.
     validation_fraction : float
         Share of the frames that may be left out, one group of like frames at a time,
         for errors, calibration and the scale of noises: in closed form, without a
@@ -314,8 +314,10 @@ class PotentialProblem:
         self.n_rows = targets.count_rows(frames)
         self.progress = model.progress
         self.solver = model.solver
-        repeats = self.rank // Latent(model.kernels_).rank
-        self.kernels = model.kernels_ if repeats == 1 else []
+        noises = model._given_noises()
+        is_searched = any(noises[name] == "auto" for name in self.names)
+        is_plain = self.rank == Latent(model.kernels_).rank
+        self.kernels = model.kernels_ if is_searched and is_plain else []
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights of rows, batch by batch."""

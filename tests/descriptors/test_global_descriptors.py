@@ -240,7 +240,7 @@ def test_the_model_says_what_is_wrong(fitted):
         GlobalPotential(ManyBodyTensor(), force_noise=0.0).fit(frames)
     with pytest.raises(ValueError, match="has not seen"):
         fitted.compute(Atoms("N"))
-    with pytest.raises(ValueError, match=r"among \['energy', 'forces'\], got 'stress'"):
+    with pytest.raises(ValueError, match=r"among \['energy', .*\], got 'stress'"):
         fitted.compute(frames, ["stress"])
     with pytest.raises(ValueError, match="none of the 1 frames has an energy"):
         GlobalPotential(ManyBodyTensor()).fit([molecule()])

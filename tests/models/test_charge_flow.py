@@ -291,4 +291,4 @@ def refit(model, frames, rows, noise):
     factor = np.linalg.cholesky(curvature)
     model.weights_ = np.linalg.solve(curvature, matrix.T @ values / noise)
     model.solution_ = Solution(model.weights_, np.asfortranarray(factor))
-    model.std_scale_ = 1.0
+    model.std_scales_ = {}

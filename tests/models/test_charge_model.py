@@ -193,7 +193,7 @@ def test_a_model_of_charged_structures_asks_for_the_total_charge():
         ([charged([0.3, -0.3])], {"noises": {"dipole": -1}}, "must be a positive"),
         ([charged([0.3, -0.3])], {"max_multipole": 3}, "must be 0, 1, 2 or None"),
         ([charged([0.3, -0.3])], {"charge_width": -1.0}, "must be a length"),
-        ([charged([0.3, -0.3])], {"validation_fraction": 1.0}, "must lie in"),
+        ([charged([0.3, -0.3])], {"validation_fraction": 1.1}, "must lie in"),
         (
             [charged([0.3, -0.3])],
             {"targets": ["charges", "energy"]},

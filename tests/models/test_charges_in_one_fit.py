@@ -9,6 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from charge_energies import FRAMES, charges_of, energies, make
 from finite_differences import central_differences
 
+from lodekit.fitting.left_out import scale_of
 from lodekit.models.charge_rows import ChargeExpansion
 from lodekit.models.joint_fit import ELEMENT_ENERGY
 from lodekit.regression.latent import Latent
@@ -148,7 +149,9 @@ def test_standard_deviations_of_energies_are_those_of_the_ensemble(max_multipole
         )
         for member in range(model.ensemble_.shape[1])
     ]
-    expected = model.std_scale_ * np.sqrt(np.mean(np.square(changes), axis=0))
+    expected = scale_of(model.std_scales_, "energy") * np.sqrt(
+        np.mean(np.square(changes), axis=0)
+    )
     results = model.compute(frames[:3], ["energy_std"])
     found = [result["energy_std"] for result in results]
     assert found == pytest.approx(expected, rel=1e-6)

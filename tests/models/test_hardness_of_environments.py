@@ -17,6 +17,7 @@ from test_charge_equilibration import (
 )
 
 from lodekit.electrostatics import ChargeEquilibration
+from lodekit.fitting.left_out import scale_of
 from lodekit.model_file import load_model
 from lodekit.models import ChargeEquilibrationModel, SparsePotential
 from lodekit.models.charge_equilibration_batch import EquilibratedBatch
@@ -356,7 +357,7 @@ def test_uncertainties_know_of_the_hardness(fitted, by_element, kept):
     ((_, affine),) = fitted._affine([kept[1]])
     covariance = affine.matrix @ fitted.solution_.apply_covariance(affine.matrix.T)
     np.testing.assert_allclose(covariance.sum(axis=0), 0.0, atol=1e-12)
-    scale = fitted.std_scale_
+    scale = scale_of(fitted.std_scales_, "charges")
     np.testing.assert_allclose(
         results[1]["charges_std"], scale * np.sqrt(np.diag(covariance))
     )
@@ -446,7 +447,7 @@ def test_standard_deviations_of_energies_know_of_the_hardness(joint, with_energi
     model.weights_ = start
     (least,) = model.compute(atoms, ["electrostatic_energy"])
     changes = np.array(energies) - least["electrostatic_energy"]
-    expected = joint.std_scale_ * root_mean_square(changes)
+    expected = scale_of(joint.std_scales_, "energy") * root_mean_square(changes)
     assert result["energy_std"] == pytest.approx(expected, rel=0.05)
 
 

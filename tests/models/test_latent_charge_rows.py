@@ -132,6 +132,7 @@ def test_the_start_alone_is_close():
         frames,
         collect_targets(frames),
         ["total_charge"],
+        LatentExpansion,
         np.random.RandomState(0),
     )
     weights = find_start(fit, model, noises, np.arange(len(frames)))

@@ -273,7 +273,7 @@ SLAB = Atoms("HO", PAIR.positions, cell=[5.0] * 3, pbc=[True, True, False])
         ([one(PAIR, energy=0.0)], {"charge_width": -1.0}, "must be a length"),
         ([one(PAIR, energy=0.0)], {"charge_prior": 0.0}, "charge_prior must be pos"),
         ([one(PAIR, energy=0.0)], {"n_ensemble": 0}, "n_ensemble must be a whole"),
-        ([one(PAIR, energy=0.0)], {"validation_fraction": 1.0}, "must lie in"),
+        ([one(PAIR, energy=0.0)], {"validation_fraction": 1.1}, "must lie in"),
         ([one(Atoms("H"), energy=0.0)], {}, "every structure has one atom"),
         (
             [one(SLAB, 1.0, energy=0.0)],

@@ -60,7 +60,7 @@ def test_state_gives_back_the_model_to_the_bit(model):
     assert_same_to_the_bit(model, again)
     assert again.summary_ == model.summary_
     assert again.noises_ == model.noises_
-    assert again.std_scale_ == model.std_scale_
+    assert again.std_scales_ == model.std_scales_
 
 
 def test_state_holds_settings_and_arrays_only(model):

@@ -198,5 +198,5 @@ def test_fit_changes_no_parameter():
 def test_learned_attributes_end_with_an_underscore():
     model = small().fit(open_frames(3))
     learned = set(vars(model)) - set(model.get_params(deep=False))
-    assert {"weights_", "baseline_", "species_", "std_scale_", "summary_"} <= learned
+    assert {"weights_", "baseline_", "species_", "std_scales_", "summary_"} <= learned
     assert all(name.endswith("_") for name in learned)
