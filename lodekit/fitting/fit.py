@@ -124,8 +124,9 @@ class FitResult:
         }
 
 
-#: Times that a fit is made again because a frame needs a noise of its own.
-MAX_ROUNDS = 3
+#: Times that a fit is made because frames need a noise of their own, and the factor by
+#: which the variance of one has to change for that.
+MAX_ROUNDS, LEAST_CHANGE = 4, 4.0
 
 
 def fit(
@@ -191,21 +192,26 @@ class Fitting:
         if not self.is_linear:
             self.weights = self.problem.start(start)
             self.lap("start")
-        outliers: dict = {}
         for _ in range(MAX_ROUNDS):
             result, left_out = self.fit_once(start)
-            new = [
-                one
-                for one in find_outliers(left_out, result.noises, result.std_scales)
-                if one.target in self.free and (one.target, one.frame) not in outliers
+            result.outliers = [
+                outlier
+                for outlier in find_outliers(left_out, result.noises, result.std_scales)
+                if outlier.target in self.free
             ]
-            if not new:
+            if not self.give_noise(result.outliers):
                 break
-            for one in new:
-                outliers[one.target, one.frame] = one
-                self.own_noise[one.target][one.frame] = (one.error / one.usual) ** 2
-        result.outliers = list(outliers.values())
         return result
+
+    def give_noise(self, outliers: list) -> bool:
+        """Give frames a noise of their own; return whether any changes by a lot."""
+        before = self.own_noise
+        self.own_noise = {name: np.ones_like(own) for name, own in before.items()}
+        for outlier in outliers:
+            factor = (outlier.error / outlier.usual) ** 2
+            self.own_noise[outlier.target][outlier.frame] = factor
+        ratios = [self.own_noise[name] / own for name, own in before.items()]
+        return bool(np.abs(np.log(ratios)).max(initial=0.0) > np.log(LEAST_CHANGE))
 
     def fit_once(self, start: dict) -> tuple[FitResult, LeftOut]:
         """Fit to all frames, and leave out what can be left out."""

@@ -107,6 +107,8 @@ def scale_noises(equations, kept, noises: dict, free: list) -> dict:
         return noises
 
     def loss(trial):
+        if not equations.bear(trial):
+            return np.inf
         try:
             left_out = kept.leave_out(equations.solve(trial), trial, single=True)
             errors = left_out.errors()
@@ -115,17 +117,13 @@ def scale_noises(equations, kept, noises: dict, free: list) -> dict:
         return np.mean(np.log([errors[name] + TINY for name in measured]))
 
     first = least = loss(noises)
-    import os
-    mode = os.environ.get("SCALE", "both")
-    print("SCALE start", noises, least)
-    for factor in {"both": (FACTOR, 1.0 / FACTOR), "raise": (FACTOR,), "none": ()}[mode]:
+    for factor in (FACTOR, 1.0 / FACTOR):
         for _ in range(MAX_TRIALS):
             trial = {n: v * factor if n in free else v for n, v in noises.items()}
             value = loss(trial)
             if not value < least - LEAST_GAIN:
                 break
             noises, least = trial, value
-            print("SCALE to", noises, least)
         if least < first:
             break
     return noises

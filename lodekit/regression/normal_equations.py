@@ -22,7 +22,7 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import blas, lapack
 
-from .evidence import WeightEvidence
+from .evidence import LARGEST_ROUNDING, WeightEvidence
 
 
 @dataclass
@@ -202,6 +202,12 @@ class NormalEquations:
         """Return the posterior for given noises; see `solve_normal_equations`."""
         return solve_normal_equations(self.grams, noises)
 
+    def bear(self, noises: dict[str, float]) -> bool:
+        """Return whether noises leave digits for the unit prior."""
+        grams = self.grams.items()
+        diagonal = sum(np.diag(gram.matrix) / noises[name] ** 2 for name, gram in grams)
+        return bool(diagonal.max() * np.finfo(float).eps <= LARGEST_ROUNDING)
+
     def evidence(self, names: list, columns: list) -> WeightEvidence:
         """Return the evidence of the rows, of which every name has a noise."""
         return WeightEvidence([self.grams[name] for name in names], columns)
@@ -227,56 +233,6 @@ def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
         moment += gram.moment / noises[name] ** 2
     matrix[np.diag_indices(rank)] += 1.0
     return matrix, moment
-
-
-def log_marginal_likelihood(
-    grams: dict[str, Gram], noises: dict[str, float], solution: Solution
-) -> float:
-    """Return the logarithm of the probability of all targets given the noise levels.
-
-    The covariance of the targets is Phi Phi^T plus the noise; its inverse and
-    determinant follow from A by the matrix inversion and determinant lemmas.
-    """
-    moment = weighted_moment(grams, noises)
-    total = moment @ solution.weights - 2.0 * np.log(np.diag(solution.factor)).sum()
-    for name, gram in grams.items():
-        noise = noises[name]
-        total -= gram.square / noise**2 - gram.log_weights
-        total -= gram.n_rows * np.log(2.0 * np.pi * noise**2)
-    return 0.5 * float(total)
-
-
-def weighted_moment(grams, noises) -> np.ndarray:
-    """Return the right-hand side of the normal equations."""
-    return sum(gram.moment / noises[name] ** 2 for name, gram in grams.items())
-
-
-def leave_out(
-    solution, rows: np.ndarray, values: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """Return residuals of rows predicted by the fit without these rows, closed form.
-
-    (1 - H)^-1 (y - Phi w) with H = Phi A^-1 Phi^T / s^2: leaving out one row gives the
-    leave-one-out residual, the rows of a structure leave out the structure.
-
-    Parameters
-    ----------
-    solution : Solution or DualSolution
-    rows : ndarray of shape (n_rows, rank)
-        Rows that took part in the fit and are left out together.
-    values : ndarray of shape (n_rows,)
-        Their targets.
-    noise : ndarray of shape (n_rows,)
-        Standard deviation of each row's noise, weights included.
-
-    References
-    ----------
-    S. Sundararajan, S. S. Keerthi, Neural Comput. 13, 1103 (2001).
-    """
-    scaled = rows / noise[:, None]
-    hat = scaled @ solution.apply_covariance(scaled.T)
-    residuals = (values - rows @ solution.weights) / noise
-    return np.linalg.solve(np.eye(len(values)) - hat, residuals) * noise
 
 
 class QrEquations:

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
-from scipy import linalg, stats
+from scipy import linalg
 
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.normal_equations import (
     Gram,
     QrEquations,
-    leave_out,
-    log_marginal_likelihood,
     solve_normal_equations,
 )
 
@@ -111,28 +109,6 @@ def test_standard_deviations_are_those_of_the_posterior_covariance():
     expected = np.sqrt(np.einsum("nr,rs,ns->n", test, covariance, test))
     solution = solve_normal_equations(fold(rows), NOISES)
     np.testing.assert_allclose(solution.standard_deviations(test), expected, rtol=1e-11)
-
-
-def test_marginal_likelihood_is_that_of_a_multivariate_normal():
-    rows = random_rows()
-    matrix, values, noise = stack(rows)
-    covariance = matrix @ matrix.T + np.diag(noise**2)
-    expected = stats.multivariate_normal(cov=covariance).logpdf(values)
-    grams = fold(rows)
-    solution = solve_normal_equations(grams, NOISES)
-    actual = log_marginal_likelihood(grams, NOISES, solution)
-    assert actual == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("left_out", [[4], [0, 1, 2], [3, 9, 30]])
-def test_left_out_residuals_are_those_of_a_refit(left_out):
-    matrix, values, noise = stack(random_rows())
-    kept = np.setdiff1d(np.arange(len(values)), left_out)
-    weights, _ = dense_ridge(matrix[kept], values[kept], noise[kept])
-    expected = values[left_out] - matrix[left_out] @ weights
-    solution = solve_normal_equations(fold(random_rows()), NOISES)
-    actual = leave_out(solution, matrix[left_out], values[left_out], noise[left_out])
-    np.testing.assert_allclose(actual, expected, rtol=1e-8)
 
 
 def test_condition_number_and_effective_rank_are_those_of_numpy():
