@@ -23,7 +23,6 @@ from lodekit.fitting.noises import (
     free_noises,
     most_probable_noises,
     read_noises,
-    scale_noises,
 )
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import charge_rows, row_counts
@@ -145,19 +144,14 @@ class EnvironmentFit:
             Names of noises that are varied.
         """
         model = self.model
-        equations, kept = self.linearise(), self.keep_rows()
         first = model.n_linear + model.species_.size
         columns = [slice(first, model.rank)]
-        noises, (factor,) = most_probable_noises(equations, start, free, columns)
-        scales = np.ones(model.rank)
-        scales[columns[0]] = factor
-        equations.scale(scales)
-        kept.scale(scales)
+        noises, (factor,) = most_probable_noises(self.linearise(), start, free, columns)
         before = model.hardness_scales
         model.hardness_amplitudes_ *= factor
         model.weights_[model.n_linear :] *= before / model.hardness_scales
         self.clock.lap("amplitudes")
-        return scale_noises(equations, kept, noises, free)
+        return noises
 
     def raise_amplitudes(self, noises: dict) -> tuple:
         """Take steps with larger amplitudes as long as left-out groups gain by them.
