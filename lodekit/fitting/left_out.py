@@ -142,14 +142,15 @@ class KeptGroups:
                 strict=True,
             )
             for (name, rows, _), *numbers in pieces:
-                results.setdefault(name, []).append((*numbers, rows.frames))
+                shares = np.full(len(rows.values), 1.0 / len(rows.values))
+                results.setdefault(name, []).append((*numbers, rows.frames, shares))
         return LeftOut(
             *(
                 {
                     name: np.concatenate([part[place] for part in pieces])
                     for name, pieces in results.items()
                 }
-                for place in range(3)
+                for place in range(4)
             )
         )
 
@@ -193,17 +194,22 @@ class LeftOut:
 
     Attributes
     ----------
-    residuals, deviations, frames : dict of str to ndarray of shape (n_rows,)
-        By target: errors, standard deviations, and the frame of every row.
+    residuals, deviations, frames, shares : dict of str to ndarray of shape (n_rows,)
+        By target: errors, standard deviations, the frame of every row, and what it
+        counts: 1 for all rows of a group together, however many copies it has.
     """
 
     residuals: dict
     deviations: dict
     frames: dict
+    shares: dict
 
     def errors(self) -> dict[str, float]:
-        """Return the root mean square of the residuals of every target."""
-        return {n: float(np.sqrt(np.mean(r**2))) for n, r in self.residuals.items()}
+        """Return the root mean square of the residuals of every target over groups."""
+        return {
+            name: float(np.sqrt(np.average(residuals**2, weights=self.shares[name])))
+            for name, residuals in self.residuals.items()
+        }
 
     def scales(self) -> dict[str, float]:
         """Return the factors that make standard deviations of every target right.
@@ -212,24 +218,31 @@ class LeftOut:
         two standard deviations.
         """
         return {
-            name: calibration_factor(residuals, self.deviations[name])
+            name: calibration_factor(
+                residuals, self.deviations[name], self.shares[name]
+            )
             for name, residuals in self.residuals.items()
         }
 
 
-def calibration_factor(residuals: np.ndarray, deviations: np.ndarray) -> float:
+def calibration_factor(residuals, deviations, shares=None) -> float:
     """Return the factor with which standard deviations (n,) cover residuals (n,).
 
     1 where there is none. Rows without deviation, such as those of environments without
-    features, do not count.
+    features, do not count; ``shares`` (n,) are what the others count.
     """
     known = deviations > 0.0
     if not known.any():
         return 1.0
-    ratios = np.sort(np.abs(residuals[known]) / deviations[known])
-    factors = FACTORS * max(np.quantile(ratios, COVERAGES[0]), np.finfo(float).tiny)
-    shares = np.searchsorted(ratios, np.outer(factors, [1.0, 2.0])) / ratios.size
-    misses = (((shares - COVERAGES) / TOLERANCES) ** 2).sum(axis=1)
+    ratios = np.abs(residuals[known]) / deviations[known]
+    shares = np.ones(ratios.size) if shares is None else shares[known]
+    order = np.argsort(ratios)
+    ratios = ratios[order]
+    below = np.concatenate([[0.0], np.cumsum(shares[order]) / shares.sum()])
+    middle = ratios[np.searchsorted(below[1:], COVERAGES[0])]
+    factors = FACTORS * max(middle, np.finfo(float).tiny)
+    covered = below[np.searchsorted(ratios, np.outer(factors, [1.0, 2.0]))]
+    misses = (((covered - COVERAGES) / TOLERANCES) ** 2).sum(axis=1)
     return float(factors[misses.argmin()])
 
 

@@ -75,11 +75,13 @@ def test_they_are_those_of_the_fit_to_all_other_groups(make, single):
             assert left.deviations[name][own] == pytest.approx(deviations, abs=1e-10)
 
 
-def test_errors_are_root_mean_squares():
+def test_errors_are_root_mean_squares_in_which_every_group_counts_once():
     parts = draw()
     left = keep(parts).leave_out(solve(parts, NormalEquations(RANK, NOISES)), NOISES)
     for name, error in left.errors().items():
-        assert error == pytest.approx(np.sqrt(np.mean(left.residuals[name] ** 2)))
+        owners = GROUPS[left.frames[name]]
+        squares = [np.mean(left.residuals[name][owners == g] ** 2) for g in range(4)]
+        assert error == pytest.approx(np.sqrt(np.mean(squares)))
 
 
 def test_scaled_columns_are_those_of_the_rows():

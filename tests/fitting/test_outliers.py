@@ -20,6 +20,7 @@ def left_out(errors, deviations=0.05, n_rows=30):
         if np.ndim(deviations)
         else {"forces": np.full(residuals.size, deviations)},
         {"forces": np.repeat(np.arange(len(errors)), n_rows)},
+        {"forces": np.full(residuals.size, 1.0 / n_rows)},
     )
 
 
