@@ -23,3 +23,11 @@ class StructureError(LodekitError, ValueError):
 
 class ReportError(LodekitError, ValueError):
     """A report cannot be written where it was asked for."""
+
+
+class BasisError(LodekitError, ValueError):
+    """An auxiliary basis, or coefficients in it, cannot be used as they are."""
+
+
+class DensityFileError(LodekitError, ValueError):
+    """A file of densities is damaged, foreign, incomplete or does not fit."""

@@ -1,0 +1,81 @@
+"""Metrics: how large a difference of two densities is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from lodekit.electrostatics.boundary import Boundary
+
+from .basis import DensityBasis
+from .coulomb_sum import CoulombSum
+from .moments import charges_of
+from .sites import Sites
+from .two_center import pair_integrals
+
+
+@dataclass(frozen=True)
+class DensityMetric:
+    """A norm of densities rho = sum c phi, as the matrix M in c.M c.
+
+    The squared norm is
+
+        overlap * integral rho(r)^2 + coulomb * integral rho(r) rho(r') k / |r - r'|
+
+    with k the Coulomb constant: in 1/Å^3 and eV. Errors in the first are those of the
+    density itself, errors in the second are those of the potential it makes; a mixture
+    needs weights that bring both to one size. In slabs the Coulomb part is positive for
+    differences without a net charge only.
+
+    Attributes
+    ----------
+    overlap, coulomb : float
+        Weights; not negative, and not both zero.
+    accuracy : float
+        Relative accuracy of matrix elements.
+    """
+
+    overlap: float = 1.0
+    coulomb: float = 0.0
+    accuracy: float = 1e-10
+
+    def __post_init__(self):
+        weights = (self.overlap, self.coulomb)
+        if not (np.isfinite(weights).all() and min(weights) >= 0 and max(weights) > 0):
+            raise ValueError(
+                f"a metric needs weights that are not negative and not both zero, got "
+                f"overlap={self.overlap}, coulomb={self.coulomb}"
+            )
+
+    def matrix(self, atoms, basis: DensityBasis) -> np.ndarray:
+        """Return M of a structure (``ase.Atoms``), (n_functions, n_functions)."""
+        sites, boundary = Sites.of_atoms(atoms, basis), Boundary.of(atoms.cell, atoms.pbc)
+        matrix = np.zeros((sites.size, sites.size))
+        if self.overlap:
+            matrix = self.overlap * self._overlaps(sites, boundary).dense()
+        if self.coulomb:
+            coulomb = CoulombSum(sites, sites, boundary, accuracy=self.accuracy)
+            matrix += self.coulomb * coulomb.dense()
+        return matrix
+
+    def sparse_matrix(self, atoms, basis: DensityBasis) -> sparse.csr_array:
+        """Return M without pairs that do not overlap, of the overlap metric alone."""
+        if self.coulomb:
+            raise ValueError(
+                "the Coulomb interaction of distant functions is not zero; a sparse "
+                "matrix is there for the overlap metric, coulomb=0, only"
+            )
+        sites, boundary = Sites.of_atoms(atoms, basis), Boundary.of(atoms.cell, atoms.pbc)
+        return self.overlap * self._overlaps(sites, boundary).sparse()
+
+    def _overlaps(self, sites, boundary):
+        return pair_integrals(
+            sites, sites, boundary, coulomb=False, accuracy=self.accuracy
+        )
+
+
+def electron_counts(atoms, basis: DensityBasis) -> np.ndarray:
+    """Return s with s.c the number of electrons, (n_functions,)."""
+    return charges_of(Sites.of_atoms(atoms, basis))
