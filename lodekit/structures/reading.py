@@ -88,6 +88,20 @@ def read_structures(path, *, keys=None, units=None, index=None, targets=None):
     return frames
 
 
+def parse_structures(text: str, name: str) -> list:
+    """Return the structures of a text that `frame_text` wrote, as they stand there.
+
+    Parameters
+    ----------
+    text : str
+        Extended XYZ in eV, Å and e, under ASE's names.
+    name : str
+        Name of its file for messages.
+    """
+    texts = iterate_frame_texts(iter(text.splitlines(keepends=True)), name)
+    return [build_structure(*parse_frame(frame), frame.place) for frame in texts]
+
+
 def _names_to_find(names):
     names = set(names)
     if names & {"stress", "virial"}:

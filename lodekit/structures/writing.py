@@ -1,5 +1,6 @@
 """Write structures so that nothing is lost and no half file is left."""
 
+import io
 import os
 
 import numpy as np
@@ -53,12 +54,24 @@ def _write_xyz(partial, path, frames):
     with open(partial, "x", encoding="utf-8") as file:
         for number, structure in enumerate(frames, start=1):
             try:
-                ready = _ready_for_xyz(structure)
+                file.write(frame_text(structure))
             except StructureError as problem:
                 raise StructureFileError(f"{path}: frame {number}: {problem}") from None
-            write_with_ase(file, ready, format="extxyz")
         file.flush()
         os.fsync(file.fileno())
+
+
+def frame_text(structure) -> str:
+    """Return the lines of a structure in extended XYZ, with all that it carries.
+
+    Raises
+    ------
+    StructureError
+        If two values would get one name.
+    """
+    text = io.StringIO()
+    write_with_ase(text, _ready_for_xyz(structure), format="extxyz")
+    return text.getvalue()
 
 
 def _write_other(partial, path, frames):

@@ -1,0 +1,234 @@
+"""Densities of many structures in one file.
+
+The file is a zip of ``density.json`` (basis, units, how the densities were made),
+``frames.xyz`` (the structures, extended XYZ) and ``coefficients.npy`` (all coefficients,
+frame after frame), with ``responses.npy`` where changes in a field are known.
+``numpy.load`` reads the arrays and unzip everything.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from lodekit._version import __version__
+from lodekit.errors import BasisError, DensityFileError, StructureFileError
+from lodekit.structures import frame_name
+from lodekit.structures.reading import parse_structures
+from lodekit.structures.writing import frame_text
+from lodekit.whole_files import check_destination, written_whole
+
+from .basis import DensityBasis, number_of
+from .electron_density import ElectronDensity
+from .sites import check_coefficients
+
+#: Number of the format that is written, and what makes a file one of lodekit's.
+FORMAT_VERSION = 1
+MAGIC = "lodekit densities"
+#: What the numbers in a file mean.
+UNITS = {"coefficients": "Angstrom^(-3/2)", "responses": "Angstrom^(-3/2) per V/Angstrom"}
+HEADER, FRAMES = "density.json", "frames.xyz"
+COEFFICIENTS, RESPONSES = "coefficients.npy", "responses.npy"
+
+
+@dataclass
+class DensitySet:
+    """Structures and the coefficients of their densities.
+
+    Attributes
+    ----------
+    frames : list of ase.Atoms
+        The structures.
+    basis : DensityBasis
+        The functions.
+    coefficients : list of ndarray of shape (n_functions,)
+        One array for every frame, in the order of the basis, in Å^(-3/2).
+    responses : list of ndarray of shape (n_functions, 3), optional
+        Derivatives of the coefficients by a uniform field along x, y, z, per V/Å.
+    nuclear_charges : dict
+        In e by atomic number, of elements with a pseudopotential.
+    record : dict
+        How the densities were made, as far as JSON can hold it.
+
+    Raises
+    ------
+    BasisError
+        If coefficients do not fit the basis and their frame.
+    """
+
+    frames: list
+    basis: DensityBasis
+    coefficients: list
+    responses: list | None = None
+    nuclear_charges: dict = field(default_factory=dict)
+    record: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.coefficients = self._checked(self.coefficients, "coefficients")
+        if self.responses is not None:
+            columns = [np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses]
+            by_axis = [self._checked([r[:, x] for r in columns], "responses") for x in range(3)]
+            self.responses = [np.stack(xyz, axis=1) for xyz in zip(*by_axis, strict=True)]
+
+    def _checked(self, arrays, name):
+        if len(arrays) != len(self.frames):
+            raise BasisError(
+                f"there are {name} of {len(arrays)} structures and {len(self.frames)} "
+                "frames; every frame needs its own"
+            )
+        pairs = enumerate(zip(self.frames, arrays, strict=True))
+        return [
+            check_coefficients(atoms, self.basis, values, f"{name} of {frame_name(index)}")
+            for index, (atoms, values) in pairs
+        ]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def charges_of_nuclei(self, index: int) -> np.ndarray:
+        """Return the charges of the nuclei of a frame, (n_atoms,), in e."""
+        numbers = self.frames[index].numbers
+        return np.array([self.nuclear_charges.get(int(z), float(z)) for z in numbers])
+
+    def density(self, index: int) -> ElectronDensity:
+        """Return the density of a frame."""
+        return ElectronDensity(
+            self.frames[index],
+            self.basis,
+            self.coefficients[index],
+            self.charges_of_nuclei(index),
+        )
+
+    def select(self, indices: Sequence[int]) -> DensitySet:
+        """Return some of the frames with their densities."""
+        responses = self.responses
+        return DensitySet(
+            [self.frames[i] for i in indices],
+            self.basis,
+            [self.coefficients[i] for i in indices],
+            None if responses is None else [responses[i] for i in indices],
+            self.nuclear_charges,
+            self.record,
+        )
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write everything to one file, all of it or nothing.
+
+        Raises
+        ------
+        DensityFileError
+            If the file exists, or cannot be written; what was there stays.
+        """
+        texts = [frame_text(atoms) for atoms in self.frames]
+        write_density_file(path, self, texts, overwrite)
+
+    @classmethod
+    def load(cls, path) -> DensitySet:
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        DensityFileError
+            If the file is missing, damaged, foreign or newer than this lodekit.
+        """
+        path = Path(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return _read(path, archive)
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise DensityFileError(f"{path}: cannot be read ({reason})") from None
+        except (BasisError, StructureFileError) as problem:
+            raise DensityFileError(f"{path}: {problem}") from None
+        except DensityFileError:
+            raise
+        except Exception as problem:  # zipfile answers damage with errors of many kinds
+            reason = " ".join(str(problem).split()) or type(problem).__name__
+            raise DensityFileError(
+                f"{path}: this file of densities is damaged, truncated or foreign "
+                f"({reason:.100}); copy it again"
+            ) from None
+
+
+def write_density_file(path, densities: DensitySet, texts, overwrite=False) -> None:
+    """Write a file of densities; ``texts`` are its frames as extended XYZ."""
+    path = check_destination(path, overwrite, DensityFileError)
+    charges = densities.nuclear_charges.items()
+    header = {
+        "magic": MAGIC,
+        "format": FORMAT_VERSION,
+        "lodekit": __version__,
+        "units": UNITS,
+        "basis": densities.basis.to_dict(),
+        "nuclear_charges": {chemical_symbols[z]: float(q) for z, q in charges},
+        "record": densities.record,
+    }
+    with (
+        written_whole(path, DensityFileError) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.writestr(HEADER, json.dumps(header, indent=1, allow_nan=False))
+        archive.writestr(FRAMES, "".join(texts))
+        arrays = {COEFFICIENTS: densities.coefficients, RESPONSES: densities.responses}
+        for name, parts in arrays.items():
+            if parts is not None:
+                shape = (0,) if name == COEFFICIENTS else (0, 3)
+                array = np.concatenate([np.zeros(shape), *parts])
+                archive.writestr(name, _npy(array))
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _read(path, archive) -> DensitySet:
+    header = _read_header(path, archive)
+    basis = DensityBasis.from_dict(header["basis"])
+    text = archive.read(FRAMES).decode()
+    frames = parse_structures(text, f"{path}: {FRAMES}") if text else []
+    ends = np.cumsum([0, *(basis.size(atoms.numbers) for atoms in frames)])
+
+    def arrays(name):
+        whole = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+        if len(whole) != ends[-1]:
+            raise DensityFileError(
+                f"{path}: {name} has {len(whole)} rows and the frames need {ends[-1]}; "
+                "copy the file again"
+            )
+        return np.split(whole, ends[1:-1]) if frames else []
+
+    has_responses = RESPONSES in archive.namelist()
+    charges = header["nuclear_charges"].items()
+    return DensitySet(
+        frames,
+        basis,
+        arrays(COEFFICIENTS),
+        arrays(RESPONSES) if has_responses else None,
+        {number_of(symbol): charge for symbol, charge in charges},
+        header["record"],
+    )
+
+
+def _read_header(path, archive) -> dict:
+    if HEADER not in archive.namelist():
+        raise DensityFileError(f"{path}: this is a zip file, but not one of densities")
+    header = json.loads(archive.read(HEADER))
+    if not isinstance(header, dict) or header.get("magic") != MAGIC:
+        raise DensityFileError(f"{path}: this is a zip file, but not one of densities")
+    if header["format"] > FORMAT_VERSION:
+        raise DensityFileError(
+            f"{path}: has format {header['format']}, this lodekit {__version__} reads up "
+            f"to {FORMAT_VERSION}; update lodekit"
+        )
+    if header["units"] != UNITS:
+        raise DensityFileError(f"{path}: has other units than lodekit {__version__}")
+    return header
