@@ -1,7 +1,7 @@
 """From densities on grids to coefficients, whichever code made them.
 
-The sum over the grid of the squared difference is least, with the sum over the grid,
-the number of electrons, kept exactly. No integrals over three centres are needed.
+The sum over the grid of the squared difference is least, with the number of electrons
+kept exactly. No integrals over three centres are needed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from .values import FunctionValues
 
 #: Atoms of a frame and of its cube are the same within this many Å.
 SAME_PLACE = 1e-3
+#: Sums over a grid that is fine enough are this near to a whole number of electrons.
+WHOLE = 1e-2
 
 
 def fit_cube(
@@ -48,7 +50,8 @@ def fit_cube(
         Functions to expand in. What the grid cannot resolve, such as inner electrons of
         a pseudopotential, they should not have either.
     n_electrons : float, optional
-        Number of electrons to keep; the sum over the grid when left out.
+        Number of electrons to keep; when left out, the whole number that the sum over
+        the grid is near.
     analytic : bool
         Whether overlaps of functions are integrals instead of sums over the grid, which
         is better where the grid is fine enough for all functions.
@@ -61,7 +64,8 @@ def fit_cube(
     Raises
     ------
     DensityFileError
-        If atoms or cell of the cube are not those of the frame.
+        If atoms or cell of the cube are not those of the frame, or its sum is no whole
+        number.
     BasisError
         If functions are not independent on the grid.
     """
@@ -72,9 +76,27 @@ def fit_cube(
     )
     if analytic:
         matrix = DensityMetric(overlap=1.0).matrix(atoms, basis)
-    total = cube.values.sum() * grid.volume if n_electrons is None else n_electrons
+    total = whole_electrons(cube) if n_electrons is None else n_electrons
     counts = charges_of(sites)[None]
     return solve_constrained(matrix, projections, counts, np.array([total]))
+
+
+def whole_electrons(cube: Cube) -> float:
+    """Return the number of electrons of a cube.
+
+    Raises
+    ------
+    DensityFileError
+        If the sum over the grid is no whole number.
+    """
+    total = cube.n_electrons
+    if abs(total - round(total)) > WHOLE:
+        raise DensityFileError(
+            f"the cube holds {total:.6g} electrons, which is no whole number: its grid is "
+            "too coarse for this density (near nuclei, as a rule), or it is not in "
+            "electrons per Bohr^3; give n_electrons, or a finer grid"
+        )
+    return float(round(total))
 
 
 def grid_equations(
