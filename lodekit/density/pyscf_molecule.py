@@ -34,7 +34,10 @@ def build_molecule(atoms, orbital_basis: str):
         for symbol, position in zip(atoms.symbols, atoms.positions, strict=True)
     ]
     mol.unit, mol.verbose = "Bohr", 0
-    mol.basis = {s: load_table(gto.basis.load, orbital_basis, s) for s in symbols}
+    for symbol in symbols:
+        load_table(gto.basis.load, orbital_basis, symbol)
+    # by name: PySCF chooses the auxiliary basis of the calculation itself by that
+    mol.basis = orbital_basis
     tables = {s: load_table(gto.basis.load_ecp, orbital_basis, s) for s in symbols}
     mol.ecp = {s: table for s, table in tables.items() if table}
     mol.charge, mol.spin = charge, None
