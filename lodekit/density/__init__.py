@@ -1,4 +1,4 @@
-"""Electron densities: auxiliary bases, metrics, what densities give, and their files."""
+"""Electron densities: bases, metrics, what densities give, and files of them."""
 
 from .basis import DensityBasis, Shell
 from .basis_sources import even_tempered, layout_only, load_basis, read_basis

@@ -98,7 +98,8 @@ class DensityBasis:
 
     Examples
     --------
-    >>> basis = DensityBasis({"H": [Shell(0, (1.0,), (1.0,)), Shell(1, (2.0,), (1.0,))]})
+    >>> shells = [Shell(0, (1.0,), (1.0,)), Shell(1, (2.0,), (1.0,))]
+    >>> basis = DensityBasis({"H": shells})
     >>> basis.size(np.array([1, 1]))
     8
     """
@@ -111,11 +112,13 @@ class DensityBasis:
         self.shells = dict(sorted(shells.items()))
 
     def __eq__(self, other) -> bool:
+        """Return whether the functions are the same, whatever they are called."""
         return isinstance(other, DensityBasis) and self.shells == other.shells
 
     __hash__ = None
 
     def __repr__(self) -> str:
+        """Return name and functions in one line."""
         return f"<DensityBasis {self.name}: {self.describe()}>"
 
     def describe(self) -> str:
@@ -127,9 +130,7 @@ class DensityBasis:
         words = []
         for number, shells in self.shells.items():
             counts = self.counts(number)
-            letters = "".join(
-                f"{n}{'spdfghikl'[l]}" for l, n in enumerate(counts) if n
-            )
+            letters = "".join(f"{n}{'spdfghikl'[l]}" for l, n in enumerate(counts) if n)
             size = sum(shell.size for shell in shells)
             words.append(f"{chemical_symbols[number]} {size} ({letters})")
         return ", ".join(words)
@@ -260,6 +261,7 @@ def check_shells(element, shells: Iterable[Shell]) -> tuple[Shell, ...]:
         if a.size and not d.any():
             raise BasisError(f"a shell of {element} has no coefficient but zero")
     return tuple(sorted(shells, key=lambda shell: shell.l))
+
 
 def single_shell(width: float, l: int = 0) -> Shell:
     """Return a shell of one Gaussian whose density has a standard deviation in Å."""

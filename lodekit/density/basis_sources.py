@@ -111,6 +111,15 @@ def shells_of_table(table: list) -> list[Shell]:
     return shells
 
 
+def table_of_shells(shells: Iterable[Shell]) -> list:
+    """Return shells as a table of PySCF, the inverse of `shells_of_table`."""
+    table = []
+    for shell in shells:
+        pairs = zip(shell.exponents, shell.coefficients, strict=True)
+        table.append([shell.l, *([a * BOHR**2, d] for a, d in pairs)])
+    return table
+
+
 def even_tempered(
     smallest: float, ratio: float, counts: Mapping, name: str = "even-tempered"
 ) -> DensityBasis:
@@ -130,8 +139,8 @@ def even_tempered(
     """
     if not (smallest > 0 and ratio > 1):
         raise BasisError(
-            "an even-tempered basis needs a positive smallest exponent and a ratio above "
-            f"1, got {smallest} and {ratio}"
+            "an even-tempered basis needs a positive smallest exponent and a ratio "
+            f"above 1, got {smallest} and {ratio}"
         )
     elements = {
         element: [
@@ -204,7 +213,11 @@ def read_basis(path) -> DensityBasis:
 def parse_table(text: str) -> dict[str, list[Shell]]:
     """Return the shells of every element in a table of CP2K's format."""
     lines = iter(
-        [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
+        [
+            words
+            for line in text.splitlines()
+            if (words := line.partition("#")[0].split())
+        ]
     )
     elements: dict[str, list[Shell]] = {}
     for words in lines:

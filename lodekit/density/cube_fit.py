@@ -92,8 +92,8 @@ def whole_electrons(cube: Cube) -> float:
     total = cube.n_electrons
     if abs(total - round(total)) > WHOLE:
         raise DensityFileError(
-            f"the cube holds {total:.6g} electrons, which is no whole number: its grid is "
-            "too coarse for this density (near nuclei, as a rule), or it is not in "
+            f"the cube holds {total:.6g} electrons, which is no whole number: its grid "
+            "is too coarse for this density (near nuclei, as a rule), or it is not in "
             "electrons per Bohr^3; give n_electrons, or a finer grid"
         )
     return float(round(total))

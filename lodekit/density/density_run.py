@@ -67,11 +67,12 @@ class DensityRun:
     failed: dict = field(default_factory=dict, init=False)
 
     def __post_init__(self):
+        """Check everything that can be wrong, and take over what is finished."""
         self.frames = [rounded(atoms) for atoms in self.frames]
         self.keys = [frame_key(atoms) for atoms in self.frames]
         self.finished: dict = {}
         self.nuclear_charges: dict = {}
-        self.written_at = self.writing_seconds = 0.0
+        self.write_after = 0.0
         exists = Path(self.path).exists() and not self.overwrite
         # what exists is read and continued, or refused, in `resume`
         self.path = check_destination(self.path, True, DensityFileError)
@@ -114,7 +115,11 @@ class DensityRun:
                     f"{self.path}: {frame_name(index)} of it is not among the "
                     "structures; choose another output, or overwrite it"
                 )
-            self.finished[key] = (frame_text(atoms), atoms, densities.coefficients[index])
+            self.finished[key] = (
+                frame_text(atoms),
+                atoms,
+                densities.coefficients[index],
+            )
         self.nuclear_charges = dict(densities.nuclear_charges)
 
     def restricted(self, densities: DensitySet) -> DensityBasis:
@@ -141,14 +146,14 @@ class DensityRun:
         """
         advance(self.n_finished)
         try:
-            for index, (atoms, key) in enumerate(zip(self.frames, self.keys, strict=True)):
+            for index, (atoms, key) in enumerate(
+                zip(self.frames, self.keys, strict=True)
+            ):
                 if key in self.finished:
                     continue
                 self.calculate(index, atoms, key)
                 advance(1)
-                if time.perf_counter() > self.written_at + self.writing_seconds / (
-                    WRITING_SHARE
-                ):
+                if time.perf_counter() > self.write_after:
                     self.write()
         finally:
             if self.finished:
@@ -186,8 +191,8 @@ class DensityRun:
         start = time.perf_counter()
         texts = [self.finished[key][0] for key in self.keys if key in self.finished]
         write_density_file(self.path, self.collected(), texts, overwrite=True)
-        self.written_at = time.perf_counter()
-        self.writing_seconds = self.written_at - start
+        end = time.perf_counter()
+        self.write_after = end + (end - start) / WRITING_SHARE
 
     def check(self) -> None:
         """Raise an error if frames did not converge.

@@ -1,8 +1,9 @@
 """Densities of many structures in one file.
 
 The file is a zip of ``density.json`` (basis, units, how the densities were made),
-``frames.xyz`` (the structures, extended XYZ) and ``coefficients.npy`` (all coefficients,
-frame after frame), with ``responses.npy`` where changes in a field are known.
+``frames.xyz`` (the structures, extended XYZ) and ``coefficients.npy`` (all
+coefficients, frame after frame), with ``responses.npy`` where changes in a field are
+known.
 ``numpy.load`` reads the arrays and unzip everything.
 """
 
@@ -33,7 +34,10 @@ from .sites import check_coefficients
 FORMAT_VERSION = 1
 MAGIC = "lodekit densities"
 #: What the numbers in a file mean.
-UNITS = {"coefficients": "Angstrom^(-3/2)", "responses": "Angstrom^(-3/2) per V/Angstrom"}
+UNITS = {
+    "coefficients": "Angstrom^(-3/2)",
+    "responses": "Angstrom^(-3/2) per V/Angstrom",
+}
 HEADER, FRAMES = "density.json", "frames.xyz"
 COEFFICIENTS, RESPONSES = "coefficients.npy", "responses.npy"
 
@@ -71,11 +75,18 @@ class DensitySet:
     record: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        """Check that all arrays fit the frames."""
         self.coefficients = self._checked(self.coefficients, "coefficients")
         if self.responses is not None:
-            columns = [np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses]
-            by_axis = [self._checked([r[:, x] for r in columns], "responses") for x in range(3)]
-            self.responses = [np.stack(xyz, axis=1) for xyz in zip(*by_axis, strict=True)]
+            columns = [
+                np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses
+            ]
+            by_axis = [
+                self._checked([r[:, x] for r in columns], "responses") for x in range(3)
+            ]
+            self.responses = [
+                np.stack(xyz, axis=1) for xyz in zip(*by_axis, strict=True)
+            ]
 
     def _checked(self, arrays, name):
         if len(arrays) != len(self.frames):
@@ -85,11 +96,14 @@ class DensitySet:
             )
         pairs = enumerate(zip(self.frames, arrays, strict=True))
         return [
-            check_coefficients(atoms, self.basis, values, f"{name} of {frame_name(index)}")
+            check_coefficients(
+                atoms, self.basis, values, f"{name} of {frame_name(index)}"
+            )
             for index, (atoms, values) in pairs
         ]
 
     def __len__(self) -> int:
+        """Return the number of structures."""
         return len(self.frames)
 
     def charges_of_nuclei(self, index: int) -> np.ndarray:
@@ -226,8 +240,8 @@ def _read_header(path, archive) -> dict:
         raise DensityFileError(f"{path}: this is a zip file, but not one of densities")
     if header["format"] > FORMAT_VERSION:
         raise DensityFileError(
-            f"{path}: has format {header['format']}, this lodekit {__version__} reads up "
-            f"to {FORMAT_VERSION}; update lodekit"
+            f"{path}: has format {header['format']}, this lodekit {__version__} reads "
+            f"up to {FORMAT_VERSION}; update lodekit"
         )
     if header["units"] != UNITS:
         raise DensityFileError(f"{path}: has other units than lodekit {__version__}")

@@ -8,12 +8,16 @@ import numpy as np
 from scipy import sparse
 
 from lodekit.electrostatics.boundary import Boundary
+from lodekit.units import COULOMB_CONSTANT
 
 from .basis import DensityBasis
 from .coulomb_sum import CoulombSum
 from .moments import charges_of
 from .sites import Sites
 from .two_center import pair_integrals
+
+#: Å between the atoms of a slab and the plate that makes its metric positive.
+PLATE_DISTANCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,11 @@ class DensityMetric:
 
     with k the Coulomb constant: in 1/Å^3 and eV. Errors in the first are those of the
     density itself, errors in the second are those of the potential it makes; a mixture
-    needs weights that bring both to one size. In slabs the Coulomb part is positive for
-    differences without a net charge only.
+    needs weights that bring both to one size.
+
+    A charged slab has no finite energy: there, a net charge counts as if a grounded
+    plate stood `PLATE_DISTANCE` beyond the atoms, so that the norm is positive; it is
+    the energy alone for all differences without a net charge.
 
     Attributes
     ----------
@@ -42,6 +49,7 @@ class DensityMetric:
     accuracy: float = 1e-10
 
     def __post_init__(self):
+        """Refuse weights that make no norm."""
         weights = (self.overlap, self.coulomb)
         if not (np.isfinite(weights).all() and min(weights) >= 0 and max(weights) > 0):
             raise ValueError(
@@ -51,13 +59,18 @@ class DensityMetric:
 
     def matrix(self, atoms, basis: DensityBasis) -> np.ndarray:
         """Return M of a structure (``ase.Atoms``), (n_functions, n_functions)."""
-        sites, boundary = Sites.of_atoms(atoms, basis), Boundary.of(atoms.cell, atoms.pbc)
+        sites, boundary = (
+            Sites.of_atoms(atoms, basis),
+            Boundary.of(atoms.cell, atoms.pbc),
+        )
         matrix = np.zeros((sites.size, sites.size))
         if self.overlap:
             matrix = self.overlap * self._overlaps(sites, boundary).dense()
         if self.coulomb:
             coulomb = CoulombSum(sites, sites, boundary, accuracy=self.accuracy)
             matrix += self.coulomb * coulomb.dense()
+            if boundary.n_periodic == 2:
+                matrix += self.coulomb * plate(sites, boundary)
         return matrix
 
     def sparse_matrix(self, atoms, basis: DensityBasis) -> sparse.csr_array:
@@ -67,13 +80,28 @@ class DensityMetric:
                 "the Coulomb interaction of distant functions is not zero; a sparse "
                 "matrix is there for the overlap metric, coulomb=0, only"
             )
-        sites, boundary = Sites.of_atoms(atoms, basis), Boundary.of(atoms.cell, atoms.pbc)
+        sites, boundary = (
+            Sites.of_atoms(atoms, basis),
+            Boundary.of(atoms.cell, atoms.pbc),
+        )
         return self.overlap * self._overlaps(sites, boundary).sparse()
 
     def _overlaps(self, sites, boundary):
         return pair_integrals(
             sites, sites, boundary, coulomb=False, accuracy=self.accuracy
         )
+
+
+def plate(sites: Sites, boundary: Boundary) -> np.ndarray:
+    """Return what makes the Coulomb matrix of a slab positive, in eV.
+
+    Between planes, the interaction is -2 pi k d / area; with the plate it is 2 pi k (D
+    - d) / area, which is positive where no distance d is larger than D.
+    """
+    charges, heights = charges_of(sites), boundary.heights(sites.positions)
+    distance = np.ptp(heights) + PLATE_DISTANCE
+    factor = 2.0 * np.pi * COULOMB_CONSTANT * distance / boundary.measure
+    return factor * np.outer(charges, charges)
 
 
 def electron_counts(atoms, basis: DensityBasis) -> np.ndarray:

@@ -83,8 +83,8 @@ def check_electrons(frames, basis, coefficients, nuclear_charges, name) -> None:
     if error > ELECTRON_TOLERANCE:
         raise BasisError(
             f"{name}: {frame_name(index)} has {counted:.4g} electrons instead of "
-            f"{expected:.4g}; the coefficients are in another order, unit or basis than "
-            f"{basis.name}, or a pseudopotential needs nuclear_charges"
+            f"{expected:.4g}; the coefficients are in another order, unit or basis "
+            f"than {basis.name}, or a pseudopotential needs nuclear_charges"
         )
 
 
@@ -122,8 +122,8 @@ def check_order(frames, basis, coefficients, order, nuclear_charges, name) -> No
     best = min(mean, key=mean.get)
     if best != order and mean[order] > max(DIPOLE_TOLERANCE, 2.0 * mean[best]):
         raise BasisError(
-            f"{name}: dipoles are {mean[order]:.2g} e·Å from those of the frames in the "
-            f"order {order!r}, and {mean[best]:.2g} e·Å in the order {best!r}; say "
+            f"{name}: dipoles are {mean[order]:.2g} e·Å from those of the frames in "
+            f"the order {order!r}, and {mean[best]:.2g} e·Å in the order {best!r}; say "
             f"order={best!r}"
         )
 

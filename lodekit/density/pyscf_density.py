@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from lodekit.errors import DensityFileError, SettingsError
 from lodekit.units import BOHR, COULOMB_CONSTANT, HARTREE
 
 from .basis import DensityBasis
-from .basis_sources import import_pyscf
+from .basis_sources import import_pyscf, table_of_shells
 from .constrained_fit import solve_constrained
 from .metrics import DensityMetric
 from .moments import charges_of, dipoles_of
@@ -26,7 +27,7 @@ from .pyscf_molecule import build_molecule
 from .sites import Sites
 
 #: Change of the energy in Hartree at which a self-consistent field has converged.
-SCF_TOLERANCE = 1e-9
+SCF_TOLERANCE = 1e-10
 #: Numbers of three-centre integrals made at a time.
 BLOCK_SIZE = 2**24
 _FIELD_UNIT = HARTREE / BOHR  # V/Å
@@ -111,7 +112,7 @@ def calculate_density(
     Parameters
     ----------
     atoms : ase.Atoms
-        With ``total_charge`` and a multiplicity (`pyscf_molecule.MULTIPLICITY_KEYS`) where they are
+        With ``total_charge`` and a multiplicity (`MULTIPLICITY_KEYS`) where they are
         not 0 and the lowest possible.
     calculation : Calculation
     basis : DensityBasis
@@ -212,20 +213,18 @@ def fit_density_matrix(
         nuclei = mol.atom_charges() @ atoms.positions
         totals.extend(nuclei - orbital_dipole(mol, matrix))
     return solve_constrained(
-        metric.matrix(atoms, basis), projections, np.array(constraints), np.array(totals)
+        metric.matrix(atoms, basis),
+        projections,
+        np.array(constraints),
+        np.array(totals),
     )
 
 
 def project(atoms, mol, matrix, metric: DensityMetric, basis) -> np.ndarray:
     """Return what a metric makes of a density matrix and every function."""
-    table = {
-        symbol: [
-            [s.l, *([a * BOHR**2, d] for a, d in zip(s.exponents, s.coefficients))]
-            for s in basis.shells_of(number)
-        ]
-        for symbol, number in zip(atoms.get_chemical_symbols(), atoms.numbers.tolist())
-    }
-    auxiliary = import_pyscf("df").make_auxmol(mol, table)
+    numbers = set(atoms.numbers.tolist())
+    tables = {chemical_symbols[z]: table_of_shells(basis.shells_of(z)) for z in numbers}
+    auxiliary = import_pyscf("df").make_auxmol(mol, tables)
     places = places_in(PYSCF, basis, atoms.numbers)
     total = np.zeros(len(places))
     # functions in Å^(-3/2): the overlap of three and the repulsion, in 1/Å^3 and eV

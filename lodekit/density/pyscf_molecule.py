@@ -76,7 +76,7 @@ def multiplicity_of(atoms, n_electrons: int) -> int:
         value = np.nan
     if not (value >= 1 and value == int(value) and (value + n_electrons) % 2 == 1):
         raise StructureError(
-            f"{key} = {atoms.info[key]} does not go with {n_electrons} electrons; it is "
-            "the multiplicity 2S + 1, 1 for a closed shell"
+            f"{key} = {atoms.info[key]} does not go with {n_electrons} electrons; it "
+            "is the multiplicity 2S + 1, 1 for a closed shell"
         )
     return int(value)

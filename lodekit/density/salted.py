@@ -1,11 +1,11 @@
 """Coefficients in the folders that SALTED works with.
 
-``FOLDER/coefficients/coefficients_conf0.npy`` and so on, one array for every frame of an
-extended XYZ file, and metric matrices in ``FOLDER/overlaps/overlap_conf0.npy``; changes
-in a field in ``FOLDER/coefficients/x``, ``y`` and ``z``. SALTED writes them from PySCF,
-CP2K and FHI-aims: atoms, l, radial functions, m from -l to l, in atomic units, with
-frames counted from 0. All coefficients may also stand in one array with a row for
-every frame, where all frames have as many.
+``FOLDER/coefficients/coefficients_conf0.npy`` and so on, one array for every frame of
+an extended XYZ file, and metric matrices in ``FOLDER/overlaps/overlap_conf0.npy``;
+changes in a field in ``FOLDER/coefficients/x``, ``y`` and ``z``. SALTED writes them
+from PySCF, CP2K and FHI-aims: atoms, l, radial functions, m from -l to l, in atomic
+units, with frames counted from 0. All coefficients may also stand in one array with a
+row for every frame, where all frames have as many.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _read_vectors(path, frames, basis, folder) -> list[np.ndarray]:
         table = read_array(path)
         if len(table) != len(frames):
             raise DensityFileError(
-                f"{path}: has {len(table)} rows and there are {len(frames)} frames; give "
-                "one row for every frame"
+                f"{path}: has {len(table)} rows and there are {len(frames)} frames; "
+                "give one row for every frame"
             )
         named = [(f"{path}, row {row + 1}", values) for row, values in enumerate(table)]
     else:
@@ -140,13 +140,15 @@ def find_files(folder: Path, stem: str, n_frames: int) -> list[Path]:
     files = [folder / f"{stem}_conf{index}.npy" for index in range(n_frames)]
     missing = [index for index, file in enumerate(files) if not file.is_file()]
     if missing:
-        present = [re.fullmatch(rf"{stem}_conf(\d+)\.npy", f.name) for f in folder.iterdir()]
+        present = [
+            re.fullmatch(rf"{stem}_conf(\d+)\.npy", f.name) for f in folder.iterdir()
+        ]
         n_present = sum(match is not None for match in present)
         first = ", ".join(map(str, missing[:5])) + (", ..." if missing[5:] else "")
         raise DensityFileError(
             f"{folder}: {len(missing)} of {n_frames} frames have no {stem}_conf*.npy "
-            f"(indices {first}); it holds {n_present} such files, and frames are counted "
-            "from 0"
+            f"(indices {first}); it holds {n_present} such files, and frames are "
+            "counted from 0"
         )
     return files
 

@@ -72,7 +72,9 @@ class ShellTable:
     def widest(self, kinds: np.ndarray) -> float:
         """Return the largest spread (Å^2) of a primitive of some kinds."""
         spreads = [
-            self.spreads[slice(*self.first_primitive[self.first_shell[kind : kind + 2]])]
+            self.spreads[
+                slice(*self.first_primitive[self.first_shell[kind : kind + 2]])
+            ]
             for kind in np.unique(kinds)
         ]
         return float(max((s.max(initial=0.0) for s in spreads), default=0.0))
@@ -111,7 +113,9 @@ class Sites:
             [(s.l, s.spreads, s.amplitudes) for s in basis.shells_of(int(number))]
             for number in numbers
         ]
-        return cls(positions_of(atoms.positions), as_index(kinds), ShellTable.of(shells))
+        return cls(
+            positions_of(atoms.positions), as_index(kinds), ShellTable.of(shells)
+        )
 
     @classmethod
     def of_points(cls, points: np.ndarray, order: int = 0) -> Sites:
@@ -141,7 +145,7 @@ class Sites:
         return int(self.first_function[-1])
 
     def parts(self, largest: int) -> list[Sites]:
-        """Return the sites in runs of at most ``largest``; one run if there are none."""
+        """Return the sites in runs of at most ``largest``, and at least one run."""
         starts = range(0, max(self.n_sites, 1), largest)
         return [
             Sites(

@@ -10,7 +10,14 @@ from lodekit.density import density_run as runs
 from lodekit.density.pyscf_density import CalculatedDensity, NotConverged
 from lodekit.structures import write_structures
 
-OPTIONS = ("--basis", "sto-3g", "--aux-basis", "def2-universal-jfit", "--functional", "hf")
+OPTIONS = (
+    "--basis",
+    "sto-3g",
+    "--aux-basis",
+    "def2-universal-jfit",
+    "--functional",
+    "hf",
+)
 
 
 @pytest.fixture
@@ -38,7 +45,16 @@ def stub(monkeypatch):
 def test_densities_of_a_file_go_to_one_file(lodekit, hydrogen):
     pytest.importorskip("pyscf")
     status, output, errors = lodekit(
-        "density-fit", hydrogen, *OPTIONS, "-o", "h2.npz", "--field", 0, 0, 0.1, "--json"
+        "density-fit",
+        hydrogen,
+        *OPTIONS,
+        "-o",
+        "h2.npz",
+        "--field",
+        0,
+        0,
+        0.1,
+        "--json",
     )
     assert (status, errors.count("error")) == (0, 0)
     answer = json.loads(output)

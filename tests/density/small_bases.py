@@ -62,7 +62,9 @@ def unnormalised(shell, r):
 def norm_by_quadrature(shell):
     x, weights = np.polynomial.legendre.leggauss(400)
     nodes = 10.0 * (x + 1.0)
-    return (10.0 * weights * nodes ** (2 * shell.l + 2)) @ unnormalised(shell, nodes) ** 2
+    return (10.0 * weights * nodes ** (2 * shell.l + 2)) @ unnormalised(
+        shell, nodes
+    ) ** 2
 
 
 def radial_functions(basis, number, r):

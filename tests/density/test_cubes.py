@@ -18,7 +18,11 @@ from lodekit.units import BOHR
 
 def smooth_basis():
     """Functions that a grid of 0.25 Å resolves."""
-    shells = [Shell(0, (1.4,), (1.0,)), Shell(0, (0.6,), (1.0,)), Shell(1, (1.0,), (1.0,))]
+    shells = [
+        Shell(0, (1.4,), (1.0,)),
+        Shell(0, (0.6,), (1.0,)),
+        Shell(1, (1.0,), (1.0,)),
+    ]
     return DensityBasis({"O": [*shells, Shell(2, (1.1,), (1.0,))], "H": shells[1:]})
 
 
@@ -53,7 +57,9 @@ def test_ase_reads_the_same_numbers_from_a_cube_file(tmp_path, cube):
     cube.write(tmp_path / "a.cube")
     theirs = read(tmp_path / "a.cube", format="cube", full_output=True)
     np.testing.assert_allclose(theirs["data"] / BOHR**3, cube.values, atol=1e-9)
-    np.testing.assert_allclose(theirs["atoms"].positions, cube.atoms.positions, atol=1e-8)
+    np.testing.assert_allclose(
+        theirs["atoms"].positions, cube.atoms.positions, atol=1e-8
+    )
     np.testing.assert_allclose(theirs["spacing"], cube.grid.steps, atol=1e-8)
 
 
@@ -100,7 +106,9 @@ def test_slabs_have_a_box_along_the_open_direction():
 def test_the_number_of_electrons_of_a_cube_is_kept():
     # a density outside the basis, with a whole number of electrons
     atoms = crystal()
-    wide = DensityBasis({"O": [Shell(0, (0.9,), (1.0,))], "H": [Shell(0, (0.9,), (1.0,))]})
+    wide = DensityBasis(
+        {"O": [Shell(0, (0.9,), (1.0,))], "H": [Shell(0, (0.9,), (1.0,))]}
+    )
     unit = ElectronDensity(atoms, wide, np.ones(3))
     density = ElectronDensity(atoms, wide, 8.0 / unit.n_electrons * np.ones(3))
     fitted = fit_cube(density.cube(0.3), atoms, smooth_basis())
@@ -111,7 +119,9 @@ def test_the_number_of_electrons_of_a_cube_is_kept():
 def test_a_cube_with_a_broken_number_of_electrons_is_refused(cube, density):
     values = cube.values * 7.3 / cube.n_electrons
     broken = Cube(cube.atoms, cube.grid, values)
-    with pytest.raises(DensityFileError, match="holds 7.3 electrons, which.*give n_electrons"):
+    with pytest.raises(
+        DensityFileError, match="holds 7.3 electrons, which.*give n_electrons"
+    ):
         fit_cube(broken, density.atoms, density.basis)
 
 
@@ -145,7 +155,10 @@ def test_atoms_of_a_cube_may_be_images(cube, density):
     ("text", "message"),
     [
         ("a\nb\n", "this is not a cube file"),
-        ("a\nb\n1 0 0 0\n2 1 0 0\n1 0 1 0\n1 0 0 1\n1 1 0 0 0\n5\n", "has 1 values for a"),
+        (
+            "a\nb\n1 0 0 0\n2 1 0 0\n1 0 1 0\n1 0 0 1\n1 1 0 0 0\n5\n",
+            "has 1 values for a",
+        ),
         ("a\nb\n1 0 0 0\n1 1 0 0\n1 0 1 0\n1 0 0 1\n1 1 0 0 0\nnan\n", "not finite"),
         ("a\nb\n-1 0 0 0\n1 1 0 0\n1 0 1 0\n1 0 0 1\n1 1 0 0 0\n2 1 2\n5 6", "2 sets"),
     ],

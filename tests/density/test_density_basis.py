@@ -38,7 +38,11 @@ def test_a_basis_comes_back_from_json_as_it_was():
 
 
 def test_shells_are_sorted_by_l_and_keep_their_order_within_an_l():
-    shells = [Shell(1, (1.0,), (1.0,)), Shell(0, (2.0,), (1.0,)), Shell(0, (1.0,), (1.0,))]
+    shells = [
+        Shell(1, (1.0,), (1.0,)),
+        Shell(0, (2.0,), (1.0,)),
+        Shell(0, (1.0,), (1.0,)),
+    ]
     basis = DensityBasis({"H": shells})
     exponents = [(shell.l, shell.exponents[0]) for shell in basis.shells_of(1)]
     assert exponents == [(0, 2.0), (0, 1.0), (1, 1.0)]

@@ -67,7 +67,9 @@ def test_metrics_are_the_integrals_of_pyscf(pyscf_molecule, metric, integral, un
 def test_metrics_are_integrals_over_transforms(metric, interaction):
     atoms, basis = bent_molecule(), small_basis()
     k_vectors, weights = grid_of_k(22.0, 70, 40)
-    weights = weights * interaction(np.linalg.norm(k_vectors, axis=1)) / (2 * np.pi) ** 3
+    weights = (
+        weights * interaction(np.linalg.norm(k_vectors, axis=1)) / (2 * np.pi) ** 3
+    )
     transforms = transforms_of_functions(atoms, basis, k_vectors)
     expected = (transforms.conj().T @ (weights[:, None] * transforms)).real
     expected *= COULOMB_CONSTANT if metric is COULOMB else 1.0

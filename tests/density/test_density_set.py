@@ -71,7 +71,9 @@ def test_coefficients_must_fit_their_frames():
     basis, frames = small_basis(), [bent_molecule()]
     with pytest.raises(BasisError, match="coefficients of 0 structures and 1 frames"):
         DensitySet(frames, basis, [])
-    with pytest.raises(BasisError, match=r"coefficients of frame 1 \(index 0\): H2O needs"):
+    with pytest.raises(
+        BasisError, match=r"coefficients of frame 1 \(index 0\): H2O needs"
+    ):
         DensitySet(frames, basis, [np.zeros(3)])
     with pytest.raises(BasisError, match="responses of frame 1"):
         DensitySet(frames, basis, [np.zeros(35)], [np.zeros((4, 3))])

@@ -52,9 +52,7 @@ def test_electrons_dipole_and_quadrupole_are_integrals_over_space(density):
     positions, charges = density.atoms.positions, density.nuclear_charges
     assert density.n_electrons == pytest.approx(electrons, abs=1e-7)
     assert density.charge == pytest.approx(10.0 - electrons, abs=1e-7)
-    np.testing.assert_allclose(
-        density.dipole(), charges @ positions - first, atol=1e-6
-    )
+    np.testing.assert_allclose(density.dipole(), charges @ positions - first, atol=1e-6)
     total = np.einsum("i,ia,ib->ab", charges, positions, positions) - second
     total -= np.trace(total) / 3.0 * np.eye(3)
     np.testing.assert_allclose(density.quadrupole(), total, atol=1e-5)
@@ -145,7 +143,9 @@ def test_energies_are_those_of_the_potential(density):
 def neutral(atoms, width=0.35):
     """Gaussians of electrons that neutralise every nucleus."""
     numbers = sorted(set(atoms.numbers.tolist()))
-    basis = DensityBasis({z: [single_shell(width), single_shell(width, 1)] for z in numbers})
+    basis = DensityBasis(
+        {z: [single_shell(width), single_shell(width, 1)] for z in numbers}
+    )
     counts = electron_counts(atoms, basis)
     charges = np.repeat(atoms.numbers, 4) * (counts > 0)
     shape = 5.0 * np.sin(np.arange(counts.size)) * (counts == 0)
@@ -178,7 +178,9 @@ def test_electrostatics_of_a_crystal_of_gaussians_is_an_ewald_sum():
     both = np.concatenate([atoms.positions, atoms.positions + 1e-4])
     widths = np.repeat([1e-4, 0.35], 3)
     charges = np.concatenate([atoms.numbers, -atoms.numbers]).astype(float)
-    interaction = CoulombInteraction(both, atoms.cell.array, True, widths, accuracy=1e-10)
+    interaction = CoulombInteraction(
+        both, atoms.cell.array, True, widths, accuracy=1e-10
+    )
     itself = (atoms.numbers**2).sum() / (2.0 * np.sqrt(np.pi) * 1e-4)
     expected = interaction.energy(charges) - COULOMB_CONSTANT * itself
     assert density.electrostatic_energy() == pytest.approx(expected, rel=1e-5)
@@ -272,5 +274,7 @@ def test_nuclear_charges_of_another_length_are_refused():
 
 
 def test_widths_of_gaussians_must_be_positive():
-    with pytest.raises(BasisError, match="width of a Gaussian must be positive, got 0.0"):
+    with pytest.raises(
+        BasisError, match="width of a Gaussian must be positive, got 0.0"
+    ):
         single_shell(0.0)

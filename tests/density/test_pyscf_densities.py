@@ -82,7 +82,9 @@ def test_hartree_and_nuclear_energies_are_those_of_pyscf(basis, calculated, orbi
     density = ElectronDensity(water(), basis, calculated.coefficients)
     repulsion = np.einsum("ijkl,ij,kl", mol.intor("int2e"), matrix, matrix)
     attraction = np.einsum("ij,ij", mol.intor("int1e_nuc"), matrix)
-    assert density.hartree_energy() == pytest.approx(0.5 * HARTREE * repulsion, rel=5e-4)
+    assert density.hartree_energy() == pytest.approx(
+        0.5 * HARTREE * repulsion, rel=5e-4
+    )
     assert density.nuclear_attraction() == pytest.approx(HARTREE * attraction, rel=1e-3)
     total = density.hartree_energy() + density.nuclear_attraction()
     assert density.electrostatic_energy() - total == pytest.approx(
@@ -115,7 +117,9 @@ def test_a_fit_is_least_in_its_metric(basis, metric):
 def test_a_field_moves_electrons_against_it(basis):
     field = 0.2
     up, down = (
-        calculate_density(water(), Calculation("hf", "def2-svp", field=(0, 0, sign)), basis)
+        calculate_density(
+            water(), Calculation("hf", "def2-svp", field=(0, 0, sign)), basis
+        )
         for sign in (field, -field)
     )
     assert up.dipole[2] > down.dipole[2]
@@ -145,7 +149,9 @@ def test_charge_and_multiplicity_come_from_the_frame(basis):
     ("info", "n_electrons", "expected"),
     [({}, 10, 1), ({}, 9, 2), ({"spin_multiplicity": 3}, 10, 3), ({"spin": 2}, 9, 2)],
 )
-def test_the_multiplicity_is_that_of_the_frame_or_the_lowest(info, n_electrons, expected):
+def test_the_multiplicity_is_that_of_the_frame_or_the_lowest(
+    info, n_electrons, expected
+):
     atoms = Atoms("H", info=info)
     assert multiplicity_of(atoms, n_electrons) == expected
 
@@ -177,7 +183,9 @@ def test_names_that_pyscf_does_not_know_are_refused(basis, tmp_path):
     with pytest.raises(BasisError, match="PySCF has no basis 'nonsense' for"):
         calculate_density(water(), Calculation("hf", "nonsense"), basis)
     with pytest.raises(SettingsError, match="PySCF has no functional 'nonsense'"):
-        DensityRun([water()], Calculation("nonsense", "def2-svp"), basis, tmp_path / "a")
+        DensityRun(
+            [water()], Calculation("nonsense", "def2-svp"), basis, tmp_path / "a"
+        )
     with pytest.raises(SettingsError, match="coulomb or overlap, got 'other'"):
         _ = Calculation("hf", "def2-svp", metric="other").density_metric
 
@@ -242,7 +250,9 @@ def test_frames_that_do_not_converge_are_left_out_and_named(run, frames):
     frames[1].info["bad"] = True
     first = run(frames)
     assert len(first.run()) == 3
-    with pytest.raises(NotConverged, match=r"1 of 4 frames did not converge .* frames 2;"):
+    with pytest.raises(
+        NotConverged, match=r"1 of 4 frames did not converge .* frames 2;"
+    ):
         first.check()
     del frames[1].info["bad"]
     second = run(frames)

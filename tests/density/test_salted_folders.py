@@ -123,7 +123,9 @@ def test_files_of_another_size_and_broken_files_are_named(tmp_path, frames):
     folder = write_folder(tmp_path / "data", frames)
     file = folder / "coefficients" / "coefficients_conf2.npy"
     np.save(file, np.zeros(34))
-    with pytest.raises(BasisError, match=r"coefficients_conf2.npy: H2O needs 35 .* got 34"):
+    with pytest.raises(
+        BasisError, match=r"coefficients_conf2.npy: H2O needs 35 .* got 34"
+    ):
         read_salted(folder, frames, small_basis())
     file.write_bytes(b"half a file")
     with pytest.raises(DensityFileError, match="conf2.npy: cannot be read as an array"):
@@ -188,4 +190,6 @@ def test_the_densities_of_salted_water_have_ten_electrons():
     # dipoles of the calculation, in atomic units
     for index in (0, 50, 99):
         expected = BOHR * np.array(frames[index].info["mu"])
-        np.testing.assert_allclose(densities.density(index).dipole(), expected, atol=5e-3)
+        np.testing.assert_allclose(
+            densities.density(index).dipole(), expected, atol=5e-3
+        )

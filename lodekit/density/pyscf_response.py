@@ -1,0 +1,51 @@
+"""Changes of densities in a uniform field by PySCF: central differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lodekit.units import COULOMB_CONSTANT
+
+from .basis import DensityBasis
+from .pyscf_density import Calculation, calculate_density
+
+#: Fields in V/Å of the differences: where the self-consistent field is as accurate as
+#: third order in the field is small.
+FIELD_STEP = 0.05
+
+
+def calculate_response(
+    atoms, calculation: Calculation, basis: DensityBasis, step: float = FIELD_STEP
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the change of a density per field, and the polarizability.
+
+    The number of electrons does not change: every column has the integral zero.
+
+    Parameters
+    ----------
+    atoms, calculation, basis
+        As in `calculate_density`; the differences are around the field of the
+        calculation.
+    step : float
+        Field of both sides in V/Å.
+
+    Returns
+    -------
+    responses : ndarray of shape (n_functions, 3)
+        Derivatives of the coefficients by a field along x, y and z, per V/Å.
+    polarizability : ndarray of shape (3, 3)
+        Of the orbitals, d(dipole)/d(field), in Å^3: [component, field].
+    """
+    responses, polarizability = [], np.empty((3, 3))
+    for axis in range(3):
+        sides = []
+        for sign in (1.0, -1.0):
+            field = np.array(calculation.field) + sign * step * np.eye(3)[axis]
+            shifted = replace(calculation, field=tuple(field.tolist()))
+            sides.append(calculate_density(atoms, shifted, basis))
+        up, down = sides
+        responses.append((up.coefficients - down.coefficients) / (2.0 * step))
+        polarizability[:, axis] = (up.dipole - down.dipole) / (2.0 * step)
+    return np.stack(responses, axis=1), COULOMB_CONSTANT * polarizability
