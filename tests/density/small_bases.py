@@ -93,11 +93,12 @@ def transforms_of_functions(atoms, basis, k_vectors):
     """Fourier transforms of all functions by quadrature, (n_k, n_functions)."""
     x, weights = np.polynomial.legendre.leggauss(300)
     r, weights = 6.0 * (x + 1.0), 6.0 * weights
-    k = np.linalg.norm(k_vectors, axis=1)
+    lengths = np.round(np.linalg.norm(k_vectors, axis=1), 12)
+    k, shell_of_k = np.unique(lengths, return_inverse=True)
+    harmonics = real_harmonics(3, k_vectors)
     columns = []
     for number, position in zip(atoms.numbers, atoms.positions, strict=True):
         shells = basis.shells_of(int(number))
-        harmonics = real_harmonics(max(s.l for s in shells), k_vectors)
         radial = radial_functions(basis, int(number), r)
         phase = np.exp(-1j * k_vectors @ position)[:, None]
         for shell, values in zip(shells, radial, strict=True):
@@ -105,7 +106,7 @@ def transforms_of_functions(atoms, basis, k_vectors):
             bessel = special.spherical_jn(l, np.outer(k, r))
             integral = 4.0 * np.pi * bessel @ (weights * r ** (2 + l) * values)
             part = (-1j) ** l * harmonics[:, l * l : (l + 1) ** 2]
-            columns.append(phase * integral[:, None] * part)
+            columns.append(phase * integral[shell_of_k, None] * part)
     return np.concatenate(columns, axis=1)
 
 

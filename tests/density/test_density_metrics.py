@@ -66,7 +66,7 @@ def test_metrics_are_the_integrals_of_pyscf(pyscf_molecule, metric, integral, un
 )
 def test_metrics_are_integrals_over_transforms(metric, interaction):
     atoms, basis = bent_molecule(), small_basis()
-    k_vectors, weights = grid_of_k(22.0, 70, 40)
+    k_vectors, weights = grid_of_k(18.0, 50, 36)
     weights = (
         weights * interaction(np.linalg.norm(k_vectors, axis=1)) / (2 * np.pi) ** 3
     )
