@@ -47,7 +47,7 @@ def test_command_line_imports_nothing_heavy():
         "import sys, lodekit.cli.main\n"
         "from importlib import import_module\n"
         "for name in lodekit.cli.main.COMMANDS:\n"
-        "    import_module(f'lodekit.cli.{name}')\n"
+        "    import_module(lodekit.cli.main.module_of(name))\n"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     answer = run_python(code)
