@@ -1,4 +1,4 @@
-"""``lodekit info``: what a model file or a structure file holds."""
+"""``lodekit info``: what a file of a model, densities or structures holds."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,11 @@ from .options import SpreadCommand, common_options, file_options, reading
 
 
 @click.command(
-    "info", cls=SpreadCommand, short_help="Describe a model or a structure file."
+    "info",
+    cls=SpreadCommand,
+    short_help="Describe a file of a model, densities or structures.",
 )
-@click.argument("path", metavar="MODEL_OR_XYZ", type=click.Path())
+@click.argument("path", metavar="FILE", type=click.Path())
 @click.option(
     "--settings",
     is_flag=True,
@@ -22,14 +24,24 @@ from .options import SpreadCommand, common_options, file_options, reading
 @file_options
 @common_options
 def command(path, **options):
-    """Describe a model, or the structures and targets of a file."""
+    """Describe a model, densities, or the structures and targets of a file."""
     from lodekit.model_file import is_model_file
 
+    if is_model_file(path) and not options["settings"] and holds_densities(path):
+        describe_densities(path, options)
+        return
     # A file that is no model has no settings, and reading it as one says so.
     if is_model_file(path) or options["settings"]:
         describe_model(path, options)
     else:
         describe_structures(path, options)
+
+
+def holds_densities(path):
+    """Return whether a zip file is one of densities; imported late, it takes time."""
+    from lodekit.density.density_set import is_density_file
+
+    return is_density_file(path)
 
 
 def describe_model(path, options):
@@ -82,6 +94,47 @@ def show_model(path, header, settings):
         click.echo(f"\n{format_errors(record['errors'])}")
     if settings:
         click.echo(f"\nsettings\n\n{format_toml(settings)}")
+
+
+def describe_densities(path, options):
+    """Print what a file of densities holds, and how good the expansions are."""
+    import numpy as np
+
+    from lodekit.density import DensitySet
+    from lodekit.structures import get_target
+
+    from .evaluation import format_facts
+
+    densities = DensitySet.load(path)
+    errors = []
+    for index, atoms in enumerate(densities.frames):
+        dipole = get_target(atoms, "dipole")
+        if dipole is not None and densities.basis.is_known and not atoms.pbc.any():
+            errors.append(densities.density(index).dipole() - dipole)
+    answer = {
+        "frames": len(densities),
+        "basis": densities.basis.name,
+        "functions": densities.basis.describe(),
+        "responses": densities.responses is not None,
+        "dipole_rmse": float(np.sqrt(np.mean(np.square(errors)))) if errors else None,
+        **densities.record,
+    }
+    if options["as_json"]:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    facts = {
+        "densities": f"{len(densities)} frames",
+        "basis": f"{answer['basis']}: {answer['functions']}",
+        "responses": "to a field along x, y and z" if answer["responses"] else "none",
+    }
+    if errors:
+        facts["dipoles"] = (
+            f"{answer['dipole_rmse']:.2g} e·Å from those of the calculation (RMS of "
+            "components): the error of the expansion"
+        )
+    made = densities.record.get("calculation", {})
+    facts |= {key.replace("_", " "): str(value) for key, value in made.items()}
+    click.echo(format_facts(facts))
 
 
 def describe_structures(path, options):

@@ -171,6 +171,15 @@ class DensitySet:
             ) from None
 
 
+def is_density_file(path) -> bool:
+    """Return whether a file is one of densities, by its list of contents."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return HEADER in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def write_density_file(path, densities: DensitySet, texts, overwrite=False) -> None:
     """Write a file of densities; ``texts`` are its frames as extended XYZ."""
     path = check_destination(path, overwrite, DensityFileError)

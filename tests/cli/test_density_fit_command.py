@@ -66,6 +66,14 @@ def test_densities_of_a_file_go_to_one_file(lodekit, hydrogen):
         assert density.n_electrons == pytest.approx(2.0, abs=1e-12)
         # electrons go against the field
         assert density.dipole()[2] > 0.0
+    status, output, _ = lodekit("info", "h2.npz")
+    assert status == 0
+    assert "densities       3 frames" in output
+    assert "def2-universal-jfit: H 11 (3s1p1d)" in output
+    assert "field           [0.0, 0.0, 0.1]" in output
+    answer = json.loads(lodekit("info", "h2.npz", "--json")[1])
+    assert answer["calculation"]["functional"] == "hf"
+    assert answer["dipole_rmse"] < 0.01  # e·Å, of 0.05 induced
     status, output, _ = lodekit(
         "density-fit", hydrogen, *OPTIONS, "-o", "h2.npz", "--field", 0, 0, 0.1
     )
