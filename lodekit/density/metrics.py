@@ -24,13 +24,10 @@ PLATE_DISTANCE = 20.0
 class DensityMetric:
     """A norm of densities rho = sum c phi, as the matrix M in c.M c.
 
-    The squared norm is
-
-        overlap * integral rho(r)^2 + coulomb * integral rho(r) rho(r') k / |r - r'|
-
-    with k the Coulomb constant: in 1/Å^3 and eV. Errors in the first are those of the
-    density itself, errors in the second are those of the potential it makes; a mixture
-    needs weights that bring both to one size.
+    The squared norm is ``overlap`` times the integral of rho(r)^2, in 1/Å^3, plus
+    ``coulomb`` times that of k rho(r) rho(r') over the distance of r and r', in eV.
+    Errors in the first are those of the density itself, errors in the second are those
+    of the potential it makes; a mixture needs weights that bring both to one size.
 
     A charged slab has no finite energy: there, a net charge counts as if a grounded
     plate stood `PLATE_DISTANCE` beyond the atoms, so that the norm is positive; it is

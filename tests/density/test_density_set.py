@@ -1,4 +1,5 @@
 import json
+import pathlib
 import zipfile
 
 import numpy as np
@@ -133,3 +134,15 @@ def test_files_are_not_replaced_by_accident(file):
     with pytest.raises(DensityFileError, match=r"two.npz: exists already"):
         two_densities().save(file)
     two_densities().save(file, overwrite=True)
+
+
+def test_densities_of_water_in_the_repository_have_their_electrons_and_dipoles():
+    examples = pathlib.Path(__file__).parents[2] / "examples"
+    densities = DensitySet.load(examples / "data" / "water_densities.npz")
+    groups = [atoms.info["group"] for atoms in densities.frames]
+    assert [groups.count(g) for g in ("monomer", "dimer", "octamer")] == [40, 16, 1]
+    for index in (0, 39, 40, 56):
+        density = densities.density(index)
+        assert density.charge == pytest.approx(0.0, abs=1e-9)
+        expected = densities.frames[index].calc.results["dipole"]
+        np.testing.assert_allclose(density.dipole(), expected, atol=0.05)
