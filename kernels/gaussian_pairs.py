@@ -174,6 +174,26 @@ def add_block(
         row += 2 * l_left + 1
 
 
+@njit(cache=True, error_model="numpy")
+def count_functions(first_shell, shell_l, kind):
+    """Return the number of functions of a kind of site."""
+    size = 0
+    for shell in range(first_shell[kind], first_shell[kind + 1]):
+        size += 2 * shell_l[shell] + 1
+    return size
+
+
+@njit(cache=True, error_model="numpy")
+def make_scratch(l_left, l_right):
+    """Return harmonics, angular and radial for one thread."""
+    size, n_q = 2 * max(l_left, l_right) + 1, min(l_left, l_right) + 1
+    return (
+        np.empty((l_left + l_right + 1) ** 2),
+        np.empty((l_left + 1, l_right + 1, n_q, size, size)),
+        np.empty(n_q),
+    )
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
 def fill_blocks(
     first_image,
@@ -197,21 +217,13 @@ def fill_blocks(
     ``longest`` is the largest R^2 / 4 (t + spread) that matters.
     """
     prefactors, first_entry, entries, couplings = tables
-    size = 2 * max(largest_l[0], largest_l[1]) + 1
-    shape = (largest_l[0] + 1, largest_l[1] + 1, min(largest_l[0], largest_l[1]) + 1)
     values[:] = 0.0
     for block in prange(first_image.size - 1):
-        harmonics = np.empty((largest_l[0] + largest_l[1] + 1) ** 2)
-        angular = np.empty((*shape, size, size))
-        radial = np.empty(shape[2])
+        harmonics, angular, radial = make_scratch(largest_l[0], largest_l[1])
         kinds = block_kinds[block]
-        n_left, n_right = 0, 0
-        for shell in range(left[0][kinds[0]], left[0][kinds[0] + 1]):
-            n_left += 2 * left[1][shell] + 1
-        for shell in range(right[0][kinds[1]], right[0][kinds[1] + 1]):
-            n_right += 2 * right[1][shell] + 1
         part = values[first_value[block] : first_value[block + 1]]
-        matrix = part.reshape((n_left, n_right))
+        n_left = count_functions(left[0], left[1], kinds[0])
+        matrix = part.reshape((n_left, part.size // n_left))
         for image in range(first_image[block], first_image[block + 1]):
             x, y, z = vectors[image]
             fill_solid_harmonics(x, y, z, prefactors, harmonics)

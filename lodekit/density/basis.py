@@ -227,7 +227,7 @@ class DensityBasis:
             ) from None
 
 
-def number_of(element) -> int:
+def number_of(element: str | int) -> int:
     """Return the atomic number of a symbol or number."""
     if isinstance(element, str):
         if element not in atomic_numbers:
@@ -236,7 +236,7 @@ def number_of(element) -> int:
     return int(element)
 
 
-def check_shells(element, shells: Iterable[Shell]) -> tuple[Shell, ...]:
+def check_shells(element: str | int, shells: Iterable[Shell]) -> tuple[Shell, ...]:
     """Return the shells of an element sorted by l, or say what is wrong."""
     shells = tuple(shells)
     if not shells:

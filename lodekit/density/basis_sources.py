@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -54,7 +56,7 @@ def pyscf_basis(name: str, numbers: Iterable[int]) -> DensityBasis:
     )
 
 
-def load_table(load, name: str, symbol: str) -> list:
+def load_table(load: Callable, name: str, symbol: str) -> list:
     """Return a table of an element in PySCF's library, or say that there is none.
 
     Parameters
@@ -75,11 +77,9 @@ def load_table(load, name: str, symbol: str) -> list:
         ) from None
 
 
-def import_pyscf(module: str):
+def import_pyscf(module: str) -> ModuleType:
     """Return a module of PySCF, or say how to install it."""
     try:
-        from importlib import import_module
-
         return import_module(f"pyscf.{module}")
     except ImportError:
         raise BasisError(
@@ -174,7 +174,7 @@ def layout_only(counts: Mapping, name: str) -> DensityBasis:
     return DensityBasis(elements, name)
 
 
-def read_basis(path) -> DensityBasis:
+def read_basis(path: str | Path) -> DensityBasis:
     """Read a basis from JSON of `DensityBasis.to_dict` or a table of CP2K's format.
 
     A table has, for every element, a line with its symbol; the number of sets; and for

@@ -43,12 +43,12 @@ def coupling_tables(l_left: int, l_right: int) -> tuple[np.ndarray, ...]:
             for degree in range(abs(l - k), l + k + 1, 2):
                 third = values[:, degree**2 : (degree + 1) ** 2]
                 gaunt = np.einsum("pa,pb,pc->abc", rows, columns, third, optimize=True)
-                found = np.argwhere(abs(gaunt) > 1e-12)
+                places = np.argwhere(abs(gaunt) > 1e-12)
                 sign = (-1.0) ** ((l - k - degree) // 2)
-                couplings.append(sign / (2.0 * np.pi**2) * gaunt[tuple(found.T)])
-                step = np.full(len(found), (degree - abs(l - k)) // 2)
-                found[:, 2] += degree**2
-                entries.append(np.column_stack([found, step]))
+                couplings.append(sign / (2.0 * np.pi**2) * gaunt[tuple(places.T)])
+                step = np.full(len(places), (degree - abs(l - k)) // 2)
+                places[:, 2] += degree**2
+                entries.append(np.column_stack([places, step]))
             first_entry[l, k] = n_entries, sum(map(len, entries))
             n_entries = first_entry[l, k, 1]
     return (

@@ -53,7 +53,7 @@ class Cube:
         """The sum over the grid times the volume of a step."""
         return float(self.values.sum() * self.grid.volume)
 
-    def write(self, path, overwrite: bool = False) -> None:
+    def write(self, path: str | Path, overwrite: bool = False) -> None:
         """Write a cube file in atomic units.
 
         Parameters
@@ -87,7 +87,7 @@ class Cube:
                 file.write(_lines_of(plane).encode())
 
     @classmethod
-    def read(cls, path) -> Cube:
+    def read(cls, path: str | Path) -> Cube:
         """Read a cube file.
 
         Raises
@@ -123,7 +123,7 @@ def _lines_of(values: np.ndarray) -> str:
     )
 
 
-def _parse(path, file) -> Cube:
+def _parse(path: Path, file) -> Cube:
     """Return the cube that an open file holds."""
     file.readline()
     file.readline()

@@ -7,6 +7,7 @@ kept exactly. No integrals over three centres are needed.
 from __future__ import annotations
 
 import numpy as np
+from ase import Atoms
 from ase.geometry import find_mic
 
 from lodekit.electrostatics.boundary import Boundary
@@ -31,7 +32,7 @@ WHOLE = 1e-2
 
 def fit_cube(
     cube: Cube,
-    atoms,
+    atoms: Atoms,
     basis: DensityBasis,
     *,
     n_electrons: float | None = None,
@@ -116,7 +117,7 @@ def grid_equations(
     return grid.volume * matrix, grid.volume * projections
 
 
-def check_cube(cube: Cube, atoms) -> Grid:
+def check_cube(cube: Cube, atoms: Atoms) -> Grid:
     """Return the grid of a cube with the cell of its frame, unrounded.
 
     Raises

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lodekit.errors import DensityFileError, StructureError
@@ -95,10 +96,10 @@ class DensityRun:
 
     def resume(self, densities: DensitySet) -> None:
         """Take over the densities of a file."""
-        made = densities.record.get("calculation")
+        settings = densities.record.get("calculation") or {}
         wanted = self.calculation.to_dict()
         different = [
-            name for name, value in wanted.items() if (made or {}).get(name) != value
+            name for name, value in wanted.items() if settings.get(name) != value
         ]
         if densities.basis != self.restricted(densities):
             different.append("auxiliary basis")
@@ -160,7 +161,7 @@ class DensityRun:
                 self.write()
         return self.collected()
 
-    def calculate(self, index: int, atoms, key) -> None:
+    def calculate(self, index: int, atoms: Atoms, key: tuple) -> None:
         """Calculate one frame; one that does not converge is kept in ``failed``."""
         try:
             result = calculate_density(atoms, self.calculation, self.basis)
@@ -213,7 +214,7 @@ class DensityRun:
         )
 
 
-def rounded(atoms):
+def rounded(atoms: Atoms) -> Atoms:
     """Return a copy with the digits of positions that files keep."""
     copy = atoms.copy()
     copy.positions = np.round(copy.positions, DIGITS) + 0.0
@@ -223,7 +224,7 @@ def rounded(atoms):
     return copy
 
 
-def frame_key(atoms) -> tuple:
+def frame_key(atoms: Atoms) -> tuple:
     """Return what tells structures apart: species, positions, charge and spin."""
     positions = tuple(f"{x:.{DIGITS}f}" for x in np.ravel(atoms.positions) + 0.0)
     spins = [str(atoms.info[key]) for key in MULTIPLICITY_KEYS if key in atoms.info]
@@ -231,7 +232,9 @@ def frame_key(atoms) -> tuple:
     return (tuple(atoms.numbers.tolist()), positions, charge, *spins[:1])
 
 
-def with_results(atoms, result: CalculatedDensity, calculation: Calculation):
+def with_results(
+    atoms: Atoms, result: CalculatedDensity, calculation: Calculation
+) -> Atoms:
     """Return a frame with energy and dipole of the calculation, and its field."""
     copy = atoms.copy()
     copy.calc = SinglePointCalculator(copy, energy=result.energy, dipole=result.dipole)

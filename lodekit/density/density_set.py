@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,7 +132,7 @@ class DensitySet:
             self.record,
         )
 
-    def save(self, path, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write everything to one file, all of it or nothing.
 
         Raises
@@ -144,7 +144,7 @@ class DensitySet:
         write_density_file(path, self, texts, overwrite)
 
     @classmethod
-    def load(cls, path) -> DensitySet:
+    def load(cls, path: str | Path) -> DensitySet:
         """Read a file that `save` wrote.
 
         Raises
@@ -171,7 +171,7 @@ class DensitySet:
             ) from None
 
 
-def is_density_file(path) -> bool:
+def is_density_file(path: str | Path) -> bool:
     """Return whether a file is one of densities, by its list of contents."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -180,7 +180,12 @@ def is_density_file(path) -> bool:
         return False
 
 
-def write_density_file(path, densities: DensitySet, texts, overwrite=False) -> None:
+def write_density_file(
+    path: str | Path,
+    densities: DensitySet,
+    texts: Iterable[str],
+    overwrite: bool = False,
+) -> None:
     """Write a file of densities; ``texts`` are its frames as extended XYZ."""
     path = check_destination(path, overwrite, DensityFileError)
     charges = densities.nuclear_charges.items()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike
 
 from lodekit.electrostatics.boundary import Boundary
 
@@ -41,7 +43,13 @@ class ElectronDensity:
         If coefficients do not fit the basis and the structure.
     """
 
-    def __init__(self, atoms, basis: DensityBasis, coefficients, nuclear_charges=None):
+    def __init__(
+        self,
+        atoms: Atoms,
+        basis: DensityBasis,
+        coefficients: ArrayLike,
+        nuclear_charges: ArrayLike | None = None,
+    ):
         self.atoms = atoms
         self.basis = basis
         self.coefficients = check_coefficients(atoms, basis, coefficients)
@@ -130,7 +138,7 @@ class ElectronDensity:
         )
         return self.hartree_energy() + self.nuclear_attraction() + repulsion
 
-    def potential(self, points, nuclei: bool = True) -> np.ndarray:
+    def potential(self, points: ArrayLike, nuclei: bool = True) -> np.ndarray:
         """Return the electrostatic potential at points, (n_points,), in V.
 
         Parameters
@@ -147,7 +155,7 @@ class ElectronDensity:
             values += electrostatics.nuclear_potential(*state, points)
         return values
 
-    def field(self, points, nuclei: bool = True) -> np.ndarray:
+    def field(self, points: ArrayLike, nuclei: bool = True) -> np.ndarray:
         """Return the electric field at points, (n_points, 3), in V/Å.
 
         Parameters
@@ -162,7 +170,9 @@ class ElectronDensity:
             values += electrostatics.nuclear_field(*state, points)
         return values
 
-    def forces_on(self, charges, points, nuclei: bool = True) -> np.ndarray:
+    def forces_on(
+        self, charges: ArrayLike, points: ArrayLike, nuclei: bool = True
+    ) -> np.ndarray:
         """Return the forces on point charges, (n_points, 3), in eV/Å.
 
         Parameters
@@ -174,7 +184,7 @@ class ElectronDensity:
         """
         return np.asarray(charges, dtype=float)[:, None] * self.field(points, nuclei)
 
-    def values(self, points) -> np.ndarray:
+    def values(self, points: ArrayLike) -> np.ndarray:
         """Return the density at points (n_points, 3), in electrons per Å^3."""
         functions = FunctionValues(self.sites, self.boundary)
         return functions.at(points, self.coefficients)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike
 
 from lodekit.electrostatics.boundary import Boundary
 from lodekit.units import COULOMB_CONSTANT
@@ -26,13 +28,15 @@ NUCLEAR_WIDTH = 1e-3
 NEAREST_POINT = 1e-4
 
 
-def hartree_energy(sites: Sites, boundary: Boundary, coefficients) -> float:
+def hartree_energy(sites: Sites, boundary: Boundary, coefficients: np.ndarray) -> float:
     """Return 1/2 c.J c in eV."""
     potential = CoulombSum(sites, sites, boundary).matvec(coefficients)
     return float(0.5 * coefficients @ potential)
 
 
-def nuclear_attraction(sites: Sites, boundary: Boundary, nuclear_charges) -> np.ndarray:
+def nuclear_attraction(
+    sites: Sites, boundary: Boundary, nuclear_charges: np.ndarray
+) -> np.ndarray:
     """Return the energy of every function with the nuclei, (n_functions,), in eV.
 
     Parameters
@@ -46,7 +50,9 @@ def nuclear_attraction(sites: Sites, boundary: Boundary, nuclear_charges) -> np.
     return -CoulombSum(sites, nuclei, boundary).matvec(nuclear_charges)
 
 
-def nuclear_repulsion(atoms, boundary: Boundary, nuclear_charges) -> float:
+def nuclear_repulsion(
+    atoms: Atoms, boundary: Boundary, nuclear_charges: np.ndarray
+) -> float:
     """Return the energy of nuclei with each other, and their images, in eV."""
     basis = DensityBasis(
         {int(z): [single_shell(NUCLEAR_WIDTH)] for z in set(atoms.numbers)}
@@ -68,7 +74,7 @@ def check_slab(boundary: Boundary, charge: float, electrons: float) -> None:
 
 
 def electron_potential(
-    sites: Sites, boundary: Boundary, coefficients: np.ndarray, points: np.ndarray
+    sites: Sites, boundary: Boundary, coefficients: np.ndarray, points: ArrayLike
 ) -> np.ndarray:
     """Return the potential of electrons at points, (n_points,), in V."""
     points = Sites.of_points(points)
@@ -76,7 +82,7 @@ def electron_potential(
 
 
 def electron_field(
-    sites: Sites, boundary: Boundary, coefficients: np.ndarray, points: np.ndarray
+    sites: Sites, boundary: Boundary, coefficients: np.ndarray, points: ArrayLike
 ) -> np.ndarray:
     """Return the electric field of electrons at points, (n_points, 3), in V/Å."""
     dipoles = Sites.of_points(points, order=1)
@@ -85,21 +91,25 @@ def electron_field(
     return -gradients.reshape(-1, 3)[:, [2, 0, 1]]
 
 
-def nuclear_potential(atoms, boundary, nuclear_charges, points) -> np.ndarray:
+def nuclear_potential(
+    atoms: Atoms, boundary: Boundary, nuclear_charges: np.ndarray, points: ArrayLike
+) -> np.ndarray:
     """Return the potential of nuclei at points, (n_points,), in V."""
     nuclei = Sites.of_points(atoms.positions)
     check_points(atoms, points)
     return -electron_potential(nuclei, boundary, nuclear_charges, points)
 
 
-def nuclear_field(atoms, boundary, nuclear_charges, points) -> np.ndarray:
+def nuclear_field(
+    atoms: Atoms, boundary: Boundary, nuclear_charges: np.ndarray, points: ArrayLike
+) -> np.ndarray:
     """Return the electric field of nuclei at points, (n_points, 3), in V/Å."""
     nuclei = Sites.of_points(atoms.positions)
     check_points(atoms, points)
     return -electron_field(nuclei, boundary, nuclear_charges, points)
 
 
-def check_points(atoms, points) -> None:
+def check_points(atoms: Atoms, points: ArrayLike) -> None:
     """Refuse points on nuclei."""
     for atom, position in enumerate(atoms.positions):
         distances = np.linalg.norm(positions_of(points) - position, axis=1)

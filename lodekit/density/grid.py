@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 
 #: Points of a grid along each axis of a tile.
 TILE = 10
@@ -48,7 +49,7 @@ class Grid:
         return cls(low, spacing * np.eye(3), tuple(map(int, sizes)))
 
     @classmethod
-    def of(cls, atoms, spacing: float, margin: float = 4.0) -> Grid:
+    def of(cls, atoms: Atoms, spacing: float, margin: float = 4.0) -> Grid:
         """Return the grid of the cell of periodic atoms, or a box around others."""
         if not atoms.pbc.any():
             return cls.around(atoms.positions, spacing, margin)
@@ -58,7 +59,9 @@ class Grid:
             return grid
         return grid.beyond_open_directions(atoms, spacing, margin)
 
-    def beyond_open_directions(self, atoms, spacing: float, margin: float) -> Grid:
+    def beyond_open_directions(
+        self, atoms: Atoms, spacing: float, margin: float
+    ) -> Grid:
         """Return the grid with open directions replaced by a box around the atoms."""
         steps, shape, origin = self.steps.copy(), list(self.shape), self.origin
         for axis in np.flatnonzero(~atoms.pbc):

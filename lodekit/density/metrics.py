@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 from scipy import sparse
 
 from lodekit.electrostatics.boundary import Boundary
@@ -54,7 +55,7 @@ class DensityMetric:
                 f"overlap={self.overlap}, coulomb={self.coulomb}"
             )
 
-    def matrix(self, atoms, basis: DensityBasis) -> np.ndarray:
+    def matrix(self, atoms: Atoms, basis: DensityBasis) -> np.ndarray:
         """Return M of a structure (``ase.Atoms``), (n_functions, n_functions)."""
         sites, boundary = (
             Sites.of_atoms(atoms, basis),
@@ -70,7 +71,7 @@ class DensityMetric:
                 matrix += self.coulomb * plate(sites, boundary)
         return matrix
 
-    def sparse_matrix(self, atoms, basis: DensityBasis) -> sparse.csr_array:
+    def sparse_matrix(self, atoms: Atoms, basis: DensityBasis) -> sparse.csr_array:
         """Return M without pairs that do not overlap, of the overlap metric alone."""
         if self.coulomb:
             raise ValueError(
@@ -101,6 +102,6 @@ def plate(sites: Sites, boundary: Boundary) -> np.ndarray:
     return factor * np.outer(charges, charges)
 
 
-def electron_counts(atoms, basis: DensityBasis) -> np.ndarray:
+def electron_counts(atoms: Atoms, basis: DensityBasis) -> np.ndarray:
     """Return s with s.c the number of electrons, (n_functions,)."""
     return charges_of(Sites.of_atoms(atoms, basis))

@@ -52,7 +52,13 @@ def places_in(order: str, basis: DensityBasis, numbers: np.ndarray) -> np.ndarra
     return np.concatenate([np.zeros(0, dtype=np.intp), *parts])
 
 
-def check_electrons(frames, basis, coefficients, nuclear_charges, name) -> None:
+def check_electrons(
+    frames: list,
+    basis: DensityBasis,
+    coefficients: list,
+    nuclear_charges: dict,
+    name: str,
+) -> None:
     """Refuse coefficients whose number of electrons is not that of their structures.
 
     Parameters
@@ -88,7 +94,14 @@ def check_electrons(frames, basis, coefficients, nuclear_charges, name) -> None:
         )
 
 
-def check_order(frames, basis, coefficients, order, nuclear_charges, name) -> None:
+def check_order(
+    frames: list,
+    basis: DensityBasis,
+    coefficients: list,
+    order: str,
+    nuclear_charges: dict,
+    name: str,
+) -> None:
     """Refuse coefficients in another order, as far as dipoles of frames show it.
 
     Parameters
@@ -112,13 +125,13 @@ def check_order(frames, basis, coefficients, order, nuclear_charges, name) -> No
             continue
         of_functions = dipoles_of(Sites.of_atoms(atoms, basis))
         nuclei = [nuclear_charges.get(int(z), float(z)) for z in atoms.numbers]
-        for candidate, found in errors.items():
+        for candidate, norms in errors.items():
             places = places_in(candidate, basis, atoms.numbers)
-            made = nuclei @ atoms.positions - values[places] @ of_functions
-            found.append(np.linalg.norm(made - dipole))
+            fitted = nuclei @ atoms.positions - values[places] @ of_functions
+            norms.append(np.linalg.norm(fitted - dipole))
     if not errors[order]:
         return
-    mean = {candidate: np.mean(found) for candidate, found in errors.items()}
+    mean = {candidate: np.mean(norms) for candidate, norms in errors.items()}
     best = min(mean, key=mean.get)
     if best != order and mean[order] > max(DIPOLE_TOLERANCE, 2.0 * mean[best]):
         raise BasisError(
@@ -128,7 +141,9 @@ def check_order(frames, basis, coefficients, order, nuclear_charges, name) -> No
         )
 
 
-def check_responses(frames, basis, responses, name) -> None:
+def check_responses(
+    frames: list, basis: DensityBasis, responses: list, name: str
+) -> None:
     """Refuse changes in a field that are not those of electrons.
 
     Parameters

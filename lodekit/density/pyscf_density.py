@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 
 from lodekit.errors import DensityFileError, SettingsError
@@ -105,7 +106,7 @@ class CalculatedDensity:
 
 
 def calculate_density(
-    atoms, calculation: Calculation, basis: DensityBasis
+    atoms: Atoms, calculation: Calculation, basis: DensityBasis
 ) -> CalculatedDensity:
     """Return the density of an open structure.
 
@@ -200,7 +201,7 @@ def orbital_dipole(mol, matrix: np.ndarray) -> np.ndarray:
 
 
 def fit_density_matrix(
-    atoms, mol, matrix, calculation: Calculation, basis: DensityBasis
+    atoms: Atoms, mol, matrix: np.ndarray, calculation: Calculation, basis: DensityBasis
 ) -> np.ndarray:
     """Return the coefficients of a density matrix, (n_functions,)."""
     sites = Sites.of_atoms(atoms, basis)
@@ -220,7 +221,9 @@ def fit_density_matrix(
     )
 
 
-def project(atoms, mol, matrix, metric: DensityMetric, basis) -> np.ndarray:
+def project(
+    atoms: Atoms, mol, matrix: np.ndarray, metric: DensityMetric, basis: DensityBasis
+) -> np.ndarray:
     """Return what a metric makes of a density matrix and every function."""
     numbers = set(atoms.numbers.tolist())
     tables = {chemical_symbols[z]: table_of_shells(basis.shells_of(z)) for z in numbers}

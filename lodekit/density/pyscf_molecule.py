@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase import Atoms
 
 from lodekit.errors import StructureError
 from lodekit.structures import get_target
@@ -14,7 +15,7 @@ from .basis_sources import import_pyscf, load_table
 MULTIPLICITY_KEYS = ("spin_multiplicity", "multiplicity", "total_spin", "spin")
 
 
-def build_molecule(atoms, orbital_basis: str):
+def build_molecule(atoms: Atoms, orbital_basis: str):
     """Return PySCF's molecule of a structure.
 
     Elements get the pseudopotential that belongs to their basis: without it, PySCF puts
@@ -47,7 +48,7 @@ def build_molecule(atoms, orbital_basis: str):
     return mol
 
 
-def whole_charge(atoms) -> int:
+def whole_charge(atoms: Atoms) -> int:
     """Return the total charge in e."""
     charge = get_target(atoms, "total_charge") or 0.0
     if abs(charge - round(charge)) > 1e-6:
@@ -57,7 +58,7 @@ def whole_charge(atoms) -> int:
     return round(charge)
 
 
-def multiplicity_of(atoms, n_electrons: int) -> int:
+def multiplicity_of(atoms: Atoms, n_electrons: int) -> int:
     """Return 2S + 1 of a frame; the lowest possible where it does not say.
 
     Raises

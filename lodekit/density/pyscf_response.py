@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from ase import Atoms
 
 from lodekit.units import COULOMB_CONSTANT
 
@@ -17,7 +18,10 @@ FIELD_STEP = 0.05
 
 
 def calculate_response(
-    atoms, calculation: Calculation, basis: DensityBasis, step: float = FIELD_STEP
+    atoms: Atoms,
+    calculation: Calculation,
+    basis: DensityBasis,
+    step: float = FIELD_STEP,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the change of a density per field, and the polarizability.
 

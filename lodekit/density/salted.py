@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
 from lodekit.errors import BasisError, DensityFileError
 from lodekit.units import BOHR, HARTREE
@@ -38,8 +39,8 @@ _FIELD_UNIT = HARTREE / BOHR  # V/Å
 
 
 def read_salted(
-    path,
-    frames,
+    path: str | Path,
+    frames: list,
     basis: DensityBasis,
     *,
     order: str = LODEKIT,
@@ -86,7 +87,9 @@ def read_salted(
     return DensitySet(frames, basis, coefficients, None, charges)
 
 
-def in_order(vectors, frames, basis, order) -> list[np.ndarray]:
+def in_order(
+    vectors: list, frames: list, basis: DensityBasis, order: str
+) -> list[np.ndarray]:
     """Return arrays of all frames in lodekit's order."""
     return [
         values[places_in(order, basis, atoms.numbers)]
@@ -153,7 +156,7 @@ def find_files(folder: Path, stem: str, n_frames: int) -> list[Path]:
     return files
 
 
-def read_array(path) -> np.ndarray:
+def read_array(path: str | Path) -> np.ndarray:
     """Return the numbers of an .npy file, or say why there are none."""
     try:
         array = np.load(path, allow_pickle=False)
@@ -167,7 +170,9 @@ def read_array(path) -> np.ndarray:
     return array.astype(float, copy=False)
 
 
-def read_overlap(path, index: int, atoms, basis: DensityBasis) -> np.ndarray:
+def read_overlap(
+    path: str | Path, index: int, atoms: Atoms, basis: DensityBasis
+) -> np.ndarray:
     """Return the metric matrix of a frame from a folder in SALTED's layout.
 
     Parameters
@@ -196,16 +201,16 @@ def read_overlap(path, index: int, atoms, basis: DensityBasis) -> np.ndarray:
     return matrix
 
 
-def check_overlap(path: Path, atoms, basis: DensityBasis, order: str) -> None:
+def check_overlap(path: Path, atoms: Atoms, basis: DensityBasis, order: str) -> None:
     """Compare overlaps of the first frame with those of a file, if there is one."""
     if not (path / "overlaps" / "overlap_conf0.npy").is_file():
         return
-    found = read_overlap(path, 0, atoms, basis)
-    made = DensityMetric(overlap=1.0).matrix(atoms, basis)
+    of_file = read_overlap(path, 0, atoms, basis)
+    of_basis = DensityMetric(overlap=1.0).matrix(atoms, basis)
     errors = {}
     for candidate in ORDERS:
         places = places_in(candidate, basis, atoms.numbers)
-        errors[candidate] = abs(found[np.ix_(places, places)] - made).max()
+        errors[candidate] = abs(of_file[np.ix_(places, places)] - of_basis).max()
     best = min(errors, key=errors.get)
     if errors[order] < OVERLAP_TOLERANCE:
         return

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike
 
 from lodekit.errors import BasisError
 
@@ -99,7 +101,7 @@ class Sites:
     table: ShellTable
 
     @classmethod
-    def of_atoms(cls, atoms, basis: DensityBasis) -> Sites:
+    def of_atoms(cls, atoms: Atoms, basis: DensityBasis) -> Sites:
         """Return the functions of a basis around atoms (``ase.Atoms``).
 
         Raises
@@ -118,7 +120,7 @@ class Sites:
         )
 
     @classmethod
-    def of_points(cls, points: np.ndarray, order: int = 0) -> Sites:
+    def of_points(cls, points: ArrayLike, order: int = 0) -> Sites:
         """Return unit point charges, or for order 1 unit dipoles with m = -1, 0, 1.
 
         The interaction of a charge with such a dipole is the gradient of its potential
@@ -189,7 +191,7 @@ class Sites:
         return self.table.widest(self.kinds)
 
 
-def positions_of(points) -> np.ndarray:
+def positions_of(points: ArrayLike) -> np.ndarray:
     """Return points as (n, 3) numbers, or say what is wrong with them."""
     points = np.ascontiguousarray(points, dtype=float)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -203,12 +205,14 @@ def positions_of(points) -> np.ndarray:
     return points
 
 
-def as_index(values) -> np.ndarray:
+def as_index(values: ArrayLike) -> np.ndarray:
     """Return integers as compiled code takes them."""
     return np.ascontiguousarray(values, dtype=np.intp)
 
 
-def check_coefficients(atoms, basis: DensityBasis, coefficients, name="") -> np.ndarray:
+def check_coefficients(
+    atoms: Atoms, basis: DensityBasis, coefficients: ArrayLike, name: str = ""
+) -> np.ndarray:
     """Return coefficients (n_functions,) of a structure, or say what is wrong.
 
     Parameters

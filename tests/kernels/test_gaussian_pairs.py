@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from ase import Atoms
 from reference import real_harmonics
 from scipy import special
 
+from lodekit.density import DensityBasis, DensityMetric, ElectronDensity, Shell
 from lodekit.density.coupling import coupling_tables
 from lodekit.descriptors.expansion import harmonic_prefactors
 from lodekit.kernels.gaussian_pairs import add_radial, boys_function, fill_harmonics
@@ -76,3 +78,30 @@ def test_products_of_harmonics_are_sums_of_harmonics():
                 harmonics[k * k : (k + 1) ** 2],
             )
             np.testing.assert_allclose(product, np.outer(left, right), atol=1e-12)
+
+
+def test_two_functions_of_l_zero_and_one_overlap_by_closed_forms():
+    a, b, z = 0.8, 1.3, 0.7
+    basis = DensityBasis(
+        {"H": [Shell(0, (a,), (1.0,))], "He": [Shell(1, (b,), (1.0,))]}
+    )
+    atoms = Atoms("HHe", [[0.0, 0.0, 0.0], [0.0, 0.0, z]])
+    matrix = DensityMetric().matrix(atoms, basis)
+    # normalised s and p_z; p is the derivative of s by its place over 2b, times
+    # sqrt(4b); the overlap of s functions is (4ab / (a+b)^2)^(3/4) exp(-ab z^2 / (a+b))
+    p = a * b / (a + b)
+    s_overlap = (4.0 * a * b / (a + b) ** 2) ** 0.75 * np.exp(-p * z**2)
+    expected = -2.0 * p * z * s_overlap / np.sqrt(b)
+    np.testing.assert_allclose(matrix[0], [1.0, 0.0, expected, 0.0], atol=1e-13)
+    np.testing.assert_allclose(matrix[1:, 1:], np.eye(3), atol=1e-13)
+
+
+def test_values_of_two_functions_are_closed_forms():
+    a, b = 0.8, 1.3
+    basis = DensityBasis({"H": [Shell(0, (a,), (1.0,)), Shell(1, (b,), (1.0,))]})
+    density = ElectronDensity(Atoms("H"), basis, [2.0, 0.0, 3.0, 0.0])
+    point = np.array([0.1, -0.3, 0.5])
+    square = point @ point
+    s = (2.0 * a / np.pi) ** 0.75 * np.exp(-a * square)
+    p = (128.0 * b**5 / np.pi**3) ** 0.25 * point[2] * np.exp(-b * square)
+    assert density.values([point])[0] == pytest.approx(2.0 * s + 3.0 * p, rel=1e-13)
