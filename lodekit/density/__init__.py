@@ -2,6 +2,7 @@
 
 from .basis import DensityBasis, Shell
 from .basis_sources import even_tempered, layout_only, load_basis, read_basis
+from .channels import channel_places
 from .constrained_fit import solve_constrained
 from .cube import Cube
 from .cube_fit import density_error, fit_cube
@@ -19,6 +20,7 @@ __all__ = [
     "ElectronDensity",
     "Grid",
     "Shell",
+    "channel_places",
     "density_error",
     "electron_counts",
     "even_tempered",

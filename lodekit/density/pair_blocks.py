@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,52 +36,60 @@ class PairBlocks:
     values: np.ndarray
 
     @property
-    def is_symmetric(self) -> bool:
-        """Whether rows and columns are the same functions."""
-        return self.left is self.right
-
-    @property
     def shape(self) -> tuple[int, int]:
         """Numbers of rows and columns."""
         return self.left.size, self.right.size
 
-    def __iter__(self):
-        """Yield rows (slice), columns (slice) and values of every block."""
-        rows, columns = self.left.first_function, self.right.first_function
-        for block, (i, j) in enumerate(zip(self.first, self.second, strict=True)):
-            row, column = slice(*rows[i : i + 2]), slice(*columns[j : j + 2])
-            part = self.values[slice(*self.first_value[block : block + 2])]
-            yield row, column, part.reshape(row.stop - row.start, -1)
+    def groups(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield blocks of one size together, mirrored ones of symmetric matrices too.
+
+        Yields
+        ------
+        rows : ndarray of shape (n_blocks, n_rows)
+            Places of the functions of left sites.
+        columns : ndarray of shape (n_blocks, n_columns)
+            Places of the functions of right sites.
+        blocks : ndarray of shape (n_blocks, n_rows, n_columns)
+        """
+        left, right = self.left, self.right
+        kinds = left.kinds[self.first] * len(right.table.sizes)
+        kinds += right.kinds[self.second]
+        for kind in np.unique(kinds):
+            group = np.flatnonzero(kinds == kind)
+            first, second = self.first[group], self.second[group]
+            n_rows = left.table.sizes[left.kinds[first[0]]]
+            n_columns = right.table.sizes[right.kinds[second[0]]]
+            rows = left.first_function[first][:, None] + np.arange(n_rows)
+            columns = right.first_function[second][:, None] + np.arange(n_columns)
+            places = self.first_value[group][:, None] + np.arange(n_rows * n_columns)
+            blocks = self.values[places].reshape(len(group), n_rows, n_columns)
+            yield rows, columns, blocks
+            if left is right:
+                other = first < second
+                yield columns[other], rows[other], blocks[other].transpose(0, 2, 1)
 
     def dense(self) -> np.ndarray:
         """Return the whole matrix (n_rows, n_columns)."""
         matrix = np.zeros(self.shape)
-        for rows, columns, block in self:
-            matrix[rows, columns] = block
-            if self.is_symmetric and rows.start < columns.start:
-                matrix[columns, rows] = block.T
+        for rows, columns, blocks in self.groups():
+            matrix[rows[:, :, None], columns[:, None, :]] = blocks
         return matrix
 
     def sparse(self) -> sparse.csr_array:
         """Return the matrix without the blocks of distant pairs."""
-        row, column, value = [], [], []
-        for rows, columns, block in self:
-            i, j = np.mgrid[rows, columns]
-            row.append(i.ravel())
-            column.append(j.ravel())
-            value.append(block.ravel())
-            if self.is_symmetric and rows.start < columns.start:
-                row.append(j.ravel())
-                column.append(i.ravel())
-                value.append(block.ravel())
-        row, column, value = (np.concatenate(part) for part in (row, column, value))
+        parts = [
+            (*np.broadcast_arrays(rows[:, :, None], columns[:, None, :]), blocks)
+            for rows, columns, blocks in self.groups()
+        ]
+        row, column, value = (
+            np.concatenate([np.ravel(part) for part in side])
+            for side in zip(*parts, strict=True)
+        )
         return sparse.csr_array((value, (row, column)), shape=self.shape)
 
     def __matmul__(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the product with vectors (n_columns,) or (n_columns, n)."""
-        product = np.zeros((self.shape[0], *vectors.shape[1:]))
-        for rows, columns, block in self:
-            product[rows] += block @ vectors[columns]
-            if self.is_symmetric and rows.start < columns.start:
-                product[columns] += block.T @ vectors[rows]
+        """Return the product with vectors (n_columns, n)."""
+        product = np.zeros((self.shape[0], vectors.shape[1]))
+        for rows, columns, blocks in self.groups():
+            np.add.at(product, rows, blocks @ vectors[columns])
         return product

@@ -42,7 +42,9 @@ def projections(atoms, basis, target, coefficients, metric):
     boundary = Boundary.of(None, False)
     if metric is COULOMB:
         return CoulombSum(one, other, boundary).matvec(coefficients)
-    return pair_integrals(one, other, boundary, coulomb=False) @ coefficients
+    columns = coefficients.reshape(len(coefficients), -1)
+    result = pair_integrals(one, other, boundary, coulomb=False) @ columns
+    return result.reshape(-1, *coefficients.shape[1:])
 
 
 def fit(atoms, target, coefficients, metric=COULOMB, **constraints):

@@ -9,6 +9,7 @@ from small_bases import bent_molecule, small_basis, values_of_functions
 from lodekit.density import (
     DensityBasis,
     Shell,
+    channel_places,
     even_tempered,
     layout_only,
     load_basis,
@@ -72,6 +73,15 @@ def test_places_of_pyscf_put_x_y_z_where_y_z_x_are():
     np.testing.assert_array_equal(
         places_in(PYSCF, basis, atoms.numbers), [0, 2, 3, 1, 4, 6, 7, 5]
     )
+
+
+def test_places_of_all_channels_are_all_coefficients():
+    basis, numbers = small_basis(), np.array([8, 1, 1, 8])
+    places = channel_places(basis, numbers)
+    assert places[8, 0].shape == (2, 2, 1)
+    assert places[1, 2].shape == (2, 1, 5)
+    together = np.concatenate([part.ravel() for part in places.values()])
+    np.testing.assert_array_equal(np.sort(together), np.arange(basis.size(numbers)))
 
 
 def test_functions_of_pyscf_are_those_of_lodekit_in_another_order():
