@@ -1,8 +1,11 @@
 """``lodekit density-fit``: from structures to coefficients of their densities."""
 
 import json
+import os
 
 import click
+
+from lodekit.errors import SettingsError
 
 from .options import (
     SpreadCommand,
@@ -86,6 +89,15 @@ def command(path, **options):
         density_fit(path, options)
 
 
+def check_output(output, path):
+    """Refuse to replace the structures by their densities."""
+    both_exist = os.path.exists(output) and os.path.exists(path)
+    if both_exist and os.path.samefile(output, path):
+        raise SettingsError(
+            f"{output} is the file of the structures; choose another output"
+        )
+
+
 def density_fit(path, options):
     """Do what `command` says."""
     from lodekit.density.basis_sources import import_pyscf, load_basis
@@ -95,6 +107,7 @@ def density_fit(path, options):
     from .prediction import progress, read_frames
 
     import_pyscf("lib")  # say now if it is missing
+    check_output(options["output"], path)
     frames = read_frames(path, **reading(options))
     numbers = {int(z) for atoms in frames for z in atoms.numbers}
     basis = load_basis(options["aux_basis"], numbers)

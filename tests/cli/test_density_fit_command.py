@@ -1,4 +1,5 @@
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -106,6 +107,16 @@ def test_a_file_with_other_settings_is_refused(lodekit, hydrogen, stub):
     )
     assert status == 1
     assert "has densities with other settings (metric)" in errors
+
+
+def test_structures_are_not_replaced_by_their_densities(lodekit, hydrogen, stub):
+    before = pathlib.Path(hydrogen).read_bytes()
+    status, _, errors = lodekit(
+        "density-fit", hydrogen, *OPTIONS, "-o", f"./{hydrogen}", "--overwrite"
+    )
+    assert status == 1
+    assert "is the file of the structures; choose another output" in errors
+    assert pathlib.Path(hydrogen).read_bytes() == before
 
 
 def test_options_that_are_missing_are_wrong_usage(lodekit, hydrogen):
