@@ -103,6 +103,8 @@ class DensityRun:
         ]
         if densities.basis != self.restricted(densities):
             different.append("auxiliary basis")
+        if densities.responses is not None:
+            different.append("responses to a field")
         if different:
             raise DensityFileError(
                 f"{self.path}: has densities with other settings ("
