@@ -286,7 +286,12 @@ class Fitting:
         """Return groups to be left out, without rows; the same every time."""
         problem = self.problem
         arguments = self.groups, self.leavable, problem.n_rows, problem.rank
-        return KeptGroups(*arguments, self.fraction, self.seed)
+        kept = KeptGroups(*arguments, self.fraction, self.seed)
+        kept.ignored = {
+            name: set(np.flatnonzero(factors != 1.0).tolist())
+            for name, factors in self.own_noise.items()
+        }
+        return kept
 
     def equations(self):
         """Return equations without rows: of rows where there are fewer than weights."""

@@ -54,6 +54,11 @@ class KeptGroups:
         Share of the frames that may be left out, at the most.
     seed : int
         Draws groups where not all of them are left out.
+
+    Attributes
+    ----------
+    ignored : dict of str to set of int
+        By target, frames that count neither in errors nor in calibrations.
     """
 
     def __init__(self, groups, leavable, n_rows, rank: int, fraction=1.0, seed=0):
@@ -68,6 +73,7 @@ class KeptGroups:
         affordable &= frames <= fraction * len(groups)
         self.chosen = np.sort(order[affordable])
         self.parts: dict[int, list] = {}
+        self.ignored: dict[str, set] = {}
 
     @property
     def names(self) -> set[str]:
@@ -142,7 +148,8 @@ class KeptGroups:
                 strict=True,
             )
             for (name, rows, _), *numbers in pieces:
-                shares = np.full(len(rows.values), 1.0 / len(rows.values))
+                counts = ~np.isin(rows.frames, list(self.ignored.get(name, ())))
+                shares = counts / len(rows.values)
                 results.setdefault(name, []).append((*numbers, rows.frames, shares))
         return LeftOut(
             *(
@@ -209,6 +216,7 @@ class LeftOut:
         return {
             name: float(np.sqrt(np.average(residuals**2, weights=self.shares[name])))
             for name, residuals in self.residuals.items()
+            if self.shares[name].any()
         }
 
     def scales(self) -> dict[str, float]:
@@ -231,11 +239,11 @@ def calibration_factor(residuals, deviations, shares=None) -> float:
     1 where there is none. Rows without deviation, such as those of environments without
     features, do not count; ``shares`` (n,) are what the others count.
     """
-    known = deviations > 0.0
+    shares = np.ones(residuals.size) if shares is None else shares
+    known = (deviations > 0.0) & (shares > 0.0)
     if not known.any():
         return 1.0
-    ratios = np.abs(residuals[known]) / deviations[known]
-    shares = np.ones(ratios.size) if shares is None else shares[known]
+    ratios, shares = np.abs(residuals[known]) / deviations[known], shares[known]
     order = np.argsort(ratios)
     ratios = ratios[order]
     below = np.concatenate([[0.0], np.cumsum(shares[order]) / shares.sum()])

@@ -124,6 +124,7 @@ def test_one_wrong_frame_costs_little_and_is_named():
     (outlier,) = results[1].outliers
     assert outlier.frame == 4
     assert results[1].noises["forces"] == pytest.approx(0.02, rel=0.3)
+    assert results[1].errors["forces"] == pytest.approx(0.02, rel=0.3)
     errors = [
         np.linalg.norm(p.kernels[0].amplitude * r.weights - p.truth)
         for p, r in zip((good, bad), results, strict=True)
