@@ -23,6 +23,7 @@ _LISTED = 10
 _GRAMS_PER_CM3 = 1.66053906660  # of 1 atomic mass unit per Å³
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of values such as 1e200
 def audit_structures(frames, keys=None):
     """Describe structures and their targets.
 

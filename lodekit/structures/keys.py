@@ -251,15 +251,6 @@ def _has_length(value, n_atoms):
     return isinstance(value, (list, tuple)) and len(value) == n_atoms
 
 
-def as_numbers(value):
-    """Return a value as an array of numbers, or None when it is something else."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of different lengths
-        return None
-    return array if array.dtype.kind in "iuf" else None
-
-
 def keys_of(structure):
     """Return the keys in results, info and arrays, positions and species left out."""
     results = getattr(structure.calc, "results", {})
