@@ -100,15 +100,18 @@ def frame_weights(frames, key):
     StructureError
         If a frame has no positive number under the key.
     """
+    from lodekit.structures.values import as_numbers
+
     if key is None:
         return None
     weights = []
     for number, frame in enumerate(frames, start=1):
         value = frame.info.get(key)
-        if isinstance(value, (str, bool)) or value is None or not value > 0:
+        weight = as_numbers(value)
+        if weight is None or weight.size != 1 or not 0 < weight < float("inf"):
             raise StructureError(
                 f"frame {number} has no positive weight under the key {key!r}, got "
-                f"{value!r}"
+                f"{value!r:.60}"
             )
-        weights.append(float(value))
+        weights.append(float(weight.item()))
     return weights

@@ -18,7 +18,7 @@ from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .charge_checks import check_fraction
+from .charge_checks import check_fraction, check_weights
 from .energy_estimator import EnergyEstimator
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
@@ -56,7 +56,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         noises are given, the latter is 1 eV.
     baseline : "composition", "isolated-atoms" or dict
         Energy per species taken away before the fit: least squares on the composition,
-        the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
+        the energies of frames with one neutral atom that is open or far from its
+        images, or ``{atomic number or symbol: eV}``.
     solver : {"cholesky", "qr"}
         ``"qr"`` needs given noises, takes longer and bears rows of any condition.
     validation_fraction : float
@@ -185,16 +186,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
         check_whole("n_ensemble", self.n_ensemble)
         check_fraction(self.validation_fraction)
-        if sample_weight is None:
-            return np.ones(len(frames))
-        weights = np.asarray(sample_weight, dtype=float)
-        usable = np.isfinite(weights) & (weights > 0)
-        if weights.shape != (len(frames),) or not usable.all():
-            raise ValueError(
-                f"sample_weight must hold {len(frames)} positive numbers, one per "
-                f"frame, got shape {weights.shape}"
-            )
-        return weights
+        return check_weights(sample_weight, len(frames))
 
     def _check_noises(self, targets) -> None:
         """Check the noises before any work is done."""

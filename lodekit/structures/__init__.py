@@ -2,7 +2,8 @@
 
 from .audit import audit_structures
 from .audit_table import format_audit
-from .checks import check_structures, frame_name
+from .batch import frame_name
+from .checks import check_structures
 from .keys import TARGETS, FoundTarget, find_target, parse_key_options
 from .reading import read_structures
 from .targets import get_target

@@ -6,7 +6,7 @@ import numpy as np
 
 from lodekit.errors import StructureError
 
-from .batch import as_frames
+from .batch import as_frames, frame_name
 from .cells import FARTHEST, cell_problem, is_left_handed
 from .distances import bond_ratio, shortest_distance
 from .keys import keys_of, known_target, resolve_keys
@@ -77,15 +77,6 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
         if suspicion:
             warnings.warn(suspicion, stacklevel=2)
     return {name: sum(present[name]) for name in targets}
-
-
-def frame_name(index):
-    """Return how messages call a structure of a list.
-
-    >>> frame_name(2)
-    'frame 3 (index 2)'
-    """
-    return f"frame {index + 1} (index {index})"
 
 
 def geometry_problem(structure):
