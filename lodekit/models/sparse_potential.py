@@ -12,7 +12,6 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
-from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures
@@ -48,7 +47,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
     selection : object with ``select(points, n_select)``, optional
         How sparse points are picked; `FarthestPointSelection` where None.
     targets : list of {"energy", "forces", "stress"}, optional
-        What is fitted; all that the frames have where None.
+        What is fitted, where a frame has it; all that most frames have where None.
     energy_noise, force_noise, stress_noise : float or "auto"
         Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3. "auto" takes what
         makes the targets most probable, together with the prior standard deviation of
@@ -146,8 +145,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         Raises
         ------
         ValueError
-            For targets that are missing in some frames, arguments out of range, or
-            frames that no model can be fitted to.
+            For targets that are missing, arguments out of range, or frames that no
+            model can be fitted to.
         """
         clock = Clock()
         frames = as_frames(frames)
@@ -156,7 +155,9 @@ class SparsePotential(PotentialState, EnergyEstimator):
         targets = collect_targets(frames, self.targets, y)
         self._check_noises(targets.names)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        self._subtract_baseline(frames, targets, weights)
+        self.baseline_ = targets.subtract_baseline(
+            frames, self.species_, self.baseline, weights
+        )
         latent = Latent.select(
             frames,
             progress_bar(self._terms(frames), "sparse points", self.progress),
@@ -208,16 +209,6 @@ class SparsePotential(PotentialState, EnergyEstimator):
             "forces": self.force_noise,
             "stress": self.stress_noise,
         }
-
-    def _subtract_baseline(self, frames, targets, weights) -> None:
-        """Fit or take over the baseline and subtract it from the energies."""
-        counts = count_species(frames, self.species_)
-        energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
-        self.baseline_ = find_baseline(
-            self.baseline, frames, self.species_, energies, weights
-        )
-        if "energy" in targets.values:
-            targets.values["energy"] = list(energies - counts @ self.baseline_)
 
     @property
     def _rank(self) -> int:
