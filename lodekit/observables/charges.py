@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.structures import frame_name, get_target
+from lodekit.structures.checks import can_have
+from lodekit.structures.lookalikes import hidden_total_charge
 
 from .energy import Rows, is_present
 from .moments import VOIGT, check_points, moment_operators
@@ -72,10 +74,15 @@ def check_total_charges(frames) -> bool:
     Raises
     ------
     ValueError
-        If some frames have a total charge and others do not.
+        If some frames have a total charge and others do not, or it seems to be under
+        another name.
     """
     given = [get_target(atoms, "total_charge") for atoms in frames]
     missing = [i for i, value in enumerate(given) if value is None]
+    for index in missing:
+        hidden = hidden_total_charge(frames[index])
+        if hidden:
+            raise ValueError(f"{frame_name(index)} has no total_charge, but {hidden}")
     if missing and len(missing) < len(given):
         raise ValueError(
             f"total_charge is missing in {len(missing)} of {len(given)} frames (first: "
@@ -100,7 +107,7 @@ def collect_charge_targets(frames, names=None) -> list[str]:
     found = []
     for name in names or PROPERTIES:
         values = [get_target(atoms, name) for atoms in frames]
-        possible = [name not in OPEN_ONLY or not atoms.pbc.any() for atoms in frames]
+        possible = [can_have(atoms, name) for atoms in frames]
         if is_present(name, values, possible, bool(names)):
             found.append(name)
             owners = [i for i, value in enumerate(values) if value is not None]

@@ -15,6 +15,7 @@ from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.structures import frame_name, get_target
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.checks import can_have
 
 PROPERTIES = ("energy", "forces", "stress")
 UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
@@ -117,27 +118,16 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
         else:
             found = [get_target(atoms, name) for atoms in frames]
         possible = [can_have(atoms, name) for atoms in frames]
+        if name == "stress":  # codes write numbers for open structures, too
+            found = [v if can else None for v, can in zip(found, possible, strict=True)]
         if is_present(name, found, possible, bool(names)):
-            values[name] = [
-                None if name == "stress" and not use else value
-                for value, use in zip(found, possible, strict=True)
-            ]
+            values[name] = found
     if not values:
         raise ValueError(
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
             "name the keys of your file, for instance --key energy=my_energy"
         )
     return EnergyTargets(values)
-
-
-def can_have(atoms, name: str) -> bool:
-    """Return whether a structure can have a target that is asked of it.
-
-    Stress needs a cell, and the force on a single atom is zero.
-    """
-    if name == "stress":
-        return bool(atoms.pbc.all())
-    return name != "forces" or len(atoms) > 1
 
 
 def is_present(name: str, values, possible, is_asked: bool) -> bool:

@@ -10,7 +10,12 @@ from .batch import as_frames, frame_name
 from .cells import FARTHEST, cell_problem, is_left_handed
 from .distances import bond_ratio, shortest_distance
 from .keys import keys_of, known_target, resolve_keys
-from .suspicions import suspicious_energies, suspicious_lengths
+from .suspicions import (
+    largest_size,
+    suspicious_energies,
+    suspicious_lengths,
+    suspicious_sizes,
+)
 from .targets import get_target
 
 #: Atoms nearer than this, in Å, are one atom written twice, or a wrong cell. Two bare
@@ -54,6 +59,7 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
         raise StructureError("there are no structures to work with")
     targets = [known_target(name).name for name in targets]
     present = {name: [] for name in targets}
+    sizes = {name: {} for name in targets if name in ("forces", "stress")}
     compositions, energies, ratios = [], [], []
     for index, structure in enumerate(frames):
         try:
@@ -63,6 +69,8 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
             raise StructureError(f"{frame_name(index)}: {problem}") from None
         for name, value in values.items():
             present[name].append(value is not None)
+            if name in sizes and value is not None:
+                sizes[name][index] = largest_size(value)
         if values.get("energy") is not None:
             compositions.append(structure.get_chemical_formula())
             energies.append(values["energy"] / len(structure))
@@ -73,10 +81,24 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
     for suspicion in (
         suspicious_energies(compositions, energies),
         suspicious_lengths(ratios),
+        *(suspicious_sizes(name, sizes[name]) for name in sizes),
     ):
         if suspicion:
             warnings.warn(suspicion, stacklevel=2)
     return {name: sum(present[name]) for name in targets}
+
+
+def can_have(structure, name):
+    """Return whether a structure can have a target that is asked of it.
+
+    Stress needs a cell, the moments of a periodic structure are no sums over charges,
+    and the force on a single atom is zero.
+    """
+    if name == "stress":
+        return bool(structure.pbc.all())
+    if name in ("dipole", "quadrupole", "mep"):
+        return not structure.pbc.any()
+    return name != "forces" or len(structure) > 1
 
 
 def geometry_problem(structure):

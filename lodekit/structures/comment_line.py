@@ -71,7 +71,7 @@ def parse_comment_line(line):
         proper = RESERVED_KEYS.get(key.lower(), key)
         if key != proper:
             raise ValueError(f"key {key!r} must be spelled {proper!r}")
-        items[key] = _parse_item(key, text)
+        items[key] = parse_value(key, text)
     return items
 
 
@@ -111,7 +111,7 @@ def _unquote(text):
     return text
 
 
-def _parse_item(key, text):
+def parse_value(key, text):
     """Convert the text of one value as its form, and for some keys its name, asks."""
     if text is None:
         return True

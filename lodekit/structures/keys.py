@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lodekit.errors import SettingsError, StructureError
+from lodekit.errors import SettingsError, StructureError, suggest
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ def known_target(name):
     """Return the target called ``name`` or say which targets there are."""
     if name not in TARGETS:
         raise SettingsError(
-            f"unknown target {name!r}; lodekit knows {', '.join(TARGETS)}"
+            f"unknown target {name!r}{suggest(name, TARGETS)}; lodekit knows "
+            f"{', '.join(TARGETS)}"
         )
     return TARGETS[name]
 

@@ -6,6 +6,7 @@ from crystals import cluster
 from lodekit.observables.charges import (
     AffineCharges,
     charge_rows,
+    check_total_charges,
     collect_charge_targets,
     observe,
     present_targets,
@@ -109,3 +110,22 @@ def test_charges_sum_to_the_total_charge_where_they_are():
     frames[2].arrays["REF_charges"] = np.ones(2)
     with pytest.raises(ValueError, match=r"charges of frame 3 \(index 2\) sum to 2"):
         collect_charge_targets(frames)
+
+
+def test_total_charges_under_another_name_are_refused():
+    """Ions would become neutral."""
+    named, initial = PAIR.copy(), PAIR.copy()
+    named.info["Qtot"] = 1
+    initial.set_initial_charges([1.0, 0.0])
+    message = r"frame 2 \(index 1\) has no total_charge, but 'Qtot' = 1 looks like it"
+    with pytest.raises(ValueError, match=message):
+        check_total_charges([PAIR, named])
+    with pytest.raises(
+        ValueError, match="initial charges of its atoms sum to 1 e: wri"
+    ):
+        check_total_charges([initial])
+    named.info["total_charge"] = initial.info["total_charge"] = 1.0
+    assert check_total_charges([named, initial])
+    initial.set_initial_charges([0.5, -0.5])
+    del initial.info["total_charge"]
+    assert not check_total_charges([PAIR, initial])
