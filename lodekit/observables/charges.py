@@ -16,8 +16,9 @@ from lodekit.structures import frame_name, get_target
 from lodekit.structures.checks import can_have
 from lodekit.structures.lookalikes import hidden_total_charge
 
-from .energy import Rows, is_present
+from .energy import Rows
 from .moments import VOIGT, check_points, moment_operators
+from .presence import is_present
 
 PROPERTIES = ("charges", "dipole", "quadrupole", "mep")
 DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)

@@ -6,6 +6,7 @@ derivatives, so that all three are linear in the same weights.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy as np
 from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
-from lodekit.structures import frame_name, get_target
+from lodekit.structures import find_lookalikes, frame_name, get_target
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.checks import can_have
+
+from .presence import is_present
 
 PROPERTIES = ("energy", "forces", "stress")
 UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
@@ -108,6 +111,11 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
     ValueError
         If a named target is in no frame, another one is missing in most of them, or
         nothing is found.
+
+    Warns
+    -----
+    UserWarning
+        If names are not given and a key looks like a target that is not there.
     """
     values = {}
     for name in names or PROPERTIES:
@@ -127,43 +135,16 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
             "name the keys of your file, for instance --key energy=my_energy"
         )
-    return EnergyTargets(values)
-
-
-def is_present(name: str, values, possible, is_asked: bool) -> bool:
-    """Return whether frames have a target, False where none has it.
-
-    Parameters
-    ----------
-    name : str
-    values : list
-        What every frame has, None where it lacks the target.
-    possible : list of bool
-        Whether every frame can have it.
-    is_asked : bool
-        Whether the user named it.
-
-    Raises
-    ------
-    ValueError
-        If none has a target that is asked for, or most lack one that is not.
-    """
-    if all(value is None for value in values):
-        if is_asked:
-            raise ValueError(f"target '{name}' is in none of the {len(values)} frames")
-        return False
-    missing = [
-        index
-        for index, (value, can) in enumerate(zip(values, possible, strict=True))
-        if can and value is None
-    ]
-    if not is_asked and 2 * len(missing) > sum(possible):
-        raise ValueError(
-            f"target '{name}' is missing in {len(missing)} of {sum(possible)} frames "
-            f"(first: {frame_name(missing[0])}); name the targets, with '{name}' to "
-            "use it where it is, or without it"
+    absent = [] if names else [name for name in PROPERTIES if name not in values]
+    alike = [one for one in find_lookalikes(frames, absent) if one.by_name]
+    if alike:
+        keys = {one.target: one.key for one in alike}
+        warnings.warn(
+            f"not fitted, though it looks like a target: {', '.join(keys.values())}; "
+            f"read it with keys={keys}, or name the targets",
+            stacklevel=2,
         )
-    return True
+    return EnergyTargets(values)
 
 
 def reference_energies(frames) -> np.ndarray:

@@ -56,6 +56,17 @@ def test_targets_that_some_frames_lack_are_taken_where_they_are():
     assert named.count_rows(frames).tolist() == [0, 0, 0, 6]
 
 
+def test_keys_that_look_like_targets_are_named_where_no_targets_are():
+    frames = without(open_frames(2), "energy", 0, 1)
+    for atoms in frames:
+        atoms.info["Energy"] = -1.0
+    message = r"looks like a target: Energy; read it with keys={'energy': 'Energy'}, or"
+    with pytest.warns(UserWarning, match=message):
+        assert collect_targets(frames).names == ["forces"]
+    assert collect_targets(frames, ["forces"]).names == ["forces"]
+    assert collect_targets(frames, None, [-1.0, -1.0]).names == ["energy", "forces"]
+
+
 def test_the_baseline_is_that_of_frames_with_energies():
     frames = without(open_frames(6), "energy", 2)
     targets = collect_targets(frames)
