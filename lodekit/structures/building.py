@@ -191,5 +191,9 @@ def _constraints(move_mask, place):
         raise place.error("move_mask must be one or three columns of T and F")
     move_mask = move_mask.astype(bool)
     if move_mask.ndim == 1:
-        return FixAtoms(mask=~move_mask)
-    return [FixCartesian(atom, mask=~row) for atom, row in enumerate(move_mask)]
+        return [] if move_mask.all() else FixAtoms(mask=~move_mask)
+    return [
+        FixCartesian(atom, mask=~row)
+        for atom, row in enumerate(move_mask)
+        if not row.all()
+    ]

@@ -9,7 +9,7 @@ from lodekit.errors import StructureError
 from .comment_line import parse_value
 from .keys import TARGETS
 from .targets import SOURCES_KEY
-from .values import as_numbers
+from .values import as_numbers, has_length
 
 #: Different values that are listed one by one.
 _LISTED = 6
@@ -60,7 +60,7 @@ def _entries(structure):
             if target is not None:
                 key = sources.get(target.name, f":{key}").partition(":")[2]
                 of = "atoms" if target.per_atom else "frame"
-            elif place == "results" and _has_rows(value, structure):
+            elif place == "results" and has_length(value, len(structure)):
                 of = "atoms"
             key = key.removeprefix("other_") if _is_rival(key) else key
             yield (key, of, None if target is None else target.name), value
@@ -73,10 +73,6 @@ def _is_rival(key):
     """Return whether `normalize_targets` has given a key another name."""
     keys = {key for target in TARGETS.values() for key in target.keys}
     return key.startswith("other_") and key.removeprefix("other_") in keys
-
-
-def _has_rows(value, structure):
-    return np.ndim(value) > 0 and len(value) == len(structure)
 
 
 def _describe(values, of):
@@ -108,9 +104,9 @@ def _kind_of(value):
 def _shape_of(value):
     """Return the shape of numbers and of columns, the length of lists."""
     numbers = as_numbers(value, kinds="iufb")
-    if numbers is None and isinstance(value, (str, dict)):
-        return ()
-    return np.shape(value if numbers is None else numbers)
+    if numbers is None and isinstance(value, (list, tuple)):
+        return (len(value),)
+    return np.shape(numbers) if numbers is not None else getattr(value, "shape", ())
 
 
 def _examples(values):
@@ -155,7 +151,8 @@ def info_value(structure, key):
         if source.partition(":")[2] == key and not target.per_atom:
             place = results if target.home == "results" else structure.info
             return place.get(target.home_key)
-    return results.get(key) if np.ndim(results.get(key)) == 0 else None
+    value = as_numbers(results.get(key))
+    return value.item() if value is not None and value.ndim == 0 else None
 
 
 def matches(value, text):

@@ -26,7 +26,7 @@ from .extended_xyz import COLUMN_NAMES
 from .keys import TARGETS, calculator_results
 from .stress import as_matrix
 from .targets import SOURCES_KEY
-from .values import as_numbers, nesting_depth
+from .values import as_numbers, has_length, nesting_depth
 
 #: Types of columns by the kind of their ``dtype``.
 _TYPES = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "O": "S"}
@@ -116,10 +116,11 @@ def _collect(structure):
             raise StructureError(
                 f"{key!r} is in the calculator and in info or arrays; remove one"
             )
+        numbers = as_numbers(value)
         if place is arrays:
             value = np.asarray(value)
-        elif key == "stress" and np.size(value) == 6:
-            value = as_matrix(np.ravel(value))
+        elif key == "stress" and numbers is not None and numbers.size == 6:
+            value = as_matrix(numbers.ravel())
         place[key] = value
     return info, arrays
 
@@ -129,7 +130,8 @@ def _is_of_atoms(key, value, structure):
     name = key.removesuffix("_std")
     if name in FRAME_RESULTS or (name in TARGETS and not TARGETS[name].per_atom):
         return False
-    return np.ndim(value) > 0 and len(value) == len(structure)
+    is_array = isinstance(value, np.ndarray) or as_numbers(value, "iufb") is not None
+    return is_array and has_length(value, len(structure))
 
 
 def _move_mask(structure, losses):

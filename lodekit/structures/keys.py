@@ -7,6 +7,8 @@ import numpy as np
 
 from lodekit.errors import SettingsError, StructureError, suggest
 
+from .values import has_length
+
 
 @dataclass(frozen=True)
 class Target:
@@ -241,15 +243,9 @@ def find_by_keys(structure, results, target, keys):
         if target.per_atom and key in structure.info:
             value = structure.info[key]
             # A scalar is no value of atoms: charge=1 of an ion is its total charge.
-            if _has_length(value, len(structure)):
+            if has_length(value, len(structure)):
                 return FoundTarget(target.name, key, "info", value)
     return None
-
-
-def _has_length(value, n_atoms):
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0 and len(value) == n_atoms
-    return isinstance(value, (list, tuple)) and len(value) == n_atoms
 
 
 def keys_of(structure):

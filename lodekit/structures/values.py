@@ -41,6 +41,17 @@ def _is_numeric(entry):
     return isinstance(entry, (Number, np.generic, np.ndarray))
 
 
+def has_length(value, length):
+    """Return whether a value is an array or a list of this length.
+
+    >>> has_length([1, [2]], 2), has_length("ab", 2), has_length(2.0, 1)
+    (True, False, False)
+    """
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0 and len(value) == length
+    return isinstance(value, (list, tuple)) and len(value) == length
+
+
 def nesting_depth(value):
     """Return how deep lists and dictionaries are nested in a value.
 

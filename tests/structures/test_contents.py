@@ -69,7 +69,9 @@ def test_many_values_are_a_range_or_a_number_of_texts():
     frames = [Atoms("H", info={"x": float(i), "name": f"n{i // 2}"}) for i in range(20)]
     frames[3].info["x"] = "seven"
     frames[4].info["long"] = 100 * "a"
-    x, name, long = describe_contents(frames)
+    frames[4].info["ragged"] = [[1], [2, 3]]
+    x, name, long, ragged = describe_contents(frames)
+    assert (ragged["type"], ragged["shape"]) == ("list", "2")
     assert (x["type"], x["values"].endswith("(20 different)")) == ("mixed", True)
     assert name["values"] == "n0, n1, n2, ... (10 different)"
     assert long["values"] == f"{21 * 'a'}... (1)"

@@ -215,7 +215,6 @@ def test_values_that_are_set_aside_replace_nothing(tmp_path):
             None,
             "virial is not finite",
         ),
-        ('stress="0 0 0 0 0 1e308 0 1e308 0"', None, "stress is not finite"),
         (
             'Lattice="0.5 0 0 0 5 0 0 0 5"',
             {"length": "Bohr"},
@@ -233,6 +232,21 @@ def test_what_is_not_finite_in_other_units_is_refused(
 ):
     with pytest.raises(StructureFileError, match=message):
         read_text(tmp_path, PAIR.format(comment), units=units)
+
+
+def test_the_largest_numbers_survive(tmp_path):
+    """The mean of both triangles of a matrix is no larger than they are."""
+    text = PAIR.format('stress="0 0 0 0 0 1e308 0 1e308 0"')
+    write_structures(tmp_path / "again.xyz", read_text(tmp_path, text))
+    (structure,) = read_structures(tmp_path / "again.xyz")
+    assert get_target(structure, "stress").tolist() == [0, 0, 0, 1e308, 0, 0]
+
+
+def test_a_mask_that_fixes_nothing_is_no_constraint(tmp_path):
+    for kind, words in (("L:1", "T"), ("L:3", "T T T")):
+        columns = COLUMNS.format(f"move_mask:{kind}")
+        text = f"2\n{columns}\nH 0 0 0 {words}\nH 0 0 1 {words}\n"
+        assert not read_text(tmp_path, text)[0].constraints
 
 
 def test_positions_that_are_not_finite_in_other_units_are_refused(tmp_path):

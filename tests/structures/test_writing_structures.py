@@ -74,6 +74,17 @@ def test_ase_reads_what_was_written(tmp_path):
     assert again.info == structure.info
 
 
+def test_results_that_are_no_arrays_survive(tmp_path):
+    structure = ion_pair(energy=-1.0)
+    structure.calc.results |= {"ragged": [[1], [2, 3]], "stress": "none", "code": "x"}
+    path = tmp_path / "frames.xyz"
+    write_structures(path, structure)
+    path.write_text(path.read_text().replace("stress=", "my_stress="))
+    (again,) = read_structures(path)
+    expected = {"ragged": [[1], [2, 3]], "my_stress": "none", "code": "x"}
+    assert again.info == expected
+
+
 def test_results_of_a_structure_of_three_atoms_are_no_columns(tmp_path):
     """A dipole and three atoms have three numbers."""
     water = Atoms("OH2", positions=np.eye(3))
