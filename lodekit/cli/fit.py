@@ -86,7 +86,7 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "--partial",
     is_flag=True,
     default=None,
-    help="Fit targets that most frames lack, too, where they are.",
+    help="Fit targets that three of four frames or more lack, too, where they are.",
 )
 @click.option(
     "--ignore",

@@ -15,9 +15,9 @@ NEEDS = {
 def choose_targets(frames, asked, kind, partial=False):
     """Return the targets to fit: those asked for, or all that the frames have.
 
-    A target that some frames lack is fitted where it is, and refused if most lack it,
-    unless ``partial`` says that this is meant. Frames that cannot have it do not count:
-    open ones have no stress, and single atoms no forces.
+    A target that some frames lack is fitted where it is, and refused if three of four
+    lack it, unless ``partial`` says that this is meant. Frames that cannot have it do
+    not count: open ones have no stress, and single atoms no forces.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _have(frames, name):
 
 
 def _check_most_have(frames, name, chosen):
-    from lodekit.structures.checks import can_have
+    from lodekit.structures.checks import can_have, is_mostly_missing
 
     have = _have(frames, name)
     missing = [
@@ -85,7 +85,7 @@ def _check_most_have(frames, name, chosen):
         if not there and can_have(frame, name)
     ]
     n_possible = sum(can_have(frame, name) for frame in frames)
-    if any(have) and 2 * len(missing) > n_possible:
+    if any(have) and is_mostly_missing(len(missing), n_possible):
         others = " ".join(other for other in chosen if other != name)
         without = f", or leave it out with --targets {others}" if others else ""
         raise StructureError(

@@ -47,7 +47,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
     selection : object with ``select(points, n_select)``, optional
         How sparse points are picked; `FarthestPointSelection` where None.
     targets : list of {"energy", "forces", "stress"}, optional
-        What is fitted, where a frame has it; all that most frames have where None.
+        What is fitted, where a frame has it; all that the frames have where None, but
+        one that three of four lack must be named.
     energy_noise, force_noise, stress_noise : float or "auto"
         Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3. "auto" takes what
         makes the targets most probable, together with the prior standard deviation of

@@ -93,7 +93,7 @@ def check_total_charges(frames) -> bool:
 
 
 def collect_charge_targets(frames, names=None) -> list[str]:
-    """Return the names of the targets to fit, all that most frames have where None.
+    """Return the names of the targets to fit, all that frames have where None.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lodekit.structures import frame_name
+from lodekit.structures.checks import is_mostly_missing
 
 
 def is_present(name: str, values, possible, is_asked: bool) -> bool:
@@ -32,7 +33,7 @@ def is_present(name: str, values, possible, is_asked: bool) -> bool:
         for index, (value, can) in enumerate(zip(values, possible, strict=True))
         if can and value is None
     ]
-    if not is_asked and 2 * len(missing) > sum(possible):
+    if not is_asked and is_mostly_missing(len(missing), sum(possible)):
         raise ValueError(
             f"target '{name}' is missing in {len(missing)} of {sum(possible)} frames "
             f"(first: {frame_name(missing[0])}); name the targets, with '{name}' to "

@@ -22,6 +22,8 @@ from .targets import get_target
 #: protons at 0.05 Å repel each other with 288 eV: no reference calculation goes there,
 #: while copies of an atom are equal up to the digits that were written.
 OVERLAP_DISTANCE = 0.05
+#: Share of the structures that may lack a target before it has to be meant.
+MOSTLY_MISSING = 0.75
 
 
 def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
@@ -99,6 +101,14 @@ def can_have(structure, name):
     if name in ("dipole", "quadrupole", "mep"):
         return not structure.pbc.any()
     return name != "forces" or len(structure) > 1
+
+
+def is_mostly_missing(n_missing, n_possible):
+    """Return whether so many structures lack a target that it may be a mistake.
+
+    Every third structure with stress is usual; one of four or fewer is not.
+    """
+    return n_missing >= MOSTLY_MISSING * n_possible > 0
 
 
 def geometry_problem(structure):

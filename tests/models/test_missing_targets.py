@@ -185,22 +185,22 @@ def test_single_atoms_need_no_forces_and_open_frames_no_stress():
 
 
 def test_targets_that_most_frames_lack_must_be_named():
-    frames = open_frames(3)
+    frames = open_frames(4)
     some = [only(frames[0], ["energy", "forces"]), *split(frames[1:], ["energy"])]
     message = (
-        r"target 'forces' is missing in 2 of 3 frames \(first: frame 2 \(index 1\)\); "
+        r"target 'forces' is missing in 3 of 4 frames \(first: frame 2 \(index 1\)\); "
         "name the targets, with 'forces' to use it where it is, or without it"
     )
     with pytest.raises(ValueError, match=message):
         SparsePotential(**KERNEL).fit(some)
     model = SparsePotential(**KERNEL, targets=["energy", "forces"], n_ensemble=2)
-    assert model.fit(some).summary_["n_rows"] == {"energy": 3, "forces": 12}
-    charged = with_moments(FRAMES["open"])[:3]
+    assert model.fit(some).summary_["n_rows"] == {"energy": 4, "forces": 12}
+    charged = with_moments(FRAMES["open"])[:4]
     some = [only(charged[0], ["charges", "dipole"]), *split(charged[1:], ["charges"])]
-    with pytest.raises(ValueError, match="target 'dipole' is missing in 2 of 3 frames"):
+    with pytest.raises(ValueError, match="target 'dipole' is missing in 3 of 4 frames"):
         ChargeModel(**KERNEL).fit(some)
     model = ChargeModel(**KERNEL, targets=["charges", "dipole"]).fit(some)
-    assert model.summary_["n_rows"] == {"charges": 12, "dipole": 3}
+    assert model.summary_["n_rows"] == {"charges": 16, "dipole": 3}
 
 
 def test_scores_count_frames_with_the_target():

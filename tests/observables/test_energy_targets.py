@@ -97,14 +97,14 @@ def test_subsets_hold_the_chosen_frames():
     ("frames", "names", "message"),
     [
         (
-            without(open_frames(3), "forces", 1, 2),
+            without(open_frames(4), "forces", 1, 2, 3),
             None,
-            r"'forces' is missing in 2 of 3 frames \(first: frame 2 \(index 1\)\);",
+            r"'forces' is missing in 3 of 4 frames \(first: frame 2 \(index 1\)\);",
         ),
         (
-            without(periodic_frames(3), "stress", 0, 2) + open_frames(4),
+            without(periodic_frames(4), "stress", 0, 2, 3) + open_frames(4),
             None,
-            r"'stress' is missing in 2 of 3 frames \(first: frame 1 \(index 0\)\);",
+            r"'stress' is missing in 3 of 4 frames \(first: frame 1 \(index 0\)\);",
         ),
         (
             without(open_frames(2), "energy", 0, 1),
