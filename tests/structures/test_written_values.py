@@ -9,6 +9,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixBondLength
 
 from lodekit.structures import read_structures, write_structures
+from lodekit.structures.reading import parse_structures
+from lodekit.structures.writing import frame_text
 
 
 def ion_pair():
@@ -50,6 +52,14 @@ VALUES = {
     "back\\slash": 4,
     "": 5,
 }
+
+
+def test_texts_in_other_files_end_no_line():
+    """Python's splitlines ends lines at more than line breaks."""
+    structure = ion_pair()
+    structure.info["text"] = VALUES["separators"]
+    (again,) = parse_structures(frame_text(structure), "densities")
+    assert again.info == structure.info
 
 
 @pytest.mark.parametrize("key", VALUES)
