@@ -30,8 +30,8 @@ def check_keys(frames, wanted, chosen):
     """
     from lodekit.structures import find_lookalikes
 
-    found = find_lookalikes(frames, wanted)
-    missing = [one for one in found if one.target not in chosen]
+    lookalikes = find_lookalikes(frames, wanted)
+    missing = [one for one in lookalikes if one.target not in chosen]
     if missing:
         rest = f"fit other targets with --targets {' '.join(chosen)}, or " * bool(
             chosen
@@ -40,10 +40,10 @@ def check_keys(frames, wanted, chosen):
             f"no frame has {describe_lookalikes(missing)}, {rest}leave aside what is "
             f"none with --ignore {' '.join(one.key for one in missing)}"
         )
-    found = [one for one in found if one.by_name]
-    if found:
-        listed = [f"{one.key!r} ({one.target}?)" for one in found[:6]]
-        dots = ", ..." if len(found) > 6 else ""
+    lookalikes = [one for one in lookalikes if one.by_name]
+    if lookalikes:
+        listed = [f"{one.key!r} ({one.target}?)" for one in lookalikes[:6]]
+        dots = ", ..." if len(lookalikes) > 6 else ""
         warn(
             f"not used, though it looks like a target: {', '.join(listed)}{dots}; "
             "--key TARGET=KEY uses a key, --ignore KEY leaves it aside",
@@ -56,21 +56,24 @@ def check_keys(frames, wanted, chosen):
         )
 
 
-def describe_lookalikes(found):
+def describe_lookalikes(lookalikes):
     """Return which targets are missing, what looks like them, and how to use it.
 
     Parameters
     ----------
-    found : list of Lookalike
+    lookalikes : list of Lookalike
         At least one.
     """
-    targets = list(dict.fromkeys(one.target for one in found))
-    keys = " and ".join(repr(one.key) for one in found)
-    looks = "looks" if len(found) == 1 else "look"
-    pairs = {one.target: one.key for one in reversed(found)}
-    assigned = [f"{target}={pairs[target]}" for target in targets]
+    targets = list(dict.fromkeys(one.target for one in lookalikes))
+    keys = " and ".join(repr(one.key) for one in lookalikes)
+    looks = "looks" if len(lookalikes) == 1 else "look"
+    pairs = {one.target: one.key for one in reversed(lookalikes)}
+    assigned = [
+        f"{'virial' if 'virial' in pairs[target].lower() else target}={pairs[target]}"
+        for target in targets
+    ]
     sign = ""
-    if any("grad" in one.key.lower() for one in found):
+    if any("grad" in one.key.lower() for one in lookalikes):
         sign = " (gradients are minus the forces: change their sign first)"
     return (
         f"{' or '.join(targets)}, but {keys} {looks} like it: use it with --key "

@@ -87,7 +87,7 @@ def isolated_atom_energies(frames, energies: np.ndarray, species) -> np.ndarray:
     ValueError
         If a species has no such frame, or several with different energies.
     """
-    found, refused = {}, {}
+    isolated, refused = {}, {}
     for index, (atoms, energy) in enumerate(zip(frames, energies, strict=True)):
         if len(atoms) != 1:
             continue
@@ -95,14 +95,14 @@ def isolated_atom_energies(frames, energies: np.ndarray, species) -> np.ndarray:
         if reason:
             refused.setdefault(z, f"{frame_name(index)} {reason}")
             continue
-        first, known = found.setdefault(z, (index, energy))
+        first, known = isolated.setdefault(z, (index, energy))
         if abs(energy - known) > SAME_ENERGY:
             raise ValueError(
                 f"baseline='isolated-atoms' needs one energy for each element, and "
                 f"{chemical_symbols[z]} has {known:.6g} eV in {frame_name(first)} and "
                 f"{energy:.6g} eV in {frame_name(index)}; keep one of them"
             )
-    missing = [int(z) for z in species if int(z) not in found]
+    missing = [int(z) for z in species if int(z) not in isolated]
     if missing:
         reasons = [refused[z] for z in missing if z in refused]
         raise ValueError(
@@ -112,7 +112,7 @@ def isolated_atom_energies(frames, energies: np.ndarray, species) -> np.ndarray:
             + (f" ({', '.join(reasons)})" if reasons else "")
             + "; add it, or give energies, baseline={'H': -13.6, ...}"
         )
-    return np.array([found[int(z)][1] for z in species])
+    return np.array([isolated[int(z)][1] for z in species])
 
 
 def not_isolated(atoms) -> str:

@@ -38,8 +38,8 @@ def describe_contents(frames):
         for entry, value in _entries(structure):
             values.setdefault(entry, []).append(value)
     return [
-        {"key": key, "of": of, **_describe(own, of), "target": target}
-        for (key, of, target), own in values.items()
+        {"key": key, "of": of, **_describe(held, of), "target": target}
+        for (key, of, target), held in values.items()
     ]
 
 
@@ -185,10 +185,10 @@ def drop_key(frames, key):
     n_there = 0
     for structure in frames:
         sources = structure.info.get(SOURCES_KEY, {})
-        moved = {TARGETS[name].home_key for name in sources}
+        homes = {TARGETS[name].home_key for name in sources}
         results = getattr(structure.calc, "results", {})
         for held in (results, structure.info, structure.arrays):
-            for name in {key, f"other_{key}"} - moved - {"numbers", "positions"}:
+            for name in {key, f"other_{key}"} - homes - {"numbers", "positions"}:
                 n_there += held.pop(name, None) is not None
         for name, source in sources.items():
             if source.partition(":")[2] == key:

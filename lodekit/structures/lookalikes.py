@@ -101,11 +101,11 @@ def find_lookalikes(frames, targets):
                 if may_be and _fits(target, place, value, len(structure)):
                     entry = key.removeprefix("other_"), target, by_name
                     counts[entry] = counts.get(entry, 0) + 1
-    found = [
+    lookalikes = [
         Lookalike(key, target, count, by_name)
         for (key, target, by_name), count in counts.items()
     ]
-    return sorted(found, key=lambda one: not one.by_name)
+    return sorted(lookalikes, key=lambda one: not one.by_name)
 
 
 def _unused(structure):
@@ -190,10 +190,10 @@ def hidden_total_charge(structure):
 
 def spin_keys(structure):
     """Return the keys of the comment line that give a spin, with their numbers."""
-    found = {}
+    spins = {}
     for key, value in structure.info.items():
         number = as_numbers(value)
         is_one = number is not None and number.size == 1 and np.isfinite(number).all()
         if is_one and any(part in _letters(key) for part in _SPINS):
-            found[key] = number.item()
-    return found
+            spins[key] = number.item()
+    return spins

@@ -68,6 +68,13 @@ def test_an_ignored_key_is_not_there(lodekit, built, train):
     assert "no frame has an energy: the energies of the model follow from the" in line
 
 
+def test_a_virial_under_another_name_is_no_stress(lodekit, built, train):
+    rename(train, "stress", "dft_virial")
+    _, _, err = lodekit("fit", train)
+    assert "no frame has stress, but 'dft_virial' looks like it: use it with" in err
+    assert "--key virial=dft_virial, fit other targets" in err
+
+
 def test_gradients_are_minus_the_forces(lodekit, built, train):
     rename(train, "forces", "gradient")
     _, _, err = lodekit("fit", train)
