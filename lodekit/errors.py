@@ -1,5 +1,7 @@
 """Errors that tell a user in one line what to do."""
 
+import difflib
+
 
 class LodekitError(Exception):
     """Base class of the errors that the command line prints as one line."""
@@ -31,3 +33,16 @@ class BasisError(LodekitError, ValueError):
 
 class DensityFileError(LodekitError, ValueError):
     """A file of densities is damaged, foreign, incomplete or does not fit."""
+
+
+def suggest(name, known, likeness=0.6) -> str:
+    """Return the known name that is nearest to one that does not exist, as a question.
+
+    Nothing where the ``likeness`` (0 to 1) of all of them is less.
+
+    >>> suggest("hartree", ["eV", "Hartree"]), suggest("x", ["eV"])
+    (" (did you mean 'Hartree'?)", '')
+    """
+    by_small_letters = {str(other).lower(): other for other in known}
+    near = difflib.get_close_matches(str(name).lower(), by_small_letters, 1, likeness)
+    return f" (did you mean {by_small_letters[near[0]]!r}?)" if near else ""

@@ -27,7 +27,10 @@ def check_destination(path, overwrite=False, error=OSError):
     if path.exists() and not path.is_file():
         raise error(f"{path}: this is not a file, choose another name")
     if path.exists() and not overwrite:
-        raise error(f"{path}: exists already; choose another name or overwrite it")
+        raise error(
+            f"{path}: exists already; choose another name or overwrite it with "
+            "--overwrite (in Python, overwrite=True)"
+        )
     if not path.parent.is_dir():
         raise error(f"{path}: there is no folder {path.parent}")
     return path

@@ -182,6 +182,8 @@ class LodekitCalculator(Calculator):
                 "a dipole needs a structure without periodic directions, pbc is "
                 f"{pbc.tolist()}"
             )
+        if not len(self.atoms):
+            raise ValueError("the structure has no atoms")
         foreign = sorted(set(self.atoms.numbers.tolist()) - self._species)
         if foreign:
             known = ", ".join(chemical_symbols[z] for z in sorted(self._species))

@@ -132,16 +132,19 @@ def check_comparisons(comparisons, path):
 
 def label_frames(frames, key, path):
     """Return the group of each frame, or None when there are none."""
+    from lodekit.structures.contents import info_value
+
     if key is None or (key == "element" and key not in frames[0].info):
         return None
-    missing = [n for n, frame in enumerate(frames, start=1) if key not in frame.info]
+    values = [info_value(frame, key) for frame in frames]
+    missing = [n for n, value in enumerate(values, start=1) if value is None]
     if missing:
         keys = sorted({k for frame in frames for k in frame.info} - {"target_keys"})
         raise StructureError(
             f"{path}: frame {missing[0]} has no {key!r} to group by; frames have "
             f"{', '.join(keys) or 'no info keys'}"
         )
-    return [str(frame.info[key]) for frame in frames]
+    return [str(value) for value in values]
 
 
 def group_errors(comparisons, labels, key):

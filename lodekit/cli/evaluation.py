@@ -3,6 +3,7 @@
 from lodekit.errors import SettingsError, StructureError
 
 from .prediction import compute_in_chunks
+from .unused import describe_lookalikes, warn
 
 
 def compare_frames(model, frames, targets, description, std=False):
@@ -49,7 +50,7 @@ def wanted_properties(model, names, std):
 def present_targets(model, frames, asked, path):
     """Return the targets that can be judged: those asked for, or all in the frames."""
     from lodekit.analysis.errors import UNITS
-    from lodekit.structures import get_target
+    from lodekit.structures import find_lookalikes, get_target
 
     computed = [name for name in UNITS if name in model.properties]
     check_properties(model, asked or ())
@@ -59,13 +60,19 @@ def present_targets(model, frames, asked, path):
         if any(get_target(frame, name) is not None for frame in frames)
     ]
     missing = [name for name in asked or () if name not in there]
+    absent = [name for name in asked or computed if name not in there]
+    alike = [one for one in find_lookalikes(frames, absent) if one.by_name]
     if missing or not there:
+        if alike:
+            raise StructureError(f"{path}: no frame has {describe_lookalikes(alike)}")
         *most, last = computed
         what = missing[0] if missing else f"{', '.join(most)} or {last}"
         raise StructureError(
             f"{path}: no frame has {what} to compare with; name the key with --key, "
             f"such as --key {(missing or computed)[0]}=my_key"
         )
+    if alike:
+        warn(f"{path}: not compared: no frame has {describe_lookalikes(alike)}")
     return list(asked or there)
 
 

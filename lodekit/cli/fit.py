@@ -65,7 +65,10 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "assignments",
     multiple=True,
     metavar="A.B=C",
-    help="Change one setting, such as fit.energy_noise=1e-3.",
+    help="Change one setting, such as fit.energy_noise=1e-3, terms.soap.cutoff=6, "
+    "terms.lode=none, or fit.baseline=isolated-atoms (energies of the elements: those "
+    "of single atoms, or {H = -13.6, O = -2041.3}; least squares on the composition "
+    "when left out).",
 )
 @click.option("--validation", type=click.Path(), help="Structures to judge the fit by.")
 @click.option(
@@ -78,6 +81,18 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "--weight-key",
     metavar="KEY",
     help="Info key that holds the weight of a frame, for --model potential.",
+)
+@click.option(
+    "--partial",
+    is_flag=True,
+    default=None,
+    help="Fit targets that three of four frames or more lack, too, where they are.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="KEY",
+    help="Leave a key or column of the file aside, as if it were not there.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Read, print the complete settings, and stop."
@@ -114,6 +129,10 @@ def gather(options):
     structures["validation_where"] = where
     if options["weight_key"]:
         structures["weight_key"] = options["weight_key"]
+    if options["ignore"]:
+        structures["ignore"] = list(options["ignore"])
+    if options["partial"]:
+        structures["partial"] = True
     run = {key: options[key] for key in SECTIONS["run"] if options[key] is not None}
     given = merge(given, {"structures": structures, "run": run})
     if options["targets"]:
@@ -182,9 +201,13 @@ class Fit:
 
     def read(self, path, where):
         """Read and check structures, and say what was read."""
+        from lodekit.structures.contents import drop_key
+
         from .prediction import read_frames
 
         frames = read_frames(path, self.reading["keys"], self.reading["units"], where)
+        for key in self.reading.get("ignore", ()):
+            drop_key(frames, key)
         n_atoms = sum(map(len, frames))
         self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {path}")
         return frames
@@ -205,14 +228,18 @@ class Fit:
     def choose_settings(self, frames):
         """Return complete settings of the model."""
         from .targets import choose_targets, describe_sources
+        from .unused import check_states, warn_of_unused_points
 
         asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
-        targets = choose_targets(frames, asked.get("targets"), self.kind)
+        partial = self.reading.get("partial", False)
+        targets = choose_targets(frames, asked.get("targets"), self.kind, partial)
+        check_states(frames, self.kind)
         self.show(f"targets: {describe_sources(frames, targets)}\n")
         defaults = self.kind.default_settings(frames, targets)
         settings = complete(defaults, self.given, self.overrides)
         settings = self.kind.check_settings(settings)
         settings["fit"]["targets"] = targets
+        warn_of_unused_points(frames, settings, defaults)
         return settings
 
     def record_settings(self, settings):

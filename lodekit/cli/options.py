@@ -4,6 +4,7 @@ import os
 
 import click
 
+from lodekit.errors import suggest
 from lodekit.threads import request_threads
 
 
@@ -67,7 +68,10 @@ class NameList(click.ParamType):
         names = tuple(name.strip() for name in value.split(",") if name.strip())
         for name in names:
             if self.known and name not in self.known:
-                self.fail(f"{name!r} is not one of {', '.join(self.known)}", param, ctx)
+                hint = suggest(name, self.known)
+                self.fail(
+                    f"{name!r} is not one of {', '.join(self.known)}{hint}", param, ctx
+                )
         return names
 
 

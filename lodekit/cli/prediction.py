@@ -48,9 +48,12 @@ def read_frames(path, keys=None, units=None, where=None, check=True):
 
 def _choose(frames, key, value, path):
     """Return the frames whose info has a value under a key."""
-    chosen = [frame for frame in frames if str(frame.info.get(key)) == value]
+    from lodekit.structures.contents import info_value, matches
+
+    held = [info_value(frame, key) for frame in frames]
+    chosen = [f for f, own in zip(frames, held, strict=True) if matches(own, value)]
     if not chosen:
-        values = sorted({str(f.info[key]) for f in frames if key in f.info})
+        values = sorted({str(own) for own in held if own is not None})
         there = f"it is {', '.join(values[:8])}" if values else "no frame has that key"
         raise StructureError(f"{path}: no frame has {key}={value}; {there}")
     return chosen

@@ -4,17 +4,19 @@ Later sources win: defaults chosen from the data, the settings file, ``--set``, 
 options with names of their own.
 """
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
 
-from lodekit.errors import SettingsError
+from lodekit.errors import SettingsError, suggest
 
 #: Keys of the sections that the command line itself reads; the others belong to the
 #: model.
 SECTIONS = {
-    "structures": ("keys", "units", "where", "validation_where", "weight_key"),
+    "structures": (
+        *("keys", "units", "where", "validation_where", "weight_key"),
+        *("ignore", "partial"),
+    ),
     "run": ("model", "output", "validation", "report", "threads", "overwrite"),
 }
 _MODEL_SECTIONS = ("fit", "terms", "potential")
@@ -57,7 +59,7 @@ def parse_assignments(assignments):
         if not separator or len(path) < 2 or not all(path):
             raise SettingsError(
                 "--set is written section.key=value, such as fit.energy_noise=1e-3, "
-                f"got {assignment!r}"
+                f"got {assignment!r}{_section_hint(path[0])}"
             )
         table = settings
         for part in path[:-1]:
@@ -81,12 +83,23 @@ def _parse_value(assignment, text):
         ) from None
 
 
+def _section_hint(name):
+    """Return where a key, or a term, belongs that was written without its section."""
+    from lodekit.models.settings import FIT, LODE, SOAP, default_term_names
+
+    for section, keys in (("fit", FIT), ("terms.soap", SOAP), ("terms.lode", LODE)):
+        if name in keys:
+            return f" (did you mean '{section}.{name}'?)"
+    return f" (did you mean 'terms.{name}'?)" if name in default_term_names() else ""
+
+
 def check_sections(settings):
     """Check the sections, and the keys of those that the command line reads."""
     known = [*SECTIONS, *_MODEL_SECTIONS]
     for section, table in settings.items():
         if section not in known:
-            raise SettingsError(unknown(f"section [{section}]", section, known))
+            what = f"section [{section}]{_section_hint(section)}"
+            raise SettingsError(unknown(what, section, known))
         if not isinstance(table, dict):
             raise SettingsError(f"{section!r} is a section with keys, not a value")
         for key in table if section in SECTIONS else ():
@@ -103,8 +116,11 @@ def check_sections(settings):
 
 
 def check_terms(settings):
-    """Check that every term is a section, or left out."""
-    for name, term in settings.get("terms", {}).items():
+    """Check that every term is a section, or left out: false, or the word "none"."""
+    terms = settings.get("terms", {})
+    for name, term in terms.items():
+        if isinstance(term, str) and term.lower() == "none":
+            terms[name] = term = False
         if not isinstance(term, dict) and term is not False:
             raise SettingsError(
                 f"terms.{name} is a section with keys, or false to leave it out"
@@ -113,9 +129,7 @@ def check_terms(settings):
 
 def unknown(what, name, known):
     """Return a message about a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {what}{hint}; known: {', '.join(known)}"
+    return f"unknown {what}{suggest(name, known)}; known: {', '.join(known)}"
 
 
 def merge(base, changes):

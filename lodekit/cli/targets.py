@@ -2,12 +2,22 @@
 
 from lodekit.errors import SettingsError, StructureError
 
+from .unused import check_keys, warn
 
-def choose_targets(frames, asked, kind):
+#: What a frame must be to have a target; see `lodekit.structures.checks.can_have`.
+NEEDS = {
+    "stress": "is periodic in three directions",
+    "forces": "has more than one atom",
+    **dict.fromkeys(("dipole", "quadrupole", "mep"), "is without periodic directions"),
+}
+
+
+def choose_targets(frames, asked, kind, partial=False):
     """Return the targets to fit: those asked for, or all that the frames have.
 
-    A target that only some frames have is refused unless the others cannot have it, as
-    stress without a cell.
+    A target that some frames lack is fitted where it is, and refused if three of four
+    lack it, unless ``partial`` says that this is meant. Frames that cannot have it do
+    not count: open ones have no stress, and single atoms no forces.
 
     Parameters
     ----------
@@ -17,63 +27,75 @@ def choose_targets(frames, asked, kind):
         Targets that the user named.
     kind : object
         Kind of model in `lodekit.cli.kinds`.
+    partial : bool
+        Whether most frames may lack a target.
 
     Raises
     ------
     StructureError
-        If there is no target, or one is missing in some frames.
+        If there is no target, most frames lack one, or a key that is not read looks
+        like one.
     SettingsError
         If the kind of model cannot be fitted to a target.
     """
     from lodekit.structures import check_structures
+    from lodekit.structures.checks import can_have
 
-    fitted = kind.default_targets
-    chosen = list(asked or [])
-    for name in chosen:
+    for name in asked or ():
         if name not in kind.targets:
             raise SettingsError(
                 f"this kind of model cannot be fitted to {name}; it can be fitted to "
                 f"{', '.join(kind.targets)}"
             )
-    if not chosen:
-        present = {name: _count(frames, name) for name in fitted}
-        chosen = [name for name, (n_there, _) in present.items() if n_there]
-        for name in chosen:
-            n_there, n_possible = present[name]
-            if n_there < n_possible:
-                others = " ".join(other for other in chosen if other != name)
-                raise StructureError(
-                    f"{name} is missing in {n_possible - n_there} of {n_possible} "
-                    "frames; leave these frames out, or name what to fit, such as "
-                    f"--targets {others or fitted[0]}"
-                )
-    for name in chosen or fitted[:1]:
-        check_structures(_capable(frames, name) or frames, [name])
-    return chosen
+    wanted = list(asked or kind.default_targets)
+    there = [name for name in wanted if any(_have(frames, name))]
+    chosen = [
+        name
+        for name in there
+        if any(_have([frame for frame in frames if can_have(frame, name)], name))
+    ]
+    check_keys(frames, wanted, there)
+    for name in there:
+        if name not in chosen and not asked:
+            warn(f"{name} not used: no frame that has it {NEEDS[name]}")
+    for name in asked or chosen or wanted[:1]:
+        if not partial:
+            _check_most_have(frames, name, chosen)
+        check_structures(frames, [name], allow_missing=True)
+    return list(asked or chosen)
 
 
-def _capable(frames, name):
-    """Return the frames that can have a target."""
-    if name == "stress":
-        return [frame for frame in frames if frame.pbc.all()]
-    if name in ("dipole", "quadrupole", "mep"):
-        return [frame for frame in frames if not frame.pbc.any()]
-    return frames
-
-
-def _count(frames, name):
+def _have(frames, name):
+    """Return for every frame whether it has a target, also one that cannot be read."""
     from lodekit.structures import find_target, get_target
 
-    capable = _capable(frames, name)
-    n_there = sum(
+    return [
         find_target(frame, name) is not None or get_target(frame, name) is not None
-        for frame in capable
-    )
-    return n_there, len(capable)
+        for frame in frames
+    ]
+
+
+def _check_most_have(frames, name, chosen):
+    from lodekit.structures.checks import can_have, is_mostly_missing
+
+    have = _have(frames, name)
+    missing = [
+        number
+        for number, (frame, there) in enumerate(zip(frames, have, strict=True), start=1)
+        if not there and can_have(frame, name)
+    ]
+    n_possible = sum(can_have(frame, name) for frame in frames)
+    if any(have) and is_mostly_missing(len(missing), n_possible):
+        others = " ".join(other for other in chosen if other != name)
+        without = f", or leave it out with --targets {others}" if others else ""
+        raise StructureError(
+            f"{name} is missing in {len(missing)} of {n_possible} frames (the first is "
+            f"frame {missing[0]}); fit it where it is with --partial{without}"
+        )
 
 
 def describe_sources(frames, targets):
-    """Return which targets came from which keys of the file.
+    """Return which targets came from which keys of the file, and of how many frames.
 
     >>> describe_sources([], [])
     'none'
@@ -88,7 +110,11 @@ def describe_sources(frames, targets):
             home = found.source if found is not None else ""
             sources.add(frame.info.get("target_keys", {}).get(name, home))
         keys = sorted(source.partition(":")[2] for source in sources if source)
-        parts.append(f"{name} (key {', '.join(keys)})" if keys else name)
+        notes = [f"key {', '.join(keys)}"] if keys else []
+        n_there = sum(_have(frames, name))
+        if n_there < len(frames):
+            notes.append(f"in {n_there} of {len(frames)} frames")
+        parts.append(f"{name} ({', '.join(notes)})" if notes else name)
     return ", ".join(parts) or "none"
 
 
@@ -100,15 +126,18 @@ def frame_weights(frames, key):
     StructureError
         If a frame has no positive number under the key.
     """
+    from lodekit.structures.values import as_numbers
+
     if key is None:
         return None
     weights = []
     for number, frame in enumerate(frames, start=1):
         value = frame.info.get(key)
-        if isinstance(value, (str, bool)) or value is None or not value > 0:
+        weight = as_numbers(value)
+        if weight is None or weight.size != 1 or not 0 < weight < float("inf"):
             raise StructureError(
                 f"frame {number} has no positive weight under the key {key!r}, got "
-                f"{value!r}"
+                f"{value!r:.60}"
             )
-        weights.append(float(value))
+        weights.append(float(weight.item()))
     return weights

@@ -143,7 +143,9 @@ def channel_of_species(species: np.ndarray, channels: np.ndarray) -> np.ndarray:
         If an atomic number is not among ``channels``.
     """
     if channels.size == 0:
-        raise ValueError("an expansion needs at least one species")
+        raise ValueError(
+            "an expansion needs at least one species, and there are no atoms"
+        )
     index = np.searchsorted(channels, species).clip(max=channels.size - 1)
     foreign = channels[index] != species
     if foreign.any():

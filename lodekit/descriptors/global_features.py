@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import StructureBatch, as_frames, frame_name
 
 
 @dataclass
@@ -99,7 +99,7 @@ class GlobalDescriptor(BaseEstimator):
             number = int(np.flatnonzero(batch.pbc.any(axis=1))[0])
             raise ValueError(
                 f"{type(self).__name__} describes structures without periodic "
-                f"directions, structure {number} has pbc "
+                f"directions, {frame_name(number)} has pbc "
                 f"{batch.pbc[number].tolist()}; use LODE"
             )
         foreign = np.setdiff1d(batch.species, species)
@@ -127,7 +127,7 @@ class GlobalDescriptor(BaseEstimator):
         np.fill_diagonal(distances, np.inf)
         if (distances == 0.0).any():
             first, second = np.argwhere(distances == 0.0)[0]
-            raise ValueError(f"atoms {first} and {second} are on one point")
+            raise ValueError(f"atoms {first + 1} and {second + 1} are on one point")
         channels = np.searchsorted(species, structure.species)
         features, slopes = self._evaluate(distances, channels, species)
         return GlobalFeatures(features, vectors / distances[..., None], slopes)

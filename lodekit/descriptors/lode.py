@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.structures.batch import StructureBatch
+from lodekit.structures.batch import StructureBatch, frame_name
 from lodekit.structures.cells import boundary_name
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
@@ -182,14 +182,14 @@ class LodeSphericalExpansion(ExpansionEstimator):
             if boundary == "wire":
                 raise ValueError(
                     "LODE needs structures that are periodic in no, two or three "
-                    f"directions, structure {index} has pbc {pbc.tolist()}"
+                    f"directions, {frame_name(index)} has pbc {pbc.tolist()}"
                 )
             atoms = slice(*batch.first_atom[index : index + 2])
             if boundary == "slab":
                 if self.hypers["density"]["exponent"] == 2:
                     raise ValueError(
-                        "1 / r^2 has no sum over a slab: it diverges; structure "
-                        f"{index} is one, use another exponent"
+                        "1 / r^2 has no sum over a slab: it diverges; "
+                        f"{frame_name(index)} is one, use another exponent"
                     )
                 cell = self.slab_kernel.cell(batch.positions[atoms], cell, pbc, 0.0)
             if boundary != "open":

@@ -76,8 +76,8 @@ class EquilibrationEnergy:
         soft = np.flatnonzero((self.hardness == 0) & (self.interaction.widths == 0))
         if soft.size:
             raise ValueError(
-                f"atom {soft[0]} has zero hardness and zero width, so that its charge "
-                "costs nothing; give it one of them"
+                f"atom {soft[0] + 1} has zero hardness and zero width, so that its "
+                "charge costs nothing; give it one of them"
             )
 
     def product(self, charges: np.ndarray) -> np.ndarray:

@@ -155,10 +155,11 @@ def check_pairs(first, second, vectors, n_atoms: int):
         low, high = sorted((first[pair], second[pair]))
         if high >= n_atoms:
             raise ValueError(
-                f"point {high - n_atoms} sits on atom {low}, where the potential of a "
-                "point charge is infinite; move the point"
+                f"point {high - n_atoms + 1} sits on atom {low + 1}, where the "
+                "potential of a point charge is infinite; move the point"
             )
         raise ValueError(
-            f"atoms {low} and {high} are on top of each other; every pair must be apart"
+            f"atoms {low + 1} and {high + 1} are on top of each other; every pair must "
+            "be apart"
         )
     return first, second, vectors

@@ -43,8 +43,8 @@ class OpenSum:
         if not np.isfinite(rows).all():
             first, second = np.argwhere(~np.isfinite(rows))[0]
             raise ValueError(
-                f"atoms {first + start} and {second} are on top of each other; every "
-                "pair must be apart"
+                f"atoms {first + start + 1} and {second + 1} are on top of each other; "
+                "every pair must be apart"
             )
         return rows
 

@@ -8,6 +8,7 @@ import numbers
 import numpy as np
 
 from lodekit.structures import frame_name
+from lodekit.structures.values import as_numbers
 
 
 def check_fraction(value) -> None:
@@ -28,6 +29,29 @@ def check_noises(given: dict, targets) -> None:
                 f"the noise of {name} must be a positive number or 'auto', "
                 f"got {noise!r}"
             )
+
+
+def check_weights(given, n_frames: int) -> np.ndarray:
+    """Return the weight of every frame, 1 where none is given.
+
+    Raises
+    ------
+    ValueError
+        If there is not one positive number for every frame.
+    """
+    if given is None:
+        return np.ones(n_frames)
+    wanted = f"sample_weight must hold {n_frames} positive numbers, one per frame"
+    weights = as_numbers(given)
+    if weights is None:
+        raise ValueError(f"{wanted}, got {given!r:.60}")
+    if weights.shape != (n_frames,):
+        raise ValueError(f"{wanted}, got shape {weights.shape}")
+    usable = np.isfinite(weights) & (weights > 0)
+    if not usable.all():
+        index = int(np.argmin(usable))
+        raise ValueError(f"{wanted}, {frame_name(index)} has {weights[index]}")
+    return weights.astype(float)
 
 
 def check_stress(frames, properties) -> None:

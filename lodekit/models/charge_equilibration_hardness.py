@@ -24,6 +24,7 @@ from lodekit.fitting.noises import DEFAULT_NOISES, columns_of
 from lodekit.observables.charges import (
     AffineCharges,
     observe,
+    present_targets,
     reference,
     row_counts,
 )
@@ -308,15 +309,17 @@ class ObservedCharges:
         self.response = -equilibration.response_matrix()
         self.offset = start - self.response @ equilibration.product(start)
         identity = AffineCharges(np.eye(len(atoms)), np.zeros(len(atoms)))
-        operators = [observe(atoms, identity, name).matrix for name in names]
-        self.kinds = np.repeat(range(len(names)), [len(o) for o in operators])
+        present = present_targets(atoms, names)
+        operators = [observe(atoms, identity, name).matrix for name in present]
+        kinds = [names.index(name) for name in present]
+        self.kinds = np.repeat(kinds, [len(o) for o in operators])
         operator = np.concatenate(operators)
         if has_bonds:
             self.equilibration, self.operator = equilibration, operator
             self.flows = equilibration.response.flows(np.eye(len(atoms)))
             self.flow_offset = -self.flows @ equilibration.product(start)
         self.transfers = operator @ self.response
-        self.values = np.concatenate([reference(atoms, name) for name in names])
+        self.values = np.concatenate([reference(atoms, name) for name in present])
         self.values -= operator @ self.offset
 
 
@@ -325,6 +328,8 @@ def draw_frames(frames, names, random_state) -> list:
     chosen, n_rows, n_atoms = [], 0, 0
     for index in random_state.permutation(len(frames)):
         atoms = frames[index]
+        if not present_targets(atoms, names):
+            continue
         n_rows += sum(row_counts([atoms], name) for name in names)
         n_atoms += len(atoms)
         if chosen and (n_rows > MAX_ROWS or n_atoms > MAX_ATOMS):

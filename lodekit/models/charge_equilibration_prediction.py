@@ -7,9 +7,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import DEVIATIONS, PROPERTIES
+from lodekit.observables.energy import reference_energies
 from lodekit.observables.fragments import check_fragments, given_charges
 from lodekit.regression.environments import batches
-from lodekit.structures import get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
@@ -136,7 +136,7 @@ class EquilibratedPredictions(LinearChargeModel):
         if self.targets_:
             return super().score(frames)
         sizes = np.array([len(atoms) for atoms in as_frames(frames)])
-        expected = np.array([get_target(a, "energy") for a in as_frames(frames)])
+        expected = reference_energies(as_frames(frames))
         return r2_score(expected / sizes, self.predict(frames) / sizes)
 
     def _compute_batch(self, frames, wanted, field) -> list[dict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from lodekit.observables.energy import collect_targets
+from lodekit.observables.energy import reference_energies
 from lodekit.structures.batch import as_frames
 
 
@@ -32,7 +32,7 @@ class EnergyEstimator(RegressorMixin, BaseEstimator):
         frames = as_frames(frames)
         sizes = np.array([len(atoms) for atoms in frames])
         if y is None:
-            y = collect_targets(frames, ["energy"]).values["energy"]
+            y = reference_energies(frames)
         from sklearn.metrics import r2_score
 
         return r2_score(

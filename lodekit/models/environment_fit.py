@@ -25,7 +25,7 @@ from lodekit.fitting.noises import (
     read_noises,
 )
 from lodekit.fitting.progress import progress_bar
-from lodekit.observables.charges import charge_rows, row_counts
+from lodekit.observables.charges import charge_rows, present_targets, row_counts
 from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.environments import batches
 from lodekit.regression.gauss_newton import descend
@@ -248,7 +248,7 @@ class EnvironmentFit:
             charges = self.model.linearised_charges(
                 atoms, features, self.coulomb(index)
             )
-            for name in self.noises:
+            for name in present_targets(atoms, self.noises):
                 own = charge_rows(atoms, charges, name, index)
                 yield name, own, np.ones(len(own.values))
 

@@ -12,7 +12,7 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
 from lodekit.observables.energy import UNITS, Rows, collect_targets
-from lodekit.regression.baseline import count_species, find_baseline
+from lodekit.regression.baseline import count_species
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
@@ -83,7 +83,7 @@ class GlobalPotential(EnergyEstimator):
         Raises
         ------
         ValueError
-            For periodic frames, targets that are missing in some, and noises that are
+            For periodic frames, targets that are missing, and noises that are
             not positive.
         """
         clock = Clock()
@@ -99,14 +99,12 @@ class GlobalPotential(EnergyEstimator):
         )
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         counts = count_species(frames, self.species_)
-        energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
-        self.baseline_ = find_baseline(self.baseline, frames, self.species_, energies)
-        values = energies - counts @ self.baseline_
+        self.baseline_ = targets.subtract_baseline(frames, self.species_, self.baseline)
         states = self._evaluate(frames)
         matrix = np.hstack([counts, [join(state) for state in states]])
         scales = self._scales(matrix)
         clock.lap("features")
-        problem = GlobalProblem(self, frames, targets, states, matrix, scales, values)
+        problem = GlobalProblem(self, frames, targets, states, matrix, scales)
         result = fit(
             problem,
             {name: noises[name] for name in targets.names},
@@ -310,16 +308,14 @@ class GlobalProblem:
         Numbers of atoms, and features.
     scales : ndarray of shape (rank,)
         They multiply the columns of the matrix.
-    energies : ndarray of shape (n_frames,)
-        Without the baseline, in eV.
     """
 
     n_linear, first_column, kernels = None, 0, ()
     units, progress = UNITS, False
 
-    def __init__(self, model, frames, targets, states, matrix, scales, energies):
+    def __init__(self, model, frames, targets, states, matrix, scales):
         self.frames, self.targets, self.states = frames, targets, states
-        self.matrix, self.scales, self.energies = matrix, scales, energies
+        self.matrix, self.scales = matrix, scales
         self.n_species, self.solver = model.species_.size, model.solver
         self.names, self.rank = targets.names, scales.size
         self.n_rows = targets.count_rows(frames)
@@ -327,14 +323,15 @@ class GlobalProblem:
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, frame by frame."""
         for index in frames:
-            if "energy" in self.names:
+            own = {name: self.targets.values[name][index] for name in self.names}
+            if own.get("energy") is not None:
                 n_atoms = len(self.frames[index])
                 row = self.matrix[index] * self.scales / n_atoms
-                values = self.energies[index : index + 1] / n_atoms
+                values = np.array([own["energy"] / n_atoms])
                 rows = Rows(row[None], values, np.array([index]))
                 yield "energy", rows, np.ones(1)
-            if "forces" in self.names:
-                values = self.targets.values["forces"][index].ravel()
+            if own.get("forces") is not None:
+                values = own["forces"].ravel()
                 matrix = force_rows(self.states[index], self.n_species) * self.scales
                 owners = np.full(values.size, index)
                 yield "forces", Rows(matrix, values, owners), np.ones(values.size)

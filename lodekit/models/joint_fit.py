@@ -16,10 +16,10 @@ from lodekit.fitting.fit import FitResult
 from lodekit.fitting.kept_rows import KeptRows
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import UNITS as CHARGE_UNITS
-from lodekit.observables.charges import charge_rows, row_counts
+from lodekit.observables.charges import charge_rows, present_targets, row_counts
 from lodekit.observables.energy import UNITS as ENERGY_UNITS
-from lodekit.observables.energy import Rows, build_rows
-from lodekit.regression.baseline import count_species, fit_composition
+from lodekit.observables.energy import Rows, build_rows, row_owners
+from lodekit.regression.baseline import count_species
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import NormalEquations, weighted_sums
@@ -103,11 +103,7 @@ class JointFit:
         self.names = [*linear, *targets.names]
         self.linear = linear
         self.counts = count_species(frames, model.species_)
-        self.baseline = np.zeros(model.species_.size)
-        if "energy" in targets.values:
-            energies = np.array(targets.values["energy"])
-            self.baseline = fit_composition(self.counts, energies)
-            targets.values["energy"] = list(energies - self.counts @ self.baseline)
+        self.baseline = targets.subtract_baseline(frames, model.species_)
         self.given = model.potential or default_potential()
         check_remainder(self.given)
         terms = choose_terms(
@@ -174,7 +170,7 @@ class JointFit:
         keep = self.kept.of(tuple(indices))
         expansion = expand(frames, weights, keep)
         for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
-            for name in self.linear:
+            for name in present_targets(atoms, self.linear):
                 own = charge_rows(atoms, expansion.linear(place, name), name, index)
                 none = np.zeros((len(own.values), self.n_rest))
                 yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
@@ -182,9 +178,11 @@ class JointFit:
         for name, rows in keep("remainder", short).items():
             elements = np.zeros((len(rows.values), self.model.species_.size))
             if name == "energy":
-                counts = self.counts[indices]
+                counts = self.counts[indices[rows.frames]]
                 elements = ELEMENT_ENERGY * counts / counts.sum(axis=1)[:, None]
             own, values = getattr(expansion, name)()
+            known = np.isin(row_owners(frames, name), rows.frames)
+            own, values = own[known], values[known]
             values = rows.values - values + own @ weights
             matrix = np.hstack([elements, rows.matrix, own])
             yield name, Rows(matrix, values, indices[rows.frames])

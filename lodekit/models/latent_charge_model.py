@@ -16,9 +16,9 @@ from lodekit.observables.charges import (
     collect_charge_targets,
     total_charge,
 )
-from lodekit.observables.energy import collect_targets
+from lodekit.observables.energy import collect_targets, reference_energies
 from lodekit.regression.environments import batches
-from lodekit.structures import check_structures, frame_name, get_target
+from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises, is_number
@@ -150,7 +150,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         Raises
         ------
         ValueError
-            For targets that are missing in some frames, neither energies nor forces,
+            For targets that are missing, neither energies nor forces,
             structures of one atom alone, slabs with a net charge, arguments out of
             range.
         """
@@ -232,7 +232,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         """Return R^2 of the energies per atom."""
         frames = as_frames(frames)
         sizes = np.array([len(atoms) for atoms in frames])
-        expected = [get_target(atoms, "energy") for atoms in frames] if y is None else y
+        expected = reference_energies(frames) if y is None else y
         return r2_score(np.array(expected) / sizes, self.predict(frames) / sizes)
 
     def compute(self, frames, properties=None) -> list[dict]:

@@ -22,6 +22,7 @@ from lodekit.observables.charges import (
     check_total_charges,
     collect_charge_targets,
     observe,
+    present_targets,
     reference,
     row_counts,
     total_charge,
@@ -85,8 +86,8 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For targets that are missing in some frames, charges that do not sum to the
-            total charge, arguments out of range.
+            For targets that are missing, charges that do not sum to the total charge,
+            arguments out of range.
         """
         clock = Clock()
         frames = as_frames(frames)
@@ -323,6 +324,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         name = self.targets_[0]
         predicted, expected = [], []
         self._check_frames(frames)
+        frames = [atoms for atoms in frames if present_targets(atoms, [name])]
         for group in batches(frames, BATCH_ATOMS):
             for atoms, charges in self._affine([frames[i] for i in group]):
                 predicted.append(observe(atoms, charges, name).values(self.weights_))
@@ -359,7 +361,7 @@ class ChargeProblem:
             indices = frames[group]
             affine = self.model._affine([self.frames[i] for i in indices])
             for index, (atoms, charges) in zip(indices, affine, strict=True):
-                for name in self.names:
+                for name in present_targets(atoms, self.names):
                     rows = charge_rows(atoms, charges, name, index)
                     yield name, rows, np.ones(len(rows.values))
 

@@ -162,8 +162,10 @@ class Predictor:
 
 
 def check_species(frames, species: np.ndarray) -> None:
-    """Raise ``ValueError`` for atoms of other than a model's ``species``."""
+    """Raise ``ValueError`` for no atoms, or others than of a model's ``species``."""
     for index, atoms in enumerate(frames):
+        if not len(atoms):
+            raise ValueError(f"{frame_name(index)} has no atoms; leave it out")
         foreign = ~np.isin(atoms.numbers, species)
         if foreign.any():
             atom = int(foreign.argmax())

@@ -7,7 +7,6 @@ The layout is that of the TOML file: a table ``[fit]`` and any number of tables
 from __future__ import annotations
 
 import copy
-import difflib
 import numbers
 
 import numpy as np
@@ -17,7 +16,7 @@ from lodekit.descriptors import (
     PowerSpectrum,
     SphericalExpansion,
 )
-from lodekit.errors import SettingsError
+from lodekit.errors import SettingsError, suggest
 from lodekit.regression import (
     CurSelection,
     FarthestPointSelection,
@@ -139,6 +138,12 @@ def default_settings(frames, targets=None) -> dict:
     return {"fit": fit, "terms": {"soap": soap, "lode": lode, "induction": induction}}
 
 
+def default_term_names() -> list[str]:
+    """Return the names of terms that defaults give, of potentials and of charges."""
+    others = {*charge_terms(), *remainder_settings()["terms"]}
+    return sorted({*TERMS, "induction", *others})
+
+
 def default_terms(frames) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of the default terms."""
     return build_terms(default_settings(frames))
@@ -238,10 +243,9 @@ def check_names(where: str, given: dict, known) -> None:
     check_table(where, given)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, list(known), 1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
             raise SettingsError(
-                f"{where} has an unknown key '{key}'; {hint}known: {', '.join(known)}"
+                f"{where} has an unknown key '{key}'{suggest(key, known)}; known: "
+                f"{', '.join(known)}"
             )
 
 

@@ -12,13 +12,12 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
-from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
-from .charge_checks import check_fraction
+from .charge_checks import check_fraction, check_weights
 from .energy_estimator import EnergyEstimator
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
@@ -48,7 +47,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
     selection : object with ``select(points, n_select)``, optional
         How sparse points are picked; `FarthestPointSelection` where None.
     targets : list of {"energy", "forces", "stress"}, optional
-        What is fitted; all that the frames have where None.
+        What is fitted, where a frame has it; all that the frames have where None, but
+        one that three of four lack must be named.
     energy_noise, force_noise, stress_noise : float or "auto"
         Standard deviation of the noise in eV/atom, eV/Å and eV/Å^3. "auto" takes what
         makes the targets most probable, together with the prior standard deviation of
@@ -56,7 +56,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         noises are given, the latter is 1 eV.
     baseline : "composition", "isolated-atoms" or dict
         Energy per species taken away before the fit: least squares on the composition,
-        the energies of single-atom frames, or ``{atomic number or symbol: eV}``.
+        the energies of frames with one neutral atom that is open or far from its
+        images, or ``{atomic number or symbol: eV}``.
     solver : {"cholesky", "qr"}
         ``"qr"`` needs given noises, takes longer and bears rows of any condition.
     validation_fraction : float
@@ -145,8 +146,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         Raises
         ------
         ValueError
-            For targets that are missing in some frames, arguments out of range, or
-            frames that no model can be fitted to.
+            For targets that are missing, arguments out of range, or frames that no
+            model can be fitted to.
         """
         clock = Clock()
         frames = as_frames(frames)
@@ -155,7 +156,9 @@ class SparsePotential(PotentialState, EnergyEstimator):
         targets = collect_targets(frames, self.targets, y)
         self._check_noises(targets.names)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        self._subtract_baseline(frames, targets, weights)
+        self.baseline_ = targets.subtract_baseline(
+            frames, self.species_, self.baseline, weights
+        )
         latent = Latent.select(
             frames,
             progress_bar(self._terms(frames), "sparse points", self.progress),
@@ -185,16 +188,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
         check_whole("n_ensemble", self.n_ensemble)
         check_fraction(self.validation_fraction)
-        if sample_weight is None:
-            return np.ones(len(frames))
-        weights = np.asarray(sample_weight, dtype=float)
-        usable = np.isfinite(weights) & (weights > 0)
-        if weights.shape != (len(frames),) or not usable.all():
-            raise ValueError(
-                f"sample_weight must hold {len(frames)} positive numbers, one per "
-                f"frame, got shape {weights.shape}"
-            )
-        return weights
+        return check_weights(sample_weight, len(frames))
 
     def _check_noises(self, targets) -> None:
         """Check the noises before any work is done."""
@@ -216,16 +210,6 @@ class SparsePotential(PotentialState, EnergyEstimator):
             "forces": self.force_noise,
             "stress": self.stress_noise,
         }
-
-    def _subtract_baseline(self, frames, targets, weights) -> None:
-        """Fit or take over the baseline and subtract it from the energies."""
-        counts = count_species(frames, self.species_)
-        energies = np.array(targets.values.get("energy", np.zeros(len(frames))))
-        self.baseline_ = find_baseline(
-            self.baseline, frames, self.species_, energies, weights
-        )
-        if "energy" in targets.values:
-            targets.values["energy"] = list(energies - counts @ self.baseline_)
 
     @property
     def _rank(self) -> int:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.structures import frame_name, get_target
+from lodekit.structures.checks import can_have
+from lodekit.structures.lookalikes import hidden_total_charge
 
-from .energy import Rows, is_present
+from .energy import Rows
 from .moments import VOIGT, check_points, moment_operators
+from .presence import is_present
 
 PROPERTIES = ("charges", "dipole", "quadrupole", "mep")
 DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
@@ -72,10 +75,15 @@ def check_total_charges(frames) -> bool:
     Raises
     ------
     ValueError
-        If some frames have a total charge and others do not.
+        If some frames have a total charge and others do not, or it seems to be under
+        another name.
     """
     given = [get_target(atoms, "total_charge") for atoms in frames]
     missing = [i for i, value in enumerate(given) if value is None]
+    for index in missing:
+        hidden = hidden_total_charge(frames[index])
+        if hidden:
+            raise ValueError(f"{frame_name(index)} has no total_charge, but {hidden}")
     if missing and len(missing) < len(given):
         raise ValueError(
             f"total_charge is missing in {len(missing)} of {len(given)} frames (first: "
@@ -85,37 +93,47 @@ def check_total_charges(frames) -> bool:
 
 
 def collect_charge_targets(frames, names=None) -> list[str]:
-    """Return the names of the targets to fit, all that every frame has where None.
+    """Return the names of the targets to fit, all that frames have where None.
 
     Raises
     ------
     ValueError
-        If a target is unknown, absent from some frames, or charges of a frame do not
-        sum to its total charge; or if nothing is found.
+        If a target is unknown, a named one is in no frame, another one is missing in
+        most, or charges of a frame do not sum to its total charge; or if nothing is
+        found.
     """
     for name in names or ():
         if name not in PROPERTIES:
             raise ValueError(f"targets must be among {list(PROPERTIES)}, got '{name}'")
     found = []
     for name in names or PROPERTIES:
-        missing = [i for i, a in enumerate(frames) if get_target(a, name) is None]
-        if is_present(name, missing, len(frames), len(frames), bool(names)):
+        values = [get_target(atoms, name) for atoms in frames]
+        possible = [can_have(atoms, name) for atoms in frames]
+        if is_present(name, values, possible, bool(names)):
             found.append(name)
+            owners = [i for i, value in enumerate(values) if value is not None]
+            check_defined(frames, [name], owners)
     if not found:
         raise ValueError(
             f"none of the {len(frames)} frames has charges, a dipole, a quadrupole or "
             "a mep to fit; name the keys of your file, for instance "
             "--key charges=my_charges"
         )
-    check_defined(frames, found)
     check_total_charges(frames)
     if "charges" in found:
         check_sums(frames)
     return found
 
 
-def check_defined(frames, names) -> None:
-    """Check that every structure has the observables of these names.
+def check_defined(frames, names, chosen=None) -> None:
+    """Check that structures have the observables of these names.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    names : list of str
+    chosen : list of int, optional
+        Indices of the structures that are checked; all where None.
 
     Raises
     ------
@@ -123,21 +141,25 @@ def check_defined(frames, names) -> None:
         If a structure is periodic or has no points where its potential is wanted.
     """
     wanted = [name for name in names if name in OPEN_ONLY]
-    for index, atoms in enumerate(frames if wanted else ()):
-        if atoms.pbc.any():
+    chosen = range(len(frames)) if chosen is None else chosen
+    for index in chosen if wanted else ():
+        if frames[index].pbc.any():
             raise ValueError(
                 f"the {wanted[0]} of a periodic structure is not a sum over charges, "
-                f"{frame_name(index)} has pbc {atoms.pbc.tolist()}; leave it out of "
-                "the targets"
+                f"{frame_name(index)} has pbc {frames[index].pbc.tolist()}; leave it "
+                "out of the targets"
             )
     if "mep" in wanted:
-        check_points(frames)
+        check_points(frames, chosen)
 
 
 def check_sums(frames, tolerance: float = 0.05) -> None:
     """Raise ``ValueError`` where charges do not sum to the total charge (both in e)."""
     for index, atoms in enumerate(frames):
-        total = float(np.sum(get_target(atoms, "charges")))
+        charges = get_target(atoms, "charges")
+        if charges is None:
+            continue
+        total = float(np.sum(charges))
         if abs(total - total_charge(atoms)) > tolerance:
             raise ValueError(
                 f"the charges of {frame_name(index)} sum to {total:.3f} e, its total "
@@ -178,12 +200,21 @@ def reference(atoms, name: str) -> np.ndarray:
 
 
 def row_counts(frames, name: str) -> int:
-    """Return the number of rows that `charge_rows` makes of all frames."""
-    if name == "charges":
-        return sum(len(atoms) for atoms in frames)
-    if name == "mep":
-        return sum(get_target(atoms, name).size for atoms in frames)
-    return {"dipole": 3, "quadrupole": 6, "total_charge": 1}[name] * len(frames)
+    """Return the number of rows that `charge_rows` makes of the frames that have it."""
+    if name == "total_charge":
+        return len(frames)
+    values = [get_target(atoms, name) for atoms in frames]
+    sizes = {"dipole": 3, "quadrupole": 6}
+    return sum(sizes.get(name, np.size(v)) for v in values if v is not None)
+
+
+def present_targets(atoms, names) -> list[str]:
+    """Return those of some targets that one structure has, and its total charge."""
+    return [
+        name
+        for name in names
+        if name == "total_charge" or get_target(atoms, name) is not None
+    ]
 
 
 def charge_rows(atoms, charges: AffineCharges, name: str, frame: int) -> Rows:

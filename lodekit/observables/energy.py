@@ -6,14 +6,19 @@ derivatives, so that all three are linear in the same weights.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
-from lodekit.structures import frame_name, get_target
+from lodekit.structures import find_lookalikes, frame_name, get_target
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.checks import can_have
+
+from .presence import is_present
 
 PROPERTIES = ("energy", "forces", "stress")
 UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
@@ -24,7 +29,7 @@ class EnergyTargets:
     """Targets of one list of frames, by name; each a list with one entry a frame.
 
     Energies are in eV with the baseline taken away, forces (n_atoms, 3) in eV/Å, stress
-    (6,) in eV/Å^3. A frame without stress (no cell) has None there.
+    (6,) in eV/Å^3. A frame that lacks a target has None there, and no rows of it.
     """
 
     values: dict[str, list]
@@ -51,6 +56,38 @@ class EnergyTargets:
         for values in zip(*self.values.values(), strict=True):
             yield zip(self.values, values, strict=True)
 
+    def subtract_baseline(
+        self, frames, species, baseline="composition", weights=None
+    ) -> np.ndarray:
+        """Take what atoms have by themselves away from the energies, in place.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        species : ndarray of shape (n_species,)
+        baseline, weights
+            See `lodekit.regression.baseline.find_baseline`.
+
+        Returns
+        -------
+        baseline : ndarray of shape (n_species,)
+            Energies of the elements in eV.
+        """
+        energies = self.values.get("energy", [])
+        known = [i for i, energy in enumerate(energies) if energy is not None]
+        some = [frames[i] for i in known]
+        found = find_baseline(
+            baseline,
+            some,
+            species,
+            np.array([energies[i] for i in known]),
+            None if weights is None else weights[known],
+        )
+        sums = count_species(some, species) @ found
+        for index, atoms in zip(known, sums, strict=True):
+            energies[index] -= atoms
+        return found
+
     def subset(self, chosen) -> EnergyTargets:
         """Return the targets of some frames."""
         return EnergyTargets(
@@ -72,7 +109,13 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
     Raises
     ------
     ValueError
-        If a target is wanted and absent from some frames, or nothing is found.
+        If a named target is in no frame, another one is missing in most of them, or
+        nothing is found.
+
+    Warns
+    -----
+    UserWarning
+        If names are not given and a key looks like a target that is not there.
     """
     values = {}
     for name in names or PROPERTIES:
@@ -82,49 +125,43 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             found = check_energies(energies, len(frames))
         else:
             found = [get_target(atoms, name) for atoms in frames]
-        usable = [atoms.pbc.all() or name != "stress" for atoms in frames]
-        missing = [i for i, value in enumerate(found) if value is None and usable[i]]
-        if is_present(name, missing, sum(usable), len(frames), bool(names)):
-            values[name] = [
-                v if use else None for v, use in zip(found, usable, strict=True)
-            ]
+        possible = [can_have(atoms, name) for atoms in frames]
+        if name == "stress":  # codes write numbers for open structures, too
+            found = [v if can else None for v, can in zip(found, possible, strict=True)]
+        if is_present(name, found, possible, bool(names)):
+            values[name] = found
     if not values:
         raise ValueError(
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
             "name the keys of your file, for instance --key energy=my_energy"
         )
+    absent = [] if names else [name for name in PROPERTIES if name not in values]
+    alike = [one for one in find_lookalikes(frames, absent) if one.by_name]
+    if alike:
+        keys = {one.target: one.key for one in alike}
+        warnings.warn(
+            f"not fitted, though it looks like a target: {', '.join(keys.values())}; "
+            f"read it with keys={keys}, or name the targets",
+            stacklevel=2,
+        )
     return EnergyTargets(values)
 
 
-def is_present(name, missing, n_usable: int, n_frames: int, is_asked: bool) -> bool:
-    """Return whether all frames have a target, False where none has it.
-
-    Parameters
-    ----------
-    name : str
-    missing : list of int
-        Frames that do not have it and could.
-    n_usable, n_frames : int
-        Frames that could have it, and all.
-    is_asked : bool
-        Whether the user named it.
+def reference_energies(frames) -> np.ndarray:
+    """Return the energies of frames in eV, (n_frames,).
 
     Raises
     ------
     ValueError
-        If some frames have it and others do not, or none where it is asked for.
+        If a frame has none.
     """
-    if len(missing) == n_usable:
-        if is_asked:
-            raise ValueError(f"target '{name}' is in none of the {n_frames} frames")
-        return False
-    if missing:
+    energies = [get_target(atoms, "energy") for atoms in frames]
+    if None in energies:
         raise ValueError(
-            f"target '{name}' is missing in {len(missing)} of {n_frames} frames "
-            f"(first: {frame_name(missing[0])}); add it, leave these frames out, or "
-            f"leave '{name}' out of the targets"
+            f"{frame_name(energies.index(None))} has no energy to compare with; leave "
+            "it out"
         )
-    return True
+    return np.array(energies)
 
 
 def check_energies(energies, n_frames: int) -> list[float]:
@@ -200,23 +237,40 @@ def pack_rows(source, batch: StructureBatch, targets: EnergyTargets) -> dict[str
     batch : StructureBatch
     targets : EnergyTargets
     """
-    structures = np.arange(batch.n_structures)
     sizes = np.diff(batch.first_atom)
     rows = {}
-    if "energy" in targets.values:
-        values = np.array(targets.values["energy"]) / sizes
-        rows["energy"] = Rows(source.energy() / sizes[:, None], values, structures)
-    if "forces" in targets.values:
-        values = np.concatenate(targets.values["forces"]).ravel()
-        owners = np.repeat(batch.structure_of_atom, 3)
-        rows["forces"] = Rows(source.forces().reshape(len(values), -1), values, owners)
-    if "stress" in targets.values:
-        used = [i for i in structures if targets.values["stress"][i] is not None]
-        if used:
+    for name, values in targets.values.items():
+        used = np.array([i for i, v in enumerate(values) if v is not None], dtype=int)
+        if not used.size:
+            continue
+        known = [values[i] for i in used]
+        if name == "energy":
+            matrix = source.energy()[used] / sizes[used, None]
+            rows[name] = Rows(matrix, np.array(known) / sizes[used], used)
+        elif name == "forces":
+            chosen = np.isin(batch.structure_of_atom, used)
+            matrix = source.forces()
+            matrix = matrix if chosen.all() else matrix[chosen]
+            owners = np.repeat(batch.structure_of_atom[chosen], 3)
+            matrix = matrix.reshape(owners.size, -1)
+            rows[name] = Rows(matrix, np.concatenate(known).ravel(), owners)
+        else:
             volumes = np.abs(np.linalg.det(batch.cells[used]))
             matrix = source.strain()[used] / volumes[:, None, None]
-            values = np.concatenate([targets.values["stress"][i] for i in used])
-            rows["stress"] = Rows(
-                matrix.reshape(len(values), -1), values, np.repeat(used, 6)
-            )
+            values = np.concatenate(known)
+            matrix = matrix.reshape(values.size, -1)
+            rows[name] = Rows(matrix, values, np.repeat(used, 6))
     return rows
+
+
+def row_owners(frames, name: str) -> np.ndarray:
+    """Return the structure of each row of a target that every frame could have.
+
+    Fully periodic frames have stress.
+    """
+    counts = {
+        "energy": [1] * len(frames),
+        "forces": [3 * len(atoms) for atoms in frames],
+        "stress": [6 * atoms.pbc.all() for atoms in frames],
+    }
+    return np.repeat(np.arange(len(frames)), counts[name])

@@ -92,15 +92,18 @@ def potential_operators(points: np.ndarray, positions: np.ndarray) -> list[np.nd
     ]
 
 
-def check_points(frames) -> None:
-    """Check the points of the electrostatic potential of every frame.
+def check_points(frames, chosen=None) -> None:
+    """Check the points of the electrostatic potential of frames.
+
+    Those with the indices ``chosen``, all where None.
 
     Raises
     ------
     ValueError
         If there are none, not as many as values, or one lies on an atom.
     """
-    for index, atoms in enumerate(frames):
+    for index in range(len(frames)) if chosen is None else chosen:
+        atoms = frames[index]
         points, values = (get_target(atoms, name) for name in ("mep_points", "mep"))
         if points is None:
             raise ValueError(

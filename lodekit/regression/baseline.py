@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 from ase.data import chemical_symbols
 
+from lodekit.structures import frame_name, get_target
+from lodekit.structures.distances import shortest_distance
+
+#: Distance in Å from which on an atom does not see its images.
+FAR = 8.0
+#: Energies in eV that differ by less are the same.
+SAME_ENERGY = 1e-3
+
 
 def count_species(frames, species: np.ndarray) -> np.ndarray:
     """Return how many atoms of each species every frame has, (n_frames, n_species)."""
-    return np.array([[(atoms.numbers == z).sum() for z in species] for atoms in frames])
+    counts = [[(atoms.numbers == z).sum() for z in species] for atoms in frames]
+    return np.array(counts, dtype=int).reshape(len(frames), len(species))
 
 
 def find_baseline(baseline, frames, species, energies, weights=None) -> np.ndarray:
@@ -68,25 +77,53 @@ def fit_composition(
 
 
 def isolated_atom_energies(frames, energies: np.ndarray, species) -> np.ndarray:
-    """Return the energies of the frames that hold a single atom, one per species.
+    """Return the energies of isolated neutral atoms in eV, one for each species.
+
+    An atom is isolated if it is open, or its images are at least `FAR` Å away: a
+    primitive cell of a crystal holds one atom, too.
 
     Raises
     ------
     ValueError
-        If a species has no such frame.
+        If a species has no such frame, or several with different energies.
     """
-    found = {
-        int(atoms.numbers[0]): energy
-        for atoms, energy in zip(frames, energies, strict=True)
-        if len(atoms) == 1
-    }
-    missing = [int(z) for z in species if int(z) not in found]
+    isolated, refused = {}, {}
+    for index, (atoms, energy) in enumerate(zip(frames, energies, strict=True)):
+        if len(atoms) != 1:
+            continue
+        z, reason = int(atoms.numbers[0]), not_isolated(atoms)
+        if reason:
+            refused.setdefault(z, f"{frame_name(index)} {reason}")
+            continue
+        first, known = isolated.setdefault(z, (index, energy))
+        if abs(energy - known) > SAME_ENERGY:
+            raise ValueError(
+                f"baseline='isolated-atoms' needs one energy for each element, and "
+                f"{chemical_symbols[z]} has {known:.6g} eV in {frame_name(first)} and "
+                f"{energy:.6g} eV in {frame_name(index)}; keep one of them"
+            )
+    missing = [int(z) for z in species if int(z) not in isolated]
     if missing:
+        reasons = [refused[z] for z in missing if z in refused]
         raise ValueError(
-            "baseline='isolated-atoms' needs a frame with one atom of every species, "
-            f"none for atomic numbers {missing}"
+            "baseline='isolated-atoms' needs a frame with one neutral atom of every "
+            f"element, open or at least {FAR:g} Å from its images, and there is none "
+            f"of {', '.join(chemical_symbols[z] for z in missing)}"
+            + (f" ({', '.join(reasons)})" if reasons else "")
+            + "; add it, or give energies, baseline={'H': -13.6, ...}"
         )
-    return np.array([found[int(z)] for z in species])
+    return np.array([isolated[int(z)][1] for z in species])
+
+
+def not_isolated(atoms) -> str:
+    """Say why a frame of one atom is no isolated neutral atom, nothing if it is."""
+    charge = get_target(atoms, "total_charge")
+    if charge:
+        return f"has the total charge {charge:g} e"
+    shortest = shortest_distance(atoms)
+    if shortest is not None and shortest.distance < FAR:
+        return f"is {shortest.distance:.3g} Å from its images"
+    return ""
 
 
 def read_baseline(given: dict, species: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from .audit import audit_structures
 from .audit_table import format_audit
-from .checks import check_structures, frame_name
+from .batch import frame_name
+from .checks import check_structures
 from .keys import TARGETS, FoundTarget, find_target, parse_key_options
+from .lookalikes import find_lookalikes
 from .reading import read_structures
 from .targets import get_target
 from .writing import write_structures
@@ -13,6 +15,7 @@ __all__ = [
     "FoundTarget",
     "audit_structures",
     "check_structures",
+    "find_lookalikes",
     "find_target",
     "format_audit",
     "frame_name",

@@ -14,15 +14,22 @@ from .consistency import (
     force_report,
     stress_report,
 )
+from .contents import describe_contents
 from .distances import bond_ratio, shortest_distance
 from .keys import TARGETS, find_target
-from .suspicions import suspicious_energies, suspicious_lengths
+from .suspicions import (
+    largest_size,
+    suspicious_energies,
+    suspicious_lengths,
+    suspicious_sizes,
+)
 from .targets import SOURCES_KEY, BadTarget, get_target
 
 _LISTED = 10
 _GRAMS_PER_CM3 = 1.66053906660  # of 1 atomic mass unit per Å³
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of values such as 1e200
 def audit_structures(frames, keys=None):
     """Describe structures and their targets.
 
@@ -60,6 +67,7 @@ def audit_structures(frames, keys=None):
         "species": _species_report(frames),
         "boundaries": _boundary_report(frames),
         "volume": _volume_report(frames),
+        "keys": describe_contents(frames),
         "targets": _target_report(frames, values, keys),
         "energy_fit": energy_report(frames, values.get("energy", {})),
         "forces": force_report(values.get("forces", {})),
@@ -203,6 +211,12 @@ def _notes(frames, values, ratios, report):
             [energy / len(frames[index]) for index, energy in energies.items()],
         ),
         suspicious_lengths(ratios),
+        *(
+            suspicious_sizes(
+                name, {i: largest_size(v) for i, v in values.get(name, {}).items()}
+            )
+            for name in ("forces", "stress")
+        ),
     ]
     if report["distances"] and report["distances"]["median_bond_ratio"] > 1.6:
         notes.append(

@@ -19,6 +19,8 @@ def format_audit(report):
         "",
         *_target_lines(report),
         "",
+        *_key_lines(report["keys"]),
+        "",
         *_consistency_lines(report),
     ]
     for title in ("problems", "notes"):
@@ -75,6 +77,16 @@ def _target_lines(report):
                 f"{name} is missing in {entry['missing']} frames: {listed}{dots}"
             )
     return _columns(rows) + missing
+
+
+def _key_lines(keys):
+    if not keys:
+        return ["no keys and columns beside positions and species"]
+    rows = [("key", "of", "type", "shape", "frames", "values", "read as")]
+    names = ("key", "of", "type", "shape", "frames", "values", "target")
+    for entry in keys:
+        rows.append(tuple(str(entry[name] or "") for name in names))
+    return _columns(rows, numbers=())
 
 
 def _consistency_lines(report):
@@ -155,11 +167,12 @@ def _range(low, high):
     return f"{low:.5g} to {high:.5g}"
 
 
-def _columns(rows):
+def _columns(rows, numbers=range(2, 7)):
+    """Return the lines of a table; columns of ``numbers`` are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if 2 <= place <= 6 else cell.ljust(width)
+            cell.rjust(width) if place in numbers else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

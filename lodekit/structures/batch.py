@@ -68,8 +68,8 @@ class StructureBatch:
             structure = int(self.structure_of_atom[atom])
             place = atom - self.first_atom[structure]
             raise ValueError(
-                f"positions must be finite numbers, atom {place} of structure "
-                f"{structure} has {self.positions[atom]}"
+                f"positions must be finite numbers, atom {place + 1} of "
+                f"{frame_name(structure)} has {self.positions[atom]}"
             )
         for structure in np.flatnonzero(self.pbc.any(axis=1)):
             vectors = self.cells[structure][self.pbc[structure]]
@@ -77,7 +77,7 @@ class StructureBatch:
             gram = vectors @ vectors.T / np.outer(lengths, lengths).clip(1e-300)
             if not (lengths > 1e-6).all() or np.linalg.det(gram) < 1e-12:
                 raise ValueError(
-                    f"structure {structure} is periodic along {self.pbc[structure]} "
+                    f"{frame_name(structure)} is periodic along {self.pbc[structure]} "
                     f"but its cell {self.cells[structure].tolist()} spans no volume "
                     "there; give the cell or set pbc to False"
                 )
@@ -144,10 +144,19 @@ def as_frames(frames) -> list:
     if isinstance(frames, Atoms):
         return [frames]
     frames = list(frames)
-    for number, atoms in enumerate(frames):
+    for index, atoms in enumerate(frames):
         if not isinstance(atoms, Atoms):
             raise TypeError(
                 "frames must be a list of ase.Atoms, "
-                f"element {number} is a {type(atoms).__name__}"
+                f"{frame_name(index)} is a {type(atoms).__name__}"
             )
     return frames
+
+
+def frame_name(index: int) -> str:
+    """Return how messages call a structure of a list.
+
+    >>> frame_name(2)
+    'frame 3 (index 2)'
+    """
+    return f"frame {index + 1} (index {index})"

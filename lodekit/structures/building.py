@@ -12,10 +12,10 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.data import atomic_numbers
 
 from .cells import cell_problem
-from .keys import as_numbers
 from .stress import as_voigt
+from .values import as_numbers
 
-_FRAME_RESULTS = {
+FRAME_RESULTS = {
     "energy": (1,),
     "free_energy": (1,),
     "magmom": (1,),
@@ -24,7 +24,7 @@ _FRAME_RESULTS = {
     "dielectric_tensor": (9,),
     "stress": (6, 9),
 }
-_ATOM_RESULTS = ("energies", "forces", "stresses", "charges", "magmoms")
+ATOM_RESULTS = ("energies", "forces", "stresses", "charges", "magmoms")
 _FLAGS = dict.fromkeys(("T", "TRUE", "1"), True)
 _FLAGS |= dict.fromkeys(("F", "FALSE", "0"), False)
 
@@ -156,7 +156,7 @@ def _numbers_of_unusual_symbols(symbols, place):
 def _atom_results(columns):
     return {
         key: columns.pop(key)
-        for key in _ATOM_RESULTS
+        for key in ATOM_RESULTS
         if key in columns and columns[key].dtype.kind in "if"
     }
 
@@ -164,7 +164,7 @@ def _atom_results(columns):
 def _frame_results(info, place):
     """Take ASE's results out of ``info``; what has another size stays there."""
     results = {}
-    for key, sizes in _FRAME_RESULTS.items():
+    for key, sizes in FRAME_RESULTS.items():
         if key not in info:
             continue
         value = info[key]
@@ -191,5 +191,9 @@ def _constraints(move_mask, place):
         raise place.error("move_mask must be one or three columns of T and F")
     move_mask = move_mask.astype(bool)
     if move_mask.ndim == 1:
-        return FixAtoms(mask=~move_mask)
-    return [FixCartesian(atom, mask=~row) for atom, row in enumerate(move_mask)]
+        return [] if move_mask.all() else FixAtoms(mask=~move_mask)
+    return [
+        FixCartesian(atom, mask=~row)
+        for atom, row in enumerate(move_mask)
+        if not row.all()
+    ]

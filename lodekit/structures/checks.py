@@ -6,17 +6,24 @@ import numpy as np
 
 from lodekit.errors import StructureError
 
-from .batch import as_frames
+from .batch import as_frames, frame_name
 from .cells import FARTHEST, cell_problem, is_left_handed
 from .distances import bond_ratio, shortest_distance
 from .keys import keys_of, known_target, resolve_keys
-from .suspicions import suspicious_energies, suspicious_lengths
+from .suspicions import (
+    largest_size,
+    suspicious_energies,
+    suspicious_lengths,
+    suspicious_sizes,
+)
 from .targets import get_target
 
 #: Atoms nearer than this, in Å, are one atom written twice, or a wrong cell. Two bare
 #: protons at 0.05 Å repel each other with 288 eV: no reference calculation goes there,
 #: while copies of an atom are equal up to the digits that were written.
 OVERLAP_DISTANCE = 0.05
+#: Share of the structures that may lack a target before it has to be meant.
+MOSTLY_MISSING = 0.75
 
 
 def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
@@ -54,6 +61,7 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
         raise StructureError("there are no structures to work with")
     targets = [known_target(name).name for name in targets]
     present = {name: [] for name in targets}
+    sizes = {name: {} for name in targets if name in ("forces", "stress")}
     compositions, energies, ratios = [], [], []
     for index, structure in enumerate(frames):
         try:
@@ -63,6 +71,8 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
             raise StructureError(f"{frame_name(index)}: {problem}") from None
         for name, value in values.items():
             present[name].append(value is not None)
+            if name in sizes and value is not None:
+                sizes[name][index] = largest_size(value)
         if values.get("energy") is not None:
             compositions.append(structure.get_chemical_formula())
             energies.append(values["energy"] / len(structure))
@@ -73,19 +83,32 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
     for suspicion in (
         suspicious_energies(compositions, energies),
         suspicious_lengths(ratios),
+        *(suspicious_sizes(name, sizes[name]) for name in sizes),
     ):
         if suspicion:
             warnings.warn(suspicion, stacklevel=2)
     return {name: sum(present[name]) for name in targets}
 
 
-def frame_name(index):
-    """Return how messages call a structure of a list.
+def can_have(structure, name):
+    """Return whether a structure can have a target that is asked of it.
 
-    >>> frame_name(2)
-    'frame 3 (index 2)'
+    Stress needs a cell, the moments of a periodic structure are no sums over charges,
+    and the force on a single atom is zero.
     """
-    return f"frame {index + 1} (index {index})"
+    if name == "stress":
+        return bool(structure.pbc.all())
+    if name in ("dipole", "quadrupole", "mep"):
+        return not structure.pbc.any()
+    return name != "forces" or len(structure) > 1
+
+
+def is_mostly_missing(n_missing, n_possible):
+    """Return whether so many structures lack a target that it may be a mistake.
+
+    Every third structure with stress is usual; one of four or fewer is not.
+    """
+    return n_missing >= MOSTLY_MISSING * n_possible > 0
 
 
 def geometry_problem(structure):

@@ -5,13 +5,15 @@ import re
 
 import numpy as np
 
+from .values import as_numbers, nesting_depth
+
 _QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"' + r"|'[^'\\]*(?:\\.[^'\\]*)*'"
 _ITEM = re.compile(
-    rf"""(?P<key>{_QUOTED}|[^\s="'{{}}\[\]]+)
+    rf"""(?P<key>{_QUOTED}|[^\s="'{{}}\[\]]+)(?=[\s=]|$)
     (?:\s*=(?:\s*(?P<value>{_QUOTED}
             |\{{[^{{}}]*\}}
-            |\[(?:[^\[\]]|\[[^\[\]]*\])*\]
-            |[^\s"'{{\[=][^\s]*)(?=\s|$)
+            |\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]
+            |[^\s"'{{\[=][^\s"]*)(?=\s|$)
         |(?P<empty>(?=\s|$))))?
     \s*""",
     re.VERBOSE,
@@ -27,7 +29,9 @@ _BOOLEANS |= dict.fromkeys(("F", "false", "False", "FALSE"), False)
 MATRIX_KEYS = {"virial", "stress"}
 #: Keys whose value stays text; uid is an identifier even if it looks like a number.
 _TEXT_KEYS = {"Properties", "uid"}
-_RESERVED = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
+#: Lists in lists of JSON, at the most: copies of structures follow them.
+DEEPEST_JSON = 50
+RESERVED_KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 
 
 def parse_comment_line(line):
@@ -64,10 +68,10 @@ def parse_comment_line(line):
     for key, text in _split_items(line):
         if key in items and not (text is None and items[key] is True):
             raise ValueError(f"key {key!r} occurs twice; keep one")
-        proper = _RESERVED.get(key.lower(), key)
+        proper = RESERVED_KEYS.get(key.lower(), key)
         if key != proper:
             raise ValueError(f"key {key!r} must be spelled {proper!r}")
-        items[key] = _parse_item(key, text)
+        items[key] = parse_value(key, text)
     return items
 
 
@@ -107,7 +111,7 @@ def _unquote(text):
     return text
 
 
-def _parse_item(key, text):
+def parse_value(key, text):
     """Convert the text of one value as its form, and for some keys its name, asks."""
     if text is None:
         return True
@@ -144,10 +148,12 @@ def _parse_numbers(words, kinds):
         return None
     if len(numbers) == 1:
         return numbers[0]
-    try:
-        return np.array(numbers, dtype=type(numbers[0]))
-    except OverflowError:
-        return np.array(numbers, dtype=float)
+    for dtype in (type(numbers[0]), float):
+        try:
+            return np.array(numbers, dtype=dtype)
+        except OverflowError:  # of 64 bits, or of more than 308 digits
+            continue
+    return None
 
 
 def parse_real(word):
@@ -176,20 +182,23 @@ def _parse_booleans(words):
 def _parse_nested(text):
     """Read the two-dimensional form [[1, 2], [3, 4]]; another form stays text."""
     try:
-        return np.array(json.loads(text), dtype=float)
-    except ValueError:
+        array = as_numbers(json.loads(text))
+    except (ValueError, RecursionError):
         return text
+    return text if array is None else array.astype(float)
 
 
 def _parse_json(key, text):
     try:
         value = json.loads(text)
+        depth = nesting_depth(value)
     except ValueError:
         raise ValueError(f"the value of key {key!r} is not valid JSON") from None
-    if isinstance(value, (dict, str)):
-        return value
-    try:
-        array = np.array(value)
-    except ValueError:
-        return value
-    return array if array.dtype.kind in "ifb" else value
+    except RecursionError:
+        depth = np.inf
+    if depth > DEEPEST_JSON:
+        raise ValueError(
+            f"the JSON of key {key!r} is nested more than {DEEPEST_JSON} deep"
+        )
+    array = as_numbers(value, kinds="ifb")
+    return value if array is None else array

@@ -1,6 +1,6 @@
 """Declared units of a file to the factors that bring its targets to eV, Å, e."""
 
-from lodekit.errors import SettingsError
+from lodekit.errors import SettingsError, suggest
 from lodekit.units import DEBYE, ENERGY_UNITS, GPA, LENGTH_UNITS
 
 from .keys import TARGETS
@@ -41,8 +41,9 @@ def unit_factors(units=None):
     for name, unit in units.items():
         if name not in TARGETS:
             raise SettingsError(
-                f"units are declared for energy, length and targets, not for {name!r}; "
-                f"targets are {', '.join(TARGETS)}"
+                f"units are declared for energy, length and targets, not for {name!r}"
+                f"{suggest(name, ['energy', 'length', *TARGETS])}; targets are "
+                f"{', '.join(TARGETS)}"
             )
         factors[name] = _lookup(name, unit, units_of_target(TARGETS[name]))
     return length, factors
@@ -77,6 +78,7 @@ def units_of_target(target):
 def _lookup(name, unit, known):
     if unit not in known:
         raise SettingsError(
-            f"unknown unit {unit!r} of {name}; lodekit knows {', '.join(known)}"
+            f"unknown unit {unit!r} of {name}{suggest(unit, known, 0.8)}; lodekit "
+            f"knows {', '.join(known)}"
         )
     return known[unit]

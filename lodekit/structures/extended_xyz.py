@@ -5,19 +5,20 @@ ASE's reader loses frames after a blank line, ignores extra columns and takes
 """
 
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from lodekit.errors import StructureFileError
-
 from .comment_line import parse_comment_line, parse_real
+from .frame_texts import shorten
 
 _LOGICALS = dict.fromkeys(("T", "true", "True", "TRUE", "t"), True)
 _LOGICALS |= dict.fromkeys(("F", "false", "False", "FALSE", "f"), False)
 _KINDS = {"R": "a number", "I": "a whole number", "L": "T or F"}
 _DTYPES = {"R": float, "I": np.int64, "L": bool, "S": object}
+#: Entries of ``Properties``, at the most.
+MOST_COLUMNS = 100_000
 #: Columns that ASE calls by another name.
 COLUMN_NAMES = {
     "pos": "positions",
@@ -27,36 +28,6 @@ COLUMN_NAMES = {
 }
 
 
-class Place(NamedTuple):
-    """A frame of a file, to say in one line where something is wrong.
-
-    Frames and lines are counted from 1; ``line`` is None for files without lines.
-    """
-
-    path: str
-    frame: int
-    line: int | None = None
-
-    def error(self, message, *, row=None, in_comment=False):
-        """Return the error to raise; ``row`` is the index of an atom."""
-        where = f"{self.path}: frame {self.frame}"
-        if self.line is None:
-            where += "" if row is None else f", atom {row + 1}"
-        elif row is not None:
-            where += f", line {self.line + 2 + row}"
-        else:
-            where += f", line {self.line + in_comment}"
-        return StructureFileError(f"{where}: {message}")
-
-
-class FrameText(NamedTuple):
-    """The lines of one frame and the place of its first line."""
-
-    place: Place
-    comment: str
-    rows: list
-
-
 class Column(NamedTuple):
     """One entry of ``Properties``: a block of columns of one kind."""
 
@@ -64,60 +35,6 @@ class Column(NamedTuple):
     kind: str
     first: int
     count: int
-
-
-def iterate_frame_texts(lines, path):
-    """Cut a file into frames.
-
-    Blank lines between frames are skipped; a blank comment line is a comment line.
-
-    Parameters
-    ----------
-    lines : iterator of str
-        The lines of the file.
-    path : str
-        Name of the file for messages.
-
-    Yields
-    ------
-    text : FrameText
-        Lines of one frame, not parsed yet.
-    """
-    number = line = 0
-    for first in lines:
-        line += 1
-        if not first.strip():
-            continue
-        number += 1
-        place = Place(path, number, line)
-        n_atoms = _parse_count(first, place)
-        comment = next(lines, None)
-        rows = list(islice(lines, n_atoms))
-        if len(rows) < n_atoms:
-            raise place.error(
-                f"expected {n_atoms} atoms, but the file ends after {len(rows)}; "
-                "the file is cut short or the number is wrong"
-            )
-        line += 1 + n_atoms
-        yield FrameText(place, comment, rows)
-
-
-def _parse_count(line, place):
-    try:
-        n_atoms = int(line)
-    except ValueError:
-        hint = ""
-        if place.frame > 1:
-            hint = f"; frame {place.frame - 1} may have more atoms than its first line"
-            hint += " says"
-        raise place.error(
-            f"expected the number of atoms, got {_shorten(line)}{hint}"
-        ) from None
-    if n_atoms < 1:
-        raise place.error(
-            f"expected at least one atom, got {n_atoms}; remove the frame"
-        )
-    return n_atoms
 
 
 def parse_frame(text):
@@ -154,7 +71,7 @@ def parse_frame(text):
     return info, columns
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def parse_properties(properties):
     """Turn ``Properties=species:S:1:pos:R:3`` into a tuple of `Column`.
 
@@ -166,8 +83,10 @@ def parse_properties(properties):
     if len(fields) % 3 or not all(count.isdecimal() and int(count) for count in counts):
         raise ValueError(
             "Properties must be name:type:columns triples such as "
-            f"species:S:1:pos:R:3, got {_shorten(properties)}"
+            f"species:S:1:pos:R:3, got {shorten(properties)}"
         )
+    if len(names) > MOST_COLUMNS:
+        raise ValueError(f"Properties names more than {MOST_COLUMNS} columns")
     layout, first = [], 0
     for name, kind, count in zip(names, kinds, map(int, counts), strict=True):
         if kind not in ("R", "I", "S", "L"):
@@ -181,11 +100,12 @@ def parse_properties(properties):
 
 
 def _check_layout(layout):
-    names = [COLUMN_NAMES.get(column.name, column.name) for column in layout]
-    for name in names:
-        if names.count(name) > 1:
+    kinds = {}
+    for column in layout:
+        name = COLUMN_NAMES.get(column.name, column.name)
+        if name in kinds:
             raise ValueError(f"Properties names two columns {name!r}; keep one")
-    kinds = {name: column for name, column in zip(names, layout, strict=True)}
+        kinds[name] = column
     position = kinds.get("positions")
     if position is None or (position.kind, position.count) != ("R", 3):
         raise ValueError("Properties must name the positions as pos:R:3")
@@ -201,22 +121,28 @@ def _check_layout(layout):
 def _split_rows(text, layout):
     """Return the words of the frame, column by column."""
     n_words = layout[-1].first + layout[-1].count
-    rows = [row.split() for row in text.rows]
-    try:
-        if len(rows[0]) == n_words:
-            return list(zip(*rows, strict=True))
-    except ValueError:
-        pass  # rows of different length: find the first wrong one below
-    bad = next(index for index, row in enumerate(rows) if len(row) != n_words)
+    rows = []
+    for index, row in enumerate(text.rows):
+        words = row.split()
+        if len(words) != n_words:
+            raise _wrong_width(text, layout, index, len(words))
+        rows.append(words)
+    return list(zip(*rows, strict=True))
+
+
+def _wrong_width(text, layout, index, n_words):
+    """Return the error for a row with another number of words than columns."""
+    wanted = layout[-1].first + layout[-1].count
     described = ":".join(f"{c.name}:{c.kind}:{c.count}" for c in layout)
-    message = f"expected {n_words} columns ({described}), got {len(rows[bad])}"
-    if len(rows[bad]) == 1:
-        message += f"; the frame may have fewer atoms than the {len(rows)} it announces"
-    elif len(rows[bad]) > n_words:
+    message = f"expected {wanted} columns ({described:.300}), got {n_words}"
+    if n_words == 1:
+        n_atoms = len(text.rows)
+        message += f"; the frame may have fewer atoms than the {n_atoms} it announces"
+    elif n_words > wanted:
         message += "; name every column in Properties"
     else:
         message += "; the line is cut short or numbers run together"
-    raise text.place.error(message, row=bad)
+    return text.place.error(message, row=index)
 
 
 def _convert(block, kind, strict):
@@ -262,14 +188,9 @@ def _bad_word(block, column, place):
             except (ValueError, OverflowError):
                 message = (
                     f"expected {_KINDS[column.kind]} for {column.name!r}, "
-                    f"got {_shorten(word)}"
+                    f"got {shorten(word)}"
                 )
                 if set(word) == {"*"}:
                     message += "; the number did not fit its field when it was written"
                 return place.error(message, row=row)
     raise AssertionError("every word of the block can be converted")
-
-
-def _shorten(text, length=40):
-    text = text.strip()
-    return repr(text if len(text) <= length else text[: length - 3] + "...")

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lodekit.errors import SettingsError, StructureError
+from lodekit.errors import SettingsError, StructureError, suggest
+
+from .values import has_length
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def known_target(name):
     """Return the target called ``name`` or say which targets there are."""
     if name not in TARGETS:
         raise SettingsError(
-            f"unknown target {name!r}; lodekit knows {', '.join(TARGETS)}"
+            f"unknown target {name!r}{suggest(name, TARGETS)}; lodekit knows "
+            f"{', '.join(TARGETS)}"
         )
     return TARGETS[name]
 
@@ -240,24 +243,9 @@ def find_by_keys(structure, results, target, keys):
         if target.per_atom and key in structure.info:
             value = structure.info[key]
             # A scalar is no value of atoms: charge=1 of an ion is its total charge.
-            if _has_length(value, len(structure)):
+            if has_length(value, len(structure)):
                 return FoundTarget(target.name, key, "info", value)
     return None
-
-
-def _has_length(value, n_atoms):
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0 and len(value) == n_atoms
-    return isinstance(value, (list, tuple)) and len(value) == n_atoms
-
-
-def as_numbers(value):
-    """Return a value as an array of numbers, or None when it is something else."""
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of different lengths
-        return None
-    return array if array.dtype.kind in "iuf" else None
 
 
 def keys_of(structure):

@@ -15,7 +15,7 @@ from vesin import NeighborList
 
 from lodekit.kernels.neighbor_pairs import mirror_pairs
 
-from .batch import StructureBatch
+from .batch import StructureBatch, frame_name
 
 #: Widest open structure in Å.
 LARGEST_EXTENT = 1e4
@@ -69,7 +69,7 @@ def find_pairs(batch: StructureBatch, cutoff: float) -> NeighborPairs:
         if not pbc.any() and extent > LARGEST_EXTENT:
             # far below the size at which the search divides by zero
             raise ValueError(
-                f"structure {structure} is open and {extent:.3g} Å wide, more than "
+                f"{frame_name(structure)} is open and {extent:.3g} Å wide, more than "
                 f"{LARGEST_EXTENT:g} Å; check the unit of its positions"
             )
         # a cell along an open direction has no meaning here and may be zero
@@ -95,6 +95,7 @@ def check_distances(batch: StructureBatch, pairs: NeighborPairs) -> None:
         structure = batch.structure_of_atom[center]
         first = batch.first_atom[structure]
         raise ValueError(
-            f"atoms {center - first} and {neighbor - first} of structure {structure} "
-            "are on top of each other; every pair must be apart"
+            f"atoms {center - first + 1} and {neighbor - first + 1} of "
+            f"{frame_name(structure)} are on top of each other; every pair must be "
+            "apart"
         )

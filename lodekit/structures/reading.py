@@ -2,23 +2,28 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import sys
 import warnings
 import zlib
 from itertools import islice
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 from ase.io import read as read_with_ase
 from ase.io.formats import string2index
 
 from lodekit.errors import SettingsError, StructureFileError
 
 from .building import build_structure
+from .cells import cell_problem
 from .conversion import unit_factors
-from .extended_xyz import Place, iterate_frame_texts, parse_frame
+from .extended_xyz import parse_frame
+from .frame_texts import Place, iterate_frame_texts, read_lines
 from .keys import TARGETS, keys_of, known_target, resolve_keys
-from .targets import BadTarget, normalize_targets
+from .targets import SOURCES_KEY, BadTarget, are_sources, normalize_targets
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _XYZ_SUFFIXES = {".xyz", ".extxyz"}
@@ -66,10 +71,12 @@ def read_structures(path, *, keys=None, units=None, index=None, targets=None):
     names = _names_to_find(wanted if targets is not None else TARGETS)
     frames, found, misfits = [], set(), {}
     for structure, place in _iterate_structures(Path(path), index):
+        _forget_sources(structure, place)
         if length_factor != 1.0:
-            _scale_lengths(structure, length_factor)
+            _scale_lengths(structure, length_factor, place)
         try:
-            present, unfit = normalize_targets(structure, key_map, factors, names)
+            with np.errstate(all="ignore"):  # what is not finite is refused
+                present, unfit = normalize_targets(structure, key_map, factors, names)
             for problem in unfit:
                 if problem.found.name in wanted:
                     raise problem
@@ -98,7 +105,7 @@ def parse_structures(text: str, name: str) -> list:
     name : str
         Name of its file for messages.
     """
-    texts = iterate_frame_texts(iter(text.splitlines(keepends=True)), name)
+    texts = iterate_frame_texts(read_lines(io.StringIO(text)), name)
     return [build_structure(*parse_frame(frame), frame.place) for frame in texts]
 
 
@@ -118,9 +125,25 @@ def _check_keys_were_found(path, frames, keys, found):
             )
 
 
-def _scale_lengths(structure, factor):
-    structure.arrays["positions"] *= factor
-    structure.set_cell(structure.cell[:] * factor)
+def _forget_sources(structure, place):
+    """Take away the record of an earlier reading; other values may not be under it."""
+    if not are_sources(structure.info.pop(SOURCES_KEY, {})):
+        raise place.error(
+            f"the key {SOURCES_KEY!r} is where lodekit keeps under which keys targets "
+            "were; rename it",
+            in_comment=True,
+        )
+
+
+def _scale_lengths(structure, factor, place):
+    with np.errstate(over="ignore"):
+        structure.arrays["positions"] *= factor
+        structure.set_cell(structure.cell[:] * factor)
+    problem = cell_problem(structure.cell[:], structure.pbc)
+    if not np.isfinite(structure.positions).all():
+        problem = "positions are not finite"
+    if problem:
+        raise place.error(f"{problem} (after conversion to Å)", in_comment=True)
     if getattr(structure.calc, "atoms", None) is not None:
         structure.calc.atoms = structure.copy()
 
@@ -128,12 +151,12 @@ def _scale_lengths(structure, factor):
 def _iterate_structures(path, index):
     """Yield the chosen structures with their places."""
     chosen = _as_slice(index)
-    if not path.exists():
-        raise StructureFileError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise StructureFileError(f"{path}: this is not a file")
     n_frames = 0
     try:
+        if not path.exists():
+            raise StructureFileError(f"{path}: there is no such file")
+        if not path.is_file():
+            raise StructureFileError(f"{path}: this is not a file")
         iterate = _iterate_xyz if _is_xyz(path) else _iterate_other
         for structure, place in iterate(path, chosen):
             n_frames += 1
@@ -157,17 +180,18 @@ def _as_slice(index):
     if index is None:
         return slice(None)
     try:
-        if isinstance(index, str):
-            index = string2index(index)
-        if isinstance(index, Integral):
-            index = slice(index, index + 1 or None)
-    except ValueError:
-        pass
-    if not isinstance(index, slice):
+        chosen = string2index(index) if isinstance(index, str) else index
+        if isinstance(chosen, Integral):
+            chosen = slice(chosen, chosen + 1 or None)
+        chosen.indices(0)  # raises where bounds are no numbers, or the step is 0
+        bounds = [abs(bound or 0) for bound in (chosen.start, chosen.stop, chosen.step)]
+        if max(bounds) > sys.maxsize:
+            raise ValueError("no file has as many frames")
+    except (ValueError, TypeError, AttributeError):
         raise SettingsError(
             f"index must be a number, a slice or a text such as '::10', got {index!r}"
-        )
-    return index
+        ) from None
+    return chosen
 
 
 def _is_xyz(path):
@@ -175,13 +199,14 @@ def _is_xyz(path):
     if suffixes and suffixes[-1].lower() in _XYZ_SUFFIXES:
         return True
     with open(path, encoding="utf-8", errors="replace") as file:
-        return file.readline().strip().isdecimal() and "Properties=" in file.readline()
+        lines = read_lines(file)
+        return next(lines, "").strip().isdecimal() and "Properties=" in next(lines, "")
 
 
 def _iterate_xyz(path, chosen):
     opener = _OPENERS.get(path.suffix, open)
     with opener(path, "rt", encoding="utf-8-sig") as file:
-        texts = iterate_frame_texts(file, str(path))
+        texts = iterate_frame_texts(read_lines(file), str(path))
         bounds = (chosen.start or 0, chosen.stop or 0, chosen.step or 1)
         if min(bounds) < 0:
             texts = list(texts)[chosen]
@@ -194,7 +219,7 @@ def _iterate_xyz(path, chosen):
 
 def _iterate_other(path, chosen):
     try:
-        frames = read_with_ase(path, index=slice(None))
+        frames = read_with_ase(path, index=slice(None), do_not_split_by_at_sign=True)
     except OSError:
         raise
     except Exception as problem:  # ASE's readers raise whatever their parsers raise

@@ -46,7 +46,8 @@ def as_voigt(matrix):
         raise ValueError(
             f"must be symmetric, but the triangles differ by {asymmetry:.3g}"
         )
-    return np.array([xx, yy, zz, (yz + zy) / 2, (xz + zx) / 2, (xy + yx) / 2])
+    # halves first: the sum of large numbers may be infinite
+    return np.array([xx, yy, zz, yz / 2 + zy / 2, xz / 2 + zx / 2, xy / 2 + yx / 2])
 
 
 def symmetric_part(values: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -1,6 +1,9 @@
-"""Signs that some numbers are in another unit than the others."""
+"""Signs that some numbers are wrong, or in another unit than the others."""
 
 import numpy as np
+
+from .batch import frame_name
+from .keys import TARGETS
 
 # Hartree, Rydberg, kcal/mol and kJ/mol differ from eV by factors of 13.6 to 96.
 _ENERGY_RATIO = 10.0
@@ -8,6 +11,11 @@ _ENERGY_RATIO = 10.0
 _ENERGY_SPREAD = 1.1
 _SHORT_BOND = 0.4  # nm read as Å gives 0.1, fractional coordinates about 0.1
 _FEWEST = 3
+# The largest forces of frames that belong together differ by less than a factor of 3
+# from what nine of ten frames stay below.
+_SIZE_RATIO = 5.0
+_FEWEST_SIZES = 5
+_LEAST_SIZES = {"forces": 1.0, "stress": 1e-2}  # eV/Å, eV/Å³; less does no harm
 
 
 def suspicious_energies(compositions, energies_per_atom):
@@ -49,6 +57,46 @@ def suspicious_energies(compositions, energies_per_atom):
                 f"{np.median(high):.4g} eV/atom: are the units mixed?"
             )
     return None
+
+
+def largest_size(values):
+    """Return the largest length of vectors (n, 3), or of numbers of other shapes."""
+    values = np.asarray(values)
+    is_vector = values.ndim == 2 and values.shape[1] == 3
+    with np.errstate(over="ignore"):
+        sizes = np.linalg.norm(values, axis=1) if is_vector else np.abs(values)
+    return float(sizes.max(initial=0.0))
+
+
+def suspicious_sizes(name, sizes):
+    """Say which frames have far larger forces, or stress, than the others.
+
+    Parameters
+    ----------
+    name : {"forces", "stress"}
+    sizes : dict of float
+        The largest of every frame that has it, by index.
+
+    Returns
+    -------
+    suspicion : str or None
+        One line for a warning.
+    """
+    if len(sizes) < _FEWEST_SIZES:
+        return None
+    indices, values = np.array(list(sizes)), np.array(list(sizes.values()))
+    usual = float(np.quantile(values, 0.9, method="lower"))
+    far = values > max(_SIZE_RATIO * usual, _LEAST_SIZES[name])
+    if not far.any():
+        return None
+    order = np.argsort(-values)[: np.count_nonzero(far)]
+    unit = TARGETS[name].unit
+    listed = [f"{values[i]:.4g} {unit} in {frame_name(indices[i])}" for i in order[:3]]
+    dots = ", ..." if len(order) > 3 else ""
+    return (
+        f"{name} of up to {', '.join(listed)}{dots}, while nine of ten frames stay "
+        f"below {usual:.3g}: look whether they are right, or leave these frames out"
+    )
 
 
 def suspicious_lengths(bond_ratios):

@@ -14,13 +14,13 @@ from lodekit.errors import StructureError
 
 from .keys import (
     TARGETS,
-    as_numbers,
     calculator_results,
     find_by_keys,
     known_target,
     resolve_keys,
 )
 from .stress import as_matrix, as_voigt, disagreement, stress_from_virial
+from .values import as_numbers
 
 #: Key in ``atoms.info`` under which the sources of moved targets are remembered.
 SOURCES_KEY = "target_keys"
@@ -84,14 +84,23 @@ def get_target(structure, name, keys=None):
 def _from_its_partner(structure, results, name, key_map):
     partner = TARGETS["virial" if name == "stress" else "stress"]
     found = find_by_keys(structure, results, partner, key_map[partner.name])
-    volume = structure.cell.volume
-    if found is None or volume < _SMALLEST_VOLUME:
+    volume = _volume(structure)
+    if found is None or volume is None:
         return None
     value = shape_target(partner, found, len(structure))
     check_finite(partner, found, value)
-    if name == "stress":
-        return stress_from_virial(value, volume)
-    return -value * volume
+    with np.errstate(over="ignore"):
+        is_stress = name == "stress"
+        value = stress_from_virial(value, volume) if is_stress else -value * volume
+    check_finite(partner, found, value)
+    return value
+
+
+def _volume(structure):
+    """Return the volume of the cell in Å³, None where there is no cell."""
+    with np.errstate(over="ignore"):
+        volume = structure.cell.volume
+    return volume if _SMALLEST_VOLUME <= volume < math.inf else None
 
 
 def shape_target(target, found, n_atoms):
@@ -135,6 +144,18 @@ def check_finite(target, found, value):
         found,
         f"is not finite{where}; correct it, or leave it out where it is unknown",
         row,
+    )
+
+
+def are_sources(value):
+    """Return whether a value is what `SOURCES_KEY` remembers: sources by target.
+
+    >>> are_sources({"energy": "info:REF_energy"}), are_sources("energy")
+    (True, False)
+    """
+    return isinstance(value, dict) and all(
+        name in TARGETS and isinstance(source, str) and ":" in source
+        for name, source in value.items()
     )
 
 
@@ -185,8 +206,10 @@ def normalize_targets(structure, key_map, factors, names):
             misfits.append(problem)
             continue
         check_finite(target, found, value)
+        value = value * factors[name]
+        check_finite(target, found, value)
         present.append(found)
-        _settle(structure, target, found, value * factors[name], key_map)
+        _settle(structure, target, found, value, key_map)
         results = {} if structure.calc is None else structure.calc.results
     if any(found.name == "virial" for found in present):
         _turn_virial_into_stress(structure, present)
@@ -230,13 +253,16 @@ def _set_aside_rivals(structure, target, keep):
             if rival is None or (keep is not None and rival.source == keep.source):
                 break
             _remove(structure, rival)
-            _values_at(structure, place)[f"other_{key}"] = rival.value
+            values, name = _values_at(structure, place), f"other_{key}"
+            while name in values:
+                name = f"other_{name}"
+            values[name] = rival.value
 
 
 def _turn_virial_into_stress(structure, present):
     """Replace a virial by the stress that it means; both must agree."""
-    volume = structure.cell.volume
-    if volume < _SMALLEST_VOLUME:
+    volume = _volume(structure)
+    if volume is None:
         return
     virial = as_voigt(structure.info.pop("virial"))
     found = {found.name: found for found in present}
@@ -247,7 +273,9 @@ def _turn_virial_into_stress(structure, present):
         return
     if structure.calc is None:
         structure.calc = SinglePointCalculator(structure)
-    structure.calc.results["stress"] = stress_from_virial(virial, volume)
+    stress = stress_from_virial(virial, volume)
+    check_finite(TARGETS["stress"], found["virial"], stress)
+    structure.calc.results["stress"] = stress
     sources = structure.info.setdefault(SOURCES_KEY, {})
     sources.pop("virial", None)
     sources["stress"] = found["virial"].source

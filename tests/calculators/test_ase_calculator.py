@@ -104,6 +104,12 @@ def test_foreign_species_is_named(model):
         xenon.get_potential_energy()
 
 
+def test_a_structure_without_atoms_is_named(model):
+    nothing = Atoms(calculator=LodekitCalculator(model))
+    with pytest.raises(ValueError, match="the structure has no atoms"):
+        nothing.get_potential_energy()
+
+
 @pytest.mark.parametrize("pbc", [False, (True, True, False)])
 def test_stress_without_a_cell_is_refused(model, water, pbc):
     water.pbc = pbc

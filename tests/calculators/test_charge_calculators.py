@@ -186,3 +186,18 @@ def test_models_of_charges_alone_have_no_energy(without_energies, molecule):
         molecule.get_potential_energy()
     with pytest.raises(PropertyNotImplementedError, match="has no forces; it has dipo"):
         molecule.get_forces()
+
+
+def test_an_ion_with_initial_charges_does_not_become_neutral():
+    frames = labelled(open_frames(4))
+    for atoms in frames:
+        del atoms.info["total_charge"]
+        atoms.calc.results["charges"] -= atoms.calc.results["charges"].mean()
+    model = ChargeModel(soap(), PolynomialCovariance(2), 5, targets=["charges"])
+    ion = frames[0].copy()
+    ion.set_initial_charges([1.0, 0.0, 0.0, 0.0])
+    ion.calc = LodekitCalculator(model.fit(frames))
+    with pytest.raises(ValueError, match="the initial charges of its atoms sum to 1 e"):
+        ion.get_charges()
+    ion.info["total_charge"] = 1.0
+    assert ion.get_charges().sum() == pytest.approx(1.0, abs=1e-12)

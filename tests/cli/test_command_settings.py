@@ -164,6 +164,15 @@ def test_a_term_can_be_left_out():
     assert list(complete(DEFAULTS, {}, overrides)["terms"]) == ["soap"]
 
 
+@pytest.mark.parametrize("value", ["none", "None", "'none'", "false"])
+def test_none_and_false_leave_a_term_out(value, tmp_path):
+    overrides = parse_assignments([f"terms.lode={value}"])
+    assert list(complete(DEFAULTS, {}, overrides)["terms"]) == ["soap"]
+    (tmp_path / "s.toml").write_text('[terms]\nlode = "none"\n[terms.soap]\n')
+    settings = read_settings_file(tmp_path / "s.toml")
+    assert list(complete(DEFAULTS, settings, {})["terms"]) == ["soap"]
+
+
 def test_a_term_can_be_added():
     overrides = parse_assignments(["terms.far.type=soap", "terms.far.cutoff=8"])
     terms = complete(DEFAULTS, {}, overrides)["terms"]

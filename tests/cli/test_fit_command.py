@@ -120,7 +120,8 @@ def test_existing_output_is_refused_before_the_work(lodekit, built, train, model
     before = Path(model).read_bytes()
     status, _, err = lodekit("fit", train, "--output", model)
     assert status == 1
-    assert "m.lodekit: exists already; choose another name or overwrite it" in err
+    assert "m.lodekit: exists already; choose another name or overwrite it with" in err
+    assert "--overwrite (in Python, overwrite=True)" in err
     assert not built
     assert lodekit("fit", train, "--output", model, "--overwrite")[0] == 0
     assert Path(model).read_bytes() != before
@@ -175,22 +176,6 @@ def test_weights_come_from_the_frames(lodekit, built, monkeypatch):
     assert "frame 1 has no positive weight under the key 'wei', got None" in err
 
 
-def test_target_that_some_frames_lack_must_be_named(lodekit, built):
-    frames = make_frames(4)
-    del frames[2].calc.results["forces"]
-    write_structures("some.xyz", frames)
-    status, _, err = lodekit("fit", "some.xyz")
-    assert status == 1
-    assert "forces is missing in 1 of 4 frames" in err
-    assert "such as --targets energy" in err
-    assert lodekit("fit", "some.xyz", "--targets", "energy")[0] == 0
-    status, _, err = lodekit(
-        "fit", "some.xyz", "--targets", "forces", "-o", "b.lodekit"
-    )
-    assert status == 1
-    assert "forces is missing in 1 of 4 frames (3; looked for" in err
-
-
 def test_stress_is_not_missed_where_there_is_no_cell(lodekit, built):
     frames = [*make_frames(2, periodic=True), *make_frames(2)]
     write_structures("mixed.xyz", frames)
@@ -233,6 +218,12 @@ def test_units_of_the_file_are_converted(lodekit, built, train):
         (["--key", "enrgy=E"], "unknown target 'enrgy'"),
         (["--key", "energy=E"], "no frame has the key 'E' asked for as energy"),
         (["--unit", "energy=Ry"], "unknown unit 'Ry' of energy"),
+        (["--unit", "energy=hartree"], "of energy (did you mean 'Hartree'?)"),
+        (["--unit", "energies=eV", "enrgy=eV"], "'enrgy' (did you mean 'energy'?)"),
+        (["--set", "soap.cutoff=6"], "section [soap] (did you mean 'terms.soap'?)"),
+        (["--set", "n_sparse=6"], "(did you mean 'terms.soap.n_sparse'?)"),
+        (["--set", "radius=6"], "(did you mean 'terms.lode.radius'?)"),
+        (["--set", "baseline=composition"], "(did you mean 'fit.baseline'?)"),
         (["--validation", "none.xyz"], "none.xyz: there is no such file"),
         (["--output", "nowhere/m.lodekit"], "there is no folder"),
         (["--set", "run.model=network"], "run.model must be one of potential"),

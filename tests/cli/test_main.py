@@ -85,13 +85,16 @@ def test_every_command_explains_itself(lodekit, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fot"], "No such command 'fot'"),
+        (["fot"], "No such command 'fot' (did you mean 'fit'?)"),
+        (["fti"], "No such command 'fti' (did you mean 'fit'?)"),
+        (["xyz"], "No such command 'xyz'"),
         (["fit"], "Missing argument 'TRAIN.xyz'"),
         (["fit", "a.xyz", "--cutof", "3"], "No such option '--cutof'"),
         (
             ["fit", "a.xyz", "--targets", "enrgy"],
             "'enrgy' is not one of energy",
         ),
+        (["fit", "a.xyz", "--targets", "enrgy"], "mep (did you mean 'energy'?)"),
         (["fit", "a.xyz", "--threads", "0"], "0 is not in the range x>=1"),
         (["fit", "a.xyz", "--key", "energy"], "'energy' is not of the form name=value"),
         (["info", "a.xyz", "--unit", "a=b", "a=c"], "'a' is given twice"),
@@ -103,6 +106,11 @@ def test_wrong_usage_has_status_two(lodekit, arguments, message):
     assert status == 2
     assert not out
     assert message in err
+
+
+def test_the_help_of_fit_tells_of_the_baseline(lodekit):
+    _, out, _ = lodekit("fit", "--help")
+    assert "fit.baseline=isolated-atoms" in "".join(out.split())
 
 
 def test_no_command_shows_the_help(lodekit):

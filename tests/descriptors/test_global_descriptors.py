@@ -183,9 +183,11 @@ def test_transformers_take_frames_and_refuse_what_they_cannot_describe():
             wrong.fit_transform(frames)
     with pytest.raises(ValueError, match="at least one structure, got none"):
         ManyBodyTensor().fit([])
-    with pytest.raises(ValueError, match=r"structure 0 has pbc \[True, False, False"):
+    with pytest.raises(
+        ValueError, match=r"frame 1 .index 0. has pbc \[True, False, False"
+    ):
         descriptor.transform(Atoms("H", cell=[9, 9, 9], pbc=[True, False, False]))
-    with pytest.raises(ValueError, match="atoms 0 and 1 are on one point"):
+    with pytest.raises(ValueError, match="atoms 1 and 2 are on one point"):
         descriptor.transform(Atoms("HH", np.zeros((2, 3))))
 
 

@@ -427,7 +427,9 @@ def test_unknown_species_are_refused():
 
 def test_open_atoms_on_top_of_each_other_are_refused():
     atoms = Atoms("HHO", positions=[[0, 0, 0], [1, 0, 0], [1, 0, 0]])
-    with pytest.raises(ValueError, match="atoms 1 and 2 of structure 0 are on top"):
+    with pytest.raises(
+        ValueError, match="atoms 2 and 3 of frame 1 .index 0. are on top"
+    ):
         expand(atoms)
 
 

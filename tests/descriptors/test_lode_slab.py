@@ -287,7 +287,7 @@ def test_all_boundaries_run_in_one_batch():
 def test_wires_are_refused():
     wire = triclinic(3)
     wire.set_pbc([True, False, False])
-    message = r"structure 1 has pbc \[True, False, False\]"
+    message = r"frame 2 .index 1. has pbc \[True, False, False\]"
     with pytest.raises(ValueError, match=message):
         expand([triclinic(3), wire], kept_lode())
 

@@ -403,7 +403,7 @@ def test_one_point_charge_alone_has_no_energy():
         ({"cell": [[4, 0, 0], [0, 4, 0], [4, 4, 0]]}, "the volume is zero"),
         ({"positions": np.zeros((2, 2))}, r"shape \(n_atoms, 3\), got \(2, 2\)"),
         ({"positions": [[0, 0, np.nan], [1, 1, 1]]}, "positions hold numbers that"),
-        ({"positions": np.zeros((2, 3))}, "atoms 0 and 1 are on top of each other"),
+        ({"positions": np.zeros((2, 3))}, "atoms 1 and 2 are on top of each other"),
         ({"widths": [1.0, 2.0, 3.0]}, r"have shape \(2,\), got \(3,\)"),
         ({"widths": -1.0}, "must be finite and not negative"),
         ({"accuracy": 1e-20}, "accuracy must be between 1e-12 and 0.1, got 1e-20"),
@@ -420,7 +420,7 @@ def test_what_is_undefined_is_refused(changes, message):
 
 
 def test_point_charges_on_top_of_each_other_are_refused_in_open_systems():
-    with pytest.raises(ValueError, match="atoms 0 and 1 are on top of each other"):
+    with pytest.raises(ValueError, match="atoms 1 and 2 are on top of each other"):
         CoulombInteraction(np.zeros((2, 3)), None, False).dense()
 
 

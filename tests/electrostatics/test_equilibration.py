@@ -249,7 +249,7 @@ def test_an_energy_without_minimum_is_refused(iterative):
 
 def test_bad_input():
     positions = [[0, 0, 0], [0, 0, 2.0]]
-    with pytest.raises(ValueError, match="atom 1 has zero hardness and zero width"):
+    with pytest.raises(ValueError, match="atom 2 has zero hardness and zero width"):
         ChargeEquilibration(positions, None, False, [9.0, 0.0], 0.0)
     with pytest.raises(ValueError, match="hardness must be finite"):
         ChargeEquilibration(positions, None, False, -1.0, 0.5)

@@ -278,7 +278,7 @@ def test_wrong_moments_and_points_are_refused():
         interaction.compute(dipoles=np.zeros((4, 2)))
     with pytest.raises(ValueError, match="must be symmetric and traceless"):
         interaction.compute(quadrupoles=np.tile(np.eye(3), (4, 1, 1)))
-    with pytest.raises(ValueError, match="point 1 sits on atom 2"):
+    with pytest.raises(ValueError, match="point 2 sits on atom 3"):
         interaction.fields_at(atoms.positions[[0, 2]] + [[0.5, 0, 0], [0, 0, 0]])
     with pytest.raises(ValueError, match="a slab with the net charge 4 e"):
         interaction_of(CASES["slab"]).compute(np.ones(4))

@@ -213,11 +213,9 @@ def test_no_frames_give_no_results(model):
     assert model.predict([]).shape == (0,)
 
 
-def test_a_frame_without_atoms_has_no_energy(model):
-    empty, other = model.compute([Atoms(), OPEN])
-    assert empty["energy"] == 0.0
-    assert empty["forces"].shape == (0, 3)
-    assert_same([other], model.compute(OPEN), 1e-12)
+def test_a_frame_without_atoms_is_named(model):
+    with pytest.raises(ValueError, match=r"frame 2 \(index 1\) has no atoms; leave it"):
+        model.compute([OPEN, Atoms()])
 
 
 def test_one_atom_has_an_energy_and_no_forces(model):

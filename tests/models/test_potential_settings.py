@@ -69,14 +69,17 @@ def test_checking_changes_neither_the_settings_nor_the_defaults():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fitt": {}, "terms": {"a": SMALL}}, "unknown key 'fitt'; did you mean 'fit'"),
+        (
+            {"fitt": {}, "terms": {"a": SMALL}},
+            r"unknown key 'fitt' \(did you mean 'fit'",
+        ),
         (
             {"fit": {"energy_nois": 1.0}, "terms": {"a": SMALL}},
-            r"\[fit\] has an unknown key 'energy_nois'; did you mean 'energy_noise'",
+            r"\[fit\] has an unknown key 'energy_nois' \(did you mean 'energy_noise'",
         ),
         (
             {"terms": {"a": {**SMALL, "cutof": 3.0}}},
-            r"\[terms.a\] has an unknown key 'cutof'; did you mean 'cutoff'",
+            r"\[terms.a\] has an unknown key 'cutof' \(did you mean 'cutoff'",
         ),
         (
             {"terms": {"a": {**SMALL, "smearing": 1.0}}},

@@ -46,6 +46,41 @@ def test_open_and_periodic_frames_without_stress_are_fitted_without():
     assert collect_targets(frames).names == ["energy", "forces"]
 
 
+def test_targets_that_some_frames_lack_are_taken_where_they_are():
+    frames = without(periodic_frames(4), "forces", 1, 2)
+    values = collect_targets(without(frames, "energy", 0)).values
+    assert [value is None for value in values["energy"]] == [True, False, False, False]
+    assert [value is None for value in values["forces"]] == [False, True, True, False]
+    assert all(value is not None for value in values["stress"])
+    named = collect_targets(without(frames, "stress", 0, 1, 2), ["stress"])
+    assert named.count_rows(frames).tolist() == [0, 0, 0, 6]
+
+
+def test_keys_that_look_like_targets_are_named_where_no_targets_are():
+    frames = without(open_frames(2), "energy", 0, 1)
+    for atoms in frames:
+        atoms.info["Energy"] = -1.0
+    message = r"looks like a target: Energy; read it with keys={'energy': 'Energy'}, or"
+    with pytest.warns(UserWarning, match=message):
+        assert collect_targets(frames).names == ["forces"]
+    assert collect_targets(frames, ["forces"]).names == ["forces"]
+    assert collect_targets(frames, None, [-1.0, -1.0]).names == ["energy", "forces"]
+
+
+def test_the_baseline_is_that_of_frames_with_energies():
+    frames = without(open_frames(6), "energy", 2)
+    targets = collect_targets(frames)
+    baseline = targets.subtract_baseline(frames, SPECIES, {"H": -13.5, "O": -430.0})
+    assert baseline.tolist() == [-13.5, -430.0]
+    assert targets.values["energy"][2] is None
+    # H2O2 clusters
+    expected = frames[3].get_potential_energy() - 2 * (-13.5 - 430.0)
+    assert targets.values["energy"][3] == pytest.approx(expected, abs=1e-9)
+    forces = collect_targets(frames, ["forces"])
+    assert forces.subtract_baseline(frames, SPECIES).tolist() == [0.0, 0.0]
+    assert forces.names == ["forces"]
+
+
 def test_given_energies_replace_those_of_the_frames():
     targets = collect_targets(open_frames(2), None, np.array([1.0, 2.0]))
     assert targets.values["energy"] == [1.0, 2.0]
@@ -62,14 +97,14 @@ def test_subsets_hold_the_chosen_frames():
     ("frames", "names", "message"),
     [
         (
-            without(open_frames(3), "forces", 1),
+            without(open_frames(4), "forces", 1, 2, 3),
             None,
-            r"'forces' is missing in 1 of 3 frames \(first: frame 2 \(index 1\)\)",
+            r"'forces' is missing in 3 of 4 frames \(first: frame 2 \(index 1\)\);",
         ),
         (
-            without(periodic_frames(3), "stress", 0, 2),
+            without(periodic_frames(4), "stress", 0, 2, 3) + open_frames(4),
             None,
-            r"'stress' is missing in 2 of 3 frames \(first: frame 1 \(index 0\)\)",
+            r"'stress' is missing in 3 of 4 frames \(first: frame 1 \(index 0\)\);",
         ),
         (
             without(open_frames(2), "energy", 0, 1),

@@ -46,7 +46,53 @@ def test_isolated_atoms_are_read_from_frames_with_one_atom():
     np.testing.assert_array_equal(found, [-13.0, -430.0])
 
 
-def test_species_without_an_isolated_atom_are_named():
-    frames = [Atoms("H2O"), Atoms("O")]
-    with pytest.raises(ValueError, match=r"none for atomic numbers \[1\]"):
-        isolated_atom_energies(frames, np.array([-470.0, -430.0]), [1, 8])
+def copper(energy, cell=None, pbc=False, **info):
+    atoms = Atoms("Cu", cell=cell, pbc=pbc)
+    atoms.info = info
+    return atoms, energy
+
+
+ATOM = copper(-1.0, total_charge=0)
+BOXED = copper(-1.0, np.diag([8.0, 9.0, 8.0]), True)
+SHEET = copper(-4.0, np.diag([3.0, 3.0, 30.0]), (True, True, False))
+CRYSTAL = copper(-4.5, [[0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]], True)
+CATION = copper(6.7, total_charge=1)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [[ATOM], [ATOM, CRYSTAL], [CRYSTAL, ATOM], [ATOM, CATION], [SHEET, BOXED, CATION]],
+)
+def test_isolated_atoms_are_neutral_and_far_from_their_images(chosen):
+    frames, energies = zip(*chosen, strict=True)
+    assert isolated_atom_energies(frames, energies, [29]).tolist() == [-1.0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        ([CRYSTAL], r" \(frame 1 \(index 0\) is 2.55 Å from its images\)"),
+        ([SHEET], r" \(frame 1 \(index 0\) is 3 Å from its images\)"),
+        ([CATION, CRYSTAL], r" \(frame 1 \(index 0\) has the total charge 1 e\)"),
+        ([(Atoms("Cu2"), -1.0)], ""),
+    ],
+)
+def test_elements_without_an_isolated_atom_are_named(chosen, reason):
+    frames, energies = zip(*chosen, strict=True)
+    message = f"8 Å from its images, and there is none of Cu{reason}; add it, or give"
+    with pytest.raises(ValueError, match=message):
+        isolated_atom_energies(frames, energies, [29])
+
+
+def test_isolated_atoms_that_contradict_each_other_are_named():
+    frames, energies = zip(ATOM, BOXED, copper(-1.5), strict=True)
+    message = (
+        r"Cu has -1 eV in frame 1 \(index 0\) and -1.5 eV in frame 3 \(index 2\); keep"
+    )
+    with pytest.raises(ValueError, match=message):
+        isolated_atom_energies(frames, energies, [29])
+
+
+def test_no_frames_have_no_atoms():
+    assert count_species([], SPECIES).shape == (0, 3)
+    assert fit_composition(np.zeros((0, 3)), np.zeros(0)).tolist() == [0.0, 0.0, 0.0]

@@ -64,7 +64,7 @@ def test_one_structure_counts_as_a_list():
 
 
 def test_other_things_are_refused():
-    message = "must be a list of ase.Atoms, element 1 is a str"
+    message = r"must be a list of ase.Atoms, frame 2 \(index 1\) is a str"
     with pytest.raises(TypeError, match=message):
         StructureBatch.from_frames([cluster(2), "water.xyz"])
 
@@ -73,7 +73,7 @@ def test_other_things_are_refused():
 def test_positions_that_are_not_finite_are_named(value):
     atoms = cluster(3)
     atoms.positions[2, 1] = value
-    with pytest.raises(ValueError, match="finite numbers, atom 2 of structure 1"):
+    with pytest.raises(ValueError, match="finite numbers, atom 3 of frame 2 .index 1."):
         StructureBatch.from_frames([cluster(3), atoms])
 
 
@@ -88,7 +88,9 @@ def test_positions_that_are_not_finite_are_named(value):
     ],
 )
 def test_cells_without_volume_are_refused(cell, pbc):
-    with pytest.raises(ValueError, match="structure 0 is periodic .* spans no volume"):
+    with pytest.raises(
+        ValueError, match="frame 1 .index 0. is periodic .* spans no volume"
+    ):
         StructureBatch.from_frames([Atoms("H", cell=cell, pbc=pbc)])
 
 

@@ -125,12 +125,14 @@ def test_wrong_cutoffs_are_refused(cutoff):
 
 def test_atoms_on_top_of_each_other_are_named():
     atoms = Atoms("HOH", [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
-    message = "atoms 1 and 2 of structure 1 are on top of each other"
+    message = r"atoms 2 and 3 of frame 2 \(index 1\) are on top of each other"
     with pytest.raises(ValueError, match=message):
         pairs_of([cluster(2), atoms], 3.0)
 
 
 def test_an_atom_on_top_of_an_image_is_named():
     atoms = Atoms("HO", [[0, 0, 0], [3.0, 0, 0]], cell=[3.0, 3.0, 3.0], pbc=True)
-    with pytest.raises(ValueError, match="of structure 0 are on top of each other"):
+    with pytest.raises(
+        ValueError, match="of frame 1 .index 0. are on top of each other"
+    ):
         pairs_of([atoms], 2.0)

@@ -147,6 +147,28 @@ def test_interaction_energies_of_all_sizes_cause_no_warning():
     check_structures([water(energy=energy) for energy in energies], ["energy"])
 
 
+def with_forces(*largest):
+    frames = [water() for _ in largest]
+    for structure, force in zip(frames, largest, strict=True):
+        structure.arrays["forces"] = np.zeros((3, 3))
+        structure.arrays["forces"][1] = [0.6 * force, 0.0, 0.8 * force]
+    return frames
+
+
+def test_forces_far_beyond_all_others_cause_a_warning():
+    message = (
+        r"forces of up to 30 eV/Å in frame 5 \(index 4\), 12 eV/Å in frame 2 \(index 1"
+        r"\), while nine of ten frames stay below 2: look whether they are right"
+    )
+    largest = [1.0, 12.0, 1.5, 1.0, 30.0, *(18 * [2.0])]
+    with pytest.warns(UserWarning, match=message):
+        check_structures(with_forces(*largest), ["forces"])
+    check_structures(with_forces(*largest))  # forces are not fitted
+    check_structures(with_forces(*(10 * [1e-6]), 0.9), ["forces"])  # relaxed
+    check_structures(with_forces(*np.linspace(0.1, 9.0, 20)), ["forces"])
+    check_structures(with_forces(1.0, 100.0), ["forces"])  # of two none is usual
+
+
 def test_lengths_in_nanometres_cause_a_warning():
     frames = [water() for _ in range(3)]
     for structure in frames:

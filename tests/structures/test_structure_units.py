@@ -100,7 +100,7 @@ def test_every_target_can_be_declared_in_the_units_of_lodekit(name):
     [
         (
             {"energy": "ev"},
-            "unknown unit 'ev' of energy; lodekit knows eV, meV, Hartree",
+            "unknown unit 'ev' of energy .did you mean 'eV'..; lodekit knows eV, meV",
         ),
         ({"length": "A"}, "unknown unit 'A' of length; lodekit knows Angstrom, Bohr"),
         ({"forces": "Ha/Bohr"}, "unknown unit 'Ha/Bohr' of forces; .*Hartree/Bohr"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixCartesian
 
 from lodekit.errors import StructureFileError
 from lodekit.structures import get_target, read_structures, write_structures
@@ -40,7 +41,7 @@ def test_everything_survives_a_round_trip(tmp_path):
     assert one.info == {
         "empty": "",
         "nothing": None,
-        "lines": "one two",
+        "lines": "one\ntwo",
         "text": "a b",
         "energy_std": 0.125,
     }
@@ -55,13 +56,75 @@ def test_everything_survives_a_round_trip(tmp_path):
 
 
 def test_ase_reads_what_was_written(tmp_path):
-    structure = ion_pair(energy=-1.0)
-    structure.info["empty"] = ""
+    structure = ion_pair(
+        energy=-1.0, forces=np.full((2, 3), 1 / 3), stress=np.arange(6)
+    )
+    structure.cell = np.diag([3.0, 4.0, 5.0])
+    structure.pbc = [True, False, True]
+    structure.set_constraint(FixAtoms([1]))
+    structure.info = {"empty": "", "text": 'a "b" \t c', "flags": [True, False], "n": 3}
     path = tmp_path / "frames.xyz"
     write_structures(path, structure)
     again = ase.io.read(path)
+    assert again == structure
     assert again.get_potential_energy() == -1.0
-    assert again.info == {"empty": ""}
+    np.testing.assert_array_equal(again.get_forces(apply_constraint=False), 1 / 3)
+    np.testing.assert_array_equal(again.get_stress(), np.arange(6))
+    assert again.constraints[0].index.tolist() == [1]
+    assert again.info == structure.info
+
+
+def test_results_that_are_no_arrays_survive(tmp_path):
+    structure = ion_pair(energy=-1.0)
+    structure.calc.results |= {"ragged": [[1], [2, 3]], "stress": "none", "code": "x"}
+    path = tmp_path / "frames.xyz"
+    write_structures(path, structure)
+    path.write_text(path.read_text().replace("stress=", "my_stress="))
+    (again,) = read_structures(path)
+    expected = {"ragged": [[1], [2, 3]], "my_stress": "none", "code": "x"}
+    assert again.info == expected
+
+
+def test_results_of_a_structure_of_three_atoms_are_no_columns(tmp_path):
+    """A dipole and three atoms have three numbers."""
+    water = Atoms("OH2", positions=np.eye(3))
+    results = {"dipole": [1, 2, 3], "polarization": [4, 5, 6], "dipole_std": [7, 8, 9]}
+    water.calc = SinglePointCalculator(water)
+    water.calc.results = results
+    path = tmp_path / "frames.xyz"
+    write_structures(path, water)
+    (again,) = read_structures(path)
+    for name in ("dipole", "polarization"):
+        np.testing.assert_array_equal(again.calc.results[name], results[name])
+    np.testing.assert_array_equal(again.info["dipole_std"], [7, 8, 9])
+
+
+def test_fixed_atoms_and_coordinates_survive(tmp_path):
+    structure = ion_pair()
+    structure.set_constraint([FixAtoms([0]), FixCartesian(1, [True, False, False])])
+    path = tmp_path / "frames.xyz"
+    write_structures(path, structure)
+    masks = [c.mask.tolist() for c in read_structures(path)[0].constraints]
+    assert masks == [[True, True, True], [True, False, False]]
+
+
+def test_a_key_and_a_column_of_one_name_are_two_things(tmp_path):
+    path, again = tmp_path / "frames.xyz", tmp_path / "again.xyz"
+    path.write_text(
+        "1\ncharges=ddec x=1 Properties=species:S:1:pos:R:3:charge:R:1:x:R:1\n"
+        "H 0 0 0 0.5 2.0\n"
+    )
+    write_structures(again, read_structures(path))
+    (structure,) = read_structures(again)
+    assert structure.info == {"charges": "ddec", "x": 1}
+    assert structure.arrays["x"].tolist() == [2.0]
+    assert get_target(structure, "charges").tolist() == [0.5]
+
+
+def test_a_structure_without_atoms_is_not_written(tmp_path):
+    with pytest.raises(StructureFileError, match="frame 2: the structure has no atoms"):
+        write_structures(tmp_path / "frames.xyz", [ion_pair(), Atoms()])
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_formats_are_written_by_ase(tmp_path):
@@ -124,11 +187,10 @@ def test_a_full_disk_leaves_no_half_file(tmp_path):
 
 
 def test_an_interrupted_write_leaves_no_half_file(tmp_path, monkeypatch):
-    def interrupt(file, structure, format):
-        file.write("1\n")
+    def interrupt(descriptor):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lodekit.structures.writing.write_with_ase", interrupt)
+    monkeypatch.setattr("os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_structures(tmp_path / "frames.xyz", [ion_pair()])
     assert not list(tmp_path.iterdir())
