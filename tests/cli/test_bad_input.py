@@ -84,7 +84,7 @@ def disk_is_full(*_):
     [
         ("fit", "train.xyz", "-o", "m.lodekit", "--overwrite"),
         ("fit", "train.xyz", "-o", "new.lodekit"),
-        ("predict", "m.lodekit", "train.xyz", "-o", "train.xyz", "--overwrite"),
+        ("predict", "m.lodekit", "train.xyz", "-o", "old.xyz", "--overwrite"),
         ("predict", "m.lodekit", "train.xyz", "-o", "out.xyz"),
         ("evaluate", "m.lodekit", "train.xyz", "--predictions", "out.xyz"),
         ("evaluate", "m.lodekit", "train.xyz", "--report", "."),
@@ -95,6 +95,7 @@ def test_a_full_disk_gives_one_line_and_keeps_what_was_there(
 ):
     for name in ("m.lodekit", "train.xyz"):
         assert Path(name).is_file()
+    Path("old.xyz").write_bytes(Path("train.xyz").read_bytes())
     if "--report" in arguments:
         arguments = (*arguments, "--overwrite")
     before = {path.name: path.read_bytes() for path in Path().iterdir()}

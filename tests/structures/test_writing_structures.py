@@ -40,7 +40,7 @@ def test_everything_survives_a_round_trip(tmp_path):
     assert one.info == {
         "empty": "",
         "nothing": None,
-        "lines": "one two",
+        "lines": "one\ntwo",
         "text": "a b",
         "energy_std": 0.125,
     }
