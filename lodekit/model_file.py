@@ -1,9 +1,12 @@
 """One file for a fitted model: a zip of JSON and metatensor buffers.
 
-Reading runs no code: the class is looked up in a fixed table, and settings and arrays
-are data. Members are stored without compression, each with a checksum.
+Reading runs no code: classes are looked up in fixed tables, and settings and arrays are
+data. Members are stored without compression, each with a checksum. What is not exactly
+as `save_model` writes it is refused, and every size is checked before memory is asked
+for.
 """
 
+import errno
 import json
 import math
 import zipfile
@@ -13,14 +16,24 @@ from pathlib import Path
 import numpy as np
 
 from lodekit._version import __version__
-from lodekit.array_buffers import from_buffer, to_buffer
+from lodekit.array_buffers import check_members, from_buffer, to_buffer
+from lodekit.array_packing import Packed, pack, unpack
 from lodekit.errors import ModelFileError
+from lodekit.model_header import (
+    CONVENTIONS,
+    LARGEST_HEADER,
+    MAGIC,
+    ArrayEntry,
+    check_header,
+    checksum,
+    header_checksum,
+    parse_header,
+)
+from lodekit.model_upgrades import UPGRADES
 from lodekit.whole_files import check_destination, written_whole
 
 #: Number of the format that is written; see `UPGRADES`.
-FORMAT_VERSION = 1
-#: Functions that change a header of one format into the next, by the older number.
-UPGRADES = {}
+FORMAT_VERSION = 2
 #: Classes that a file may hold, and the modules they live in.
 MODEL_CLASSES = {
     "SparsePotential": "lodekit.models",
@@ -30,16 +43,10 @@ MODEL_CLASSES = {
     "LatentChargeModel": "lodekit.models",
     "GlobalPotential": "lodekit.models",
 }
-#: What the numbers in a file mean; a file with other conventions is refused.
-CONVENTIONS = {
-    "units": {"energy": "eV", "length": "Angstrom", "charge": "e"},
-    "spherical_harmonics": "real, orthonormal, without Condon-Shortley phase; "
-    "m from -l to l at index l*l + l + m",
-    "stress": "Voigt order xx, yy, zz, yz, xz, xy; positive under tension",
-}
 _HEADER = "model.json"
 _FIRST_BYTES = b"PK\x03\x04"
-_MAGIC = "lodekit model"
+#: How the last record of a zip without a comment begins, and its size.
+_END, _END_SIZE = b"PK\x05\x06", 22
 #: The name of the first member of a zip stands within so many bytes.
 _NAME_WITHIN = 64
 
@@ -61,7 +68,8 @@ def save_model(model, path, overwrite=False, record=None):
     Raises
     ------
     ModelFileError
-        If the file exists already or cannot be written; what was there stays.
+        If the file exists already or cannot be written, or the model has a parameter
+        that a file cannot hold; what was there stays.
     """
     path = check_destination(path, overwrite, ModelFileError)
     state = model.get_state()
@@ -70,25 +78,71 @@ def save_model(model, path, overwrite=False, record=None):
             f"{path}: a model file cannot hold a {state['class']}; it can hold "
             f"{', '.join(MODEL_CLASSES)}"
         )
-    arrays = [(name, np.asarray(array)) for name, array in state["arrays"].items()]
-    header = {
-        "magic": _MAGIC,
-        "format": FORMAT_VERSION,
-        "lodekit": __version__,
-        "class": state["class"],
-        "conventions": CONVENTIONS,
-        "settings": as_json(state["settings"]),
-        "record": as_json(record or {}),
-        "arrays": [_describe(*named, at) for at, named in enumerate(arrays)],
-    }
     with (
         written_whole(path, ModelFileError) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
     ):
-        text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False)
-        archive.writestr(_HEADER, text)
-        for entry, (_, array) in zip(header["arrays"], arrays, strict=True):
-            archive.writestr(entry["file"], to_buffer(array))
+        # the header comes first, and is written when the checksums of all are known
+        entries, buffers = store_arrays(state["arrays"])
+        header = {
+            "magic": MAGIC,
+            "format": FORMAT_VERSION,
+            "lodekit": __version__,
+            "class": state["class"],
+            "conventions": CONVENTIONS,
+            "settings": as_json(state["settings"]),
+            "record": as_json(record or {}),
+            "arrays": entries,
+        }
+        archive.writestr(_HEADER, seal(header))
+        for name, buffer in buffers.items():
+            archive.writestr(name, buffer)
+
+
+def seal(header):
+    """Return the text of a header, with its checksum."""
+    header["checksum"] = header_checksum(header)
+    text = json.dumps(header, indent=1, ensure_ascii=False, allow_nan=False)
+    if len(text) > LARGEST_HEADER:
+        raise ModelFileError(
+            f"the settings of this model take {len(text)} bytes, a model file holds "
+            f"{LARGEST_HEADER}"
+        )
+    return text
+
+
+def store_arrays(arrays):
+    """Return entries of the header, and buffers by member, of named arrays.
+
+    Arrays of the same content share a buffer.
+    """
+    entries, buffers, members = [], {}, {}
+
+    def store(values):
+        buffer = to_buffer(values)
+        digest = checksum(buffer)
+        if digest not in members:
+            members[digest] = f"arrays/{len(members):04d}.mts"
+            buffers[members[digest]] = buffer
+        return {
+            "file": members[digest],
+            "shape": list(values.shape),
+            "dtype": values.dtype.name,
+            "checksum": digest,
+        }
+
+    for name, array in arrays.items():
+        array = np.asarray(array)
+        packed = pack(array)
+        entry = {"name": name, **store(packed.values)}
+        if packed.values is not array:
+            entry["packed"] = {"shape": list(array.shape), "dtype": array.dtype.name}
+            if packed.runs is not None:
+                entry["packed"]["runs"] = store(packed.runs)
+            if packed.deflated is not None:
+                entry["packed"]["deflated"] = as_json(packed.deflated)
+        entries.append(entry)
+    return entries, buffers
 
 
 def load_model(path):
@@ -107,17 +161,24 @@ def load_model(path):
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, not a model, or newer than this lodekit.
+        If the file is missing, damaged, not a model, changed by anything else than
+        lodekit, or newer than this lodekit.
     """
-    header, arrays = _read(Path(path), with_arrays=True)
+    path = Path(path)
+    header, arrays = _read(path, with_arrays=True)
     cls = getattr(import_module(MODEL_CLASSES[header["class"]]), header["class"])
     state = {"class": header["class"], "settings": header["settings"], "arrays": arrays}
     try:
         return cls.from_state(state)
-    except (KeyError, TypeError, IndexError, AttributeError) as problem:
+    except KeyError as problem:
         raise ModelFileError(
-            f"{path}: this model file lacks something ({type(problem).__name__}: "
-            f"{problem}); fit again"
+            f"{path}: this model file lacks {problem}; copy it again or fit again"
+        ) from problem
+    except Exception as problem:
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise ModelFileError(
+            f"{path}: this model file contradicts itself ({reason:.200}); copy it "
+            "again or fit again"
         ) from problem
 
 
@@ -164,15 +225,6 @@ def as_json(value):
     raise TypeError(f"a model file cannot hold {value!r} in its settings")
 
 
-def _describe(name, array, number):
-    return {
-        "name": name,
-        "file": f"arrays/{number:04d}.mts",
-        "shape": list(array.shape),
-        "dtype": array.dtype.name,
-    }
-
-
 def _read(path, with_arrays):
     """Return the header, upgraded, and the arrays of a model file."""
     if not path.exists():
@@ -182,74 +234,104 @@ def _read(path, with_arrays):
     try:
         with open(path, "rb") as file:
             if file.read(len(_FIRST_BYTES)) != _FIRST_BYTES:
-                raise ModelFileError(f"{path}: this is not a lodekit model")
+                raise ModelFileError("this is not a lodekit model")
             with zipfile.ZipFile(file) as archive:
-                _check_members(path, file, archive)
-                header = _read_header(path, archive)
-                arrays = _read_arrays(path, archive, header) if with_arrays else None
-    except ModelFileError:
-        raise
+                _check_archive(file, archive)
+                header = _read_header(archive)
+                arrays = _read_arrays(archive, header) if with_arrays else None
+    except ModelFileError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
     except OSError as problem:
+        if problem.errno == errno.EINVAL:  # a place before the file's beginning
+            raise damage(path, problem) from None
         reason = problem.strerror or problem
         raise ModelFileError(f"{path}: cannot be read ({reason})") from None
     except Exception as problem:  # zipfile answers damage with errors of many kinds
-        reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise ModelFileError(
-            f"{path}: this model file is damaged or truncated ({reason:.100}); copy it "
-            "again or fit again"
-        ) from None
+        raise damage(path, problem) from None
     return header, arrays
 
 
-def _check_members(path, file, archive):
-    """Tell a foreign zip from a truncated model.
+def damage(path, problem):
+    """Return the error that says that a file is damaged."""
+    reason = " ".join(str(problem).split()) or type(problem).__name__
+    return ModelFileError(
+        f"{path}: this model file is damaged or truncated ({reason:.100}); copy it "
+        "again or fit again"
+    )
+
+
+def _check_archive(file, archive):
+    """Tell a foreign zip from a truncated model, and check the sizes of all members.
 
     Buffers of metatensor are zips too, so that in a truncated model file Python finds
     the end of a buffer and takes that for the whole.
     """
-    if _HEADER in archive.namelist():
-        return
-    file.seek(0)
-    if _HEADER.encode() in file.read(_NAME_WITHIN):
-        raise zipfile.BadZipFile("the end is missing")
-    raise ModelFileError(f"{path}: this is a zip file, but not a lodekit model")
+    if _HEADER not in archive.namelist():
+        file.seek(0)
+        if _HEADER.encode() in file.read(_NAME_WITHIN):
+            raise zipfile.BadZipFile("the end is missing")
+        raise ModelFileError("this is a zip file, but not a lodekit model")
+    members = check_members(archive, file.seek(0, 2))
+    file.seek(-_END_SIZE, 2)
+    if file.read(len(_END)) != _END:
+        raise ValueError("there is something behind the end")
+    if members[_HEADER].file_size > LARGEST_HEADER:
+        raise ValueError(f"{_HEADER} is too large")
 
 
-def _read_header(path, archive):
-    header = json.loads(archive.read(_HEADER))
-    if not isinstance(header, dict) or header.get("magic") != _MAGIC:
-        raise ModelFileError(f"{path}: this is a zip file, but not a lodekit model")
+def _read_header(archive):
+    header = parse_header(archive.read(_HEADER))
     version = header["format"]
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"{path}: the model file has format {version} (written by lodekit "
+            f"the model file has format {version} (written by lodekit "
             f"{header.get('lodekit')}), this lodekit {__version__} reads up to "
             f"{FORMAT_VERSION}; update lodekit"
         )
+    _check_files(archive, check_header(header, MODEL_CLASSES, version))
     for step in range(version, FORMAT_VERSION):
         UPGRADES[step](header)
-    if header["class"] not in MODEL_CLASSES:
-        raise ModelFileError(
-            f"{path}: the model file holds a {header['class']!r}, which this lodekit "
-            f"does not know; it knows {', '.join(MODEL_CLASSES)}"
-        )
-    if header["conventions"] != CONVENTIONS:
-        raise ModelFileError(
-            f"{path}: the model file uses other conventions of units or harmonics than "
-            f"lodekit {__version__}"
-        )
+    if type(header["settings"].get("summary")) is not dict:
+        raise ValueError("it has no summary of the fit")
     return header
 
 
-def _read_arrays(path, archive, header):
+def _check_files(archive, entries):
+    """Check that a file holds the arrays of its header, and no more."""
     members = set(archive.namelist())
+    known = {_HEADER}
+    for entry in entries:
+        for own in filter(None, (entry, entry.runs)):
+            known.add(own.file)
+            if own.file not in members:
+                raise ModelFileError(
+                    f"the array {entry.name!r} is missing from the model file; copy it "
+                    "again or fit again"
+                )
+    if members != known:
+        name = min(members - known)
+        raise ValueError(f"nothing is known about the member {name!r:.40}")
+
+
+def _read_arrays(archive, header):
+    """Return the arrays of a file by name; every member is read once."""
+    known: dict = {}
+
+    def read(entry: ArrayEntry):
+        key = entry.file, entry.shape, entry.dtype
+        if key not in known:
+            buffer = archive.read(entry.file)
+            if entry.checksum and checksum(buffer) != entry.checksum:
+                raise ValueError(f"the array {entry.name!r} was changed")
+            known[key] = from_buffer(buffer, entry.shape, entry.dtype)
+        return known[key]
+
     arrays = {}
-    for entry in header["arrays"]:
-        if entry["file"] not in members:
-            raise ModelFileError(
-                f"{path}: the array {entry['name']!r} is missing from the model file; "
-                "copy it again or fit again"
-            )
-        buffer = archive.read(entry["file"])
-        arrays[entry["name"]] = from_buffer(buffer, entry["shape"], entry["dtype"])
+    for entry in map(ArrayEntry.of, header["arrays"]):
+        values = read(entry)
+        if entry.packed_shape is not None:
+            runs = None if entry.runs is None else read(entry.runs)
+            packed = Packed(values, runs, entry.deflated)
+            values = unpack(packed, entry.packed_shape, entry.packed_dtype)
+        arrays[entry.name] = values
     return arrays

@@ -11,7 +11,7 @@ from stub_model import StubModel, make_frames
 from lodekit import load_model, model_file
 from lodekit.array_buffers import from_buffer, to_buffer
 from lodekit.errors import ModelFileError
-from lodekit.model_file import is_model_file, read_header, save_model
+from lodekit.model_file import is_model_file, read_header, save_model, seal
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,11 @@ def rewrite(path, change):
 
 
 def change_header(path, **changes):
+    """Change the header, and its checksum with it."""
+
     def change(members):
         header = json.loads(members["model.json"]) | changes
-        members["model.json"] = json.dumps(header).encode()
+        members["model.json"] = seal(header).encode()
 
     rewrite(path, change)
 
@@ -65,9 +67,14 @@ def test_header_tells_how_the_model_was_made(path):
     assert header["conventions"]["units"]["energy"] == "eV"
     assert "l*l + l + m" in header["conventions"]["spherical_harmonics"]
     assert header["settings"]["summary"]["n_structures"] == 12
-    assert header["arrays"] == [
-        {"name": "weights", "file": "arrays/0000.mts", "shape": [2], "dtype": "float64"}
-    ]
+    (entry,) = header["arrays"]
+    assert entry.pop("checksum")
+    assert entry == {
+        "name": "weights",
+        "file": "arrays/0000.mts",
+        "shape": [2],
+        "dtype": "float64",
+    }
 
 
 def test_members_are_stored_without_compression(path):
@@ -249,13 +256,19 @@ def test_missing_array_is_named(path):
 
 def test_array_that_the_header_forgot_is_missed(path):
     change_header(path, arrays=[])
-    with pytest.raises(ModelFileError, match="lacks something .KeyError: 'weights'"):
+    with pytest.raises(ModelFileError, match="nothing is known about .*0000.mts"):
+        load_model(path)
+    rewrite(path, lambda members: members.pop("arrays/0000.mts"))
+    with pytest.raises(ModelFileError, match="this model file lacks 'weights'; copy"):
         load_model(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"dtype": "float32"}, "should be float32"), ({"shape": [3]}, "cannot reshape")],
+    [
+        ({"dtype": "float32"}, "should be float32"),
+        ({"shape": [3]}, r"has the shape \(2,\) and should have \(3,\)"),
+    ],
 )
 def test_array_of_another_kind_or_shape_is_damage(path, change, message):
     entry = read_header(path)["arrays"][0] | change
@@ -271,7 +284,7 @@ def test_newer_format_asks_for_an_update(path):
 
 
 def test_older_format_is_upgraded_step_by_step(path, monkeypatch):
-    change_header(path, format=1, settings={"summry": {"species": [1, 8]}})
+    change_header(path, format=2, settings={"summry": {"species": [1, 8]}})
 
     def rename(header):
         header["settings"] = {"summary": header["settings"]["summry"]}
@@ -279,8 +292,8 @@ def test_older_format_is_upgraded_step_by_step(path, monkeypatch):
     def remember(header):
         header["settings"]["summary"]["n_structures"] = 7
 
-    monkeypatch.setattr(model_file, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(model_file, "UPGRADES", {1: rename, 2: remember})
+    monkeypatch.setattr(model_file, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(model_file, "UPGRADES", {2: rename, 3: remember})
     assert load_model(path).summary_ == {"species": [1, 8], "n_structures": 7}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lodekit._version import __version__
 from lodekit.errors import ReportError
-from lodekit.whole_files import written_whole
+from lodekit.whole_files import check_writable, write_all
 
 PAGE = "index.html"
 _MARK = '<meta name="generator" content="lodekit">'
@@ -35,19 +35,32 @@ def check_report_folder(folder, overwrite=False):
     Raises
     ------
     ReportError
-        If the folder holds anything else and ``overwrite`` is false, or is a file.
+        If the folder holds anything else and ``overwrite`` is false, is a file, or
+        nothing can be written there.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ReportError(f"{folder}: this is a file, choose another folder")
+    _check_place(folder.resolve())
     if overwrite or not folder.exists() or not any(folder.iterdir()):
         return
     page = folder / PAGE
     if not (page.is_file() and _MARK in page.read_text(errors="replace")):
         raise ReportError(
             f"{folder}: the folder holds something that is not a report of lodekit; "
-            "choose another one or overwrite it"
+            "choose another one or overwrite it with --overwrite (in Python, "
+            "overwrite=True)"
         )
+
+
+def _check_place(folder):
+    """Check that a report can be written into a folder, or the folder be made."""
+    missing = folder / PAGE
+    while not missing.parent.exists():
+        missing = missing.parent
+    if not missing.parent.is_dir():
+        raise ReportError(f"{folder}: cannot be made (Not a directory)")
+    check_writable(missing, ReportError)
 
 
 def write_page(folder, title, sections, files, footnote="", overwrite=False):
@@ -71,18 +84,24 @@ def write_page(folder, title, sections, files, footnote="", overwrite=False):
     Raises
     ------
     ReportError
-        If the folder may not be used, or cannot be made.
+        If the folder may not be used or made, or a file cannot be written; files that
+        were there stay as they were.
     """
     check_report_folder(folder, overwrite)
     folder = Path(folder)
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise ReportError(f"{folder}: cannot be made ({problem.strerror})") from None
     page = page_text(title, sections, footnote).encode()
-    for name, content in {**files, PAGE: page}.items():
-        with written_whole(folder / name, ReportError) as file:
-            file.write(content)
+    contents = {folder / name: content for name, content in files.items()}
+    try:
+        write_all({**contents, folder / PAGE: page}, ReportError)
+    except BaseException:
+        if is_new:
+            folder.rmdir()
+        raise
 
 
 def page_text(title, sections, footnote=""):

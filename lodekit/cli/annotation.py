@@ -1,7 +1,10 @@
-"""Predictions as part of a structure, beside the reference values."""
+"""Predictions as part of a structure, beside what it has already."""
+
+import re
 
 import numpy as np
 
+from lodekit.errors import SettingsError, StructureError
 from lodekit.structures.stress import as_matrix
 
 REFERENCE = "REF_"
@@ -18,15 +21,80 @@ _PER_ATOM = (
     "hardnesses",
     "electrostatic_forces",
 )
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+def check_prefix(prefix, properties):
+    """Check that names with a prefix are words, and no names of reference values.
+
+    Parameters
+    ----------
+    prefix : str
+        From the command line; an empty one is always right.
+    properties : list of str
+        Predictions that get it.
+    """
+    from lodekit.structures import TARGETS
+
+    if prefix and not _NAME.fullmatch(prefix):
+        raise SettingsError(
+            f"--prefix {prefix!r}: a prefix begins with a letter and has letters, "
+            "digits and _ only, such as gap_"
+        )
+    references = {key for target in TARGETS.values() for key in target.keys}
+    for name in properties:
+        if prefix and prefix + name in references:
+            raise SettingsError(
+                f"--prefix {prefix}: {prefix + name} is the name of a reference value; "
+                "choose another prefix, such as gap_"
+            )
+
+
+def place_of(name, prefix=""):
+    """Return where a prediction goes: "results", "info" or "arrays"."""
+    if name in _ASE_RESULTS and not prefix:
+        return "results"
+    return "arrays" if name.removesuffix("_std") in _PER_ATOM else "info"
+
+
+def check_room(structure, names, prefix=""):
+    """Check that predictions take no place that something else has.
+
+    Parameters
+    ----------
+    structure : ase.Atoms
+    names : iterable of str
+        Predictions.
+    prefix : str
+        Put before their names.
+
+    Raises
+    ------
+    StructureError
+        If a value that is there would be lost.
+    """
+    taken = _values(structure)
+    for name in names:
+        if prefix and prefix + name in taken:
+            raise StructureError(
+                f"{prefix + name} is there already; choose another --prefix"
+            )
+    for name in () if prefix else _in_the_way(structure, names):
+        if _aside(name) in taken:
+            raise StructureError(
+                f"{name} and {_aside(name)} are there, and predictions leave room for "
+                "one of them; choose a --prefix for the predictions, such as gap_"
+            )
 
 
 def add_predictions(structure, result, prefix=""):
     """Store predictions in a structure, in place.
 
-    Without a prefix, predictions become the results of the structure's calculator, and
-    reference values that were there move to ``REF_`` names in info and arrays, where
-    `lodekit.structures.read_structures` finds them as reference values again. With a
-    prefix, predictions go to info and arrays, and nothing else changes.
+    Without a prefix, predictions become the results of the structure's calculator. What
+    is in their way moves to info and arrays: targets to ``REF_`` names, under which
+    `lodekit.structures.read_structures` finds reference values, anything else to
+    ``other_`` names. With a prefix, predictions go to info and arrays, and nothing else
+    changes.
 
     Parameters
     ----------
@@ -36,45 +104,77 @@ def add_predictions(structure, result, prefix=""):
         Its predictions, as ``model.compute`` returns them.
     prefix : str
         Put before the names of predictions.
+
+    Raises
+    ------
+    StructureError
+        If a value that is there would be lost.
     """
+    check_room(structure, result, prefix)
     if not prefix:
-        _set_reference_aside(structure, result)
+        _set_aside(structure, result)
     results = {}
     for name, value in result.items():
-        if name in _ASE_RESULTS and not prefix:
+        place, key = place_of(name, prefix), prefix + name
+        if name == "quadrupole":  # as reference values are written
+            value = as_matrix(value).ravel()
+        if place == "results":
             results[name] = value
-        elif name.removesuffix("_std") in _PER_ATOM:
-            structure.arrays[prefix + name] = np.asarray(value)
-        elif name == "quadrupole":  # as reference values are written
-            structure.info[prefix + name] = as_matrix(value).ravel()
+        elif place == "arrays":
+            structure.arrays[key] = np.asarray(value)
         else:
-            structure.info[prefix + name] = value
+            structure.info[key] = value
     if results:
         from ase.calculators.singlepoint import SinglePointCalculator
 
         structure.calc = SinglePointCalculator(structure, **results)
 
 
-def _set_reference_aside(structure, predicted):
-    """Move what the calculator of the file holds, or is predicted, to ``REF_`` names.
+def _values(structure):
+    """Return everything that a structure has by name."""
+    results = getattr(structure.calc, "results", {})
+    return {**structure.arrays, **structure.info, **results}
 
-    Targets that have their home in info, such as the quadrupole, move where they are
-    among the names ``predicted``.
+
+def _in_the_way(structure, predicted):
+    """Return the names that have to move to make room for predictions.
+
+    The targets among the results of the file's calculator all move: ASE allows results
+    of one origin only.
     """
     from lodekit.structures import TARGETS
 
-    results = dict(getattr(structure.calc, "results", {}))
-    for name in predicted:
-        if name in TARGETS and name in structure.info:
-            results[name] = structure.info.pop(name)
-    for name, value in results.items():
-        is_target = name in TARGETS
-        key = f"{REFERENCE}{name}" if is_target else name
-        per_atom = TARGETS[name].per_atom if is_target else _has_rows(value, structure)
-        place = structure.arrays if per_atom else structure.info
-        place.setdefault(key, np.asarray(value) if per_atom else value)
+    results = getattr(structure.calc, "results", {})
+    names = [name for name in results if name in TARGETS or name in predicted]
+    named = {**structure.info, **structure.arrays}
+    return [*names, *(name for name in named if name in predicted)]
+
+
+def _aside(name):
+    """Return the name that a value gets to make room for a prediction."""
+    from lodekit.structures import TARGETS
+
+    return f"{REFERENCE}{name}" if name in TARGETS else f"other_{name}"
+
+
+def _set_aside(structure, predicted):
+    """Move what is in the way of predictions, and the results of the calculator."""
+    moved = _in_the_way(structure, predicted)
+    values = dict(getattr(structure.calc, "results", {}))
     structure.calc = None
+    for place in (structure.info, structure.arrays):
+        values.update({name: place.pop(name) for name in moved if name in place})
+    for name, value in values.items():
+        key = _aside(name) if name in moved else name
+        if _has_rows(name, value, structure):
+            structure.arrays[key] = np.asarray(value)
+        else:
+            structure.info[key] = value
 
 
-def _has_rows(value, structure):
+def _has_rows(name, value, structure):
+    from lodekit.structures import TARGETS
+
+    if name in TARGETS:
+        return TARGETS[name].per_atom
     return np.ndim(value) > 0 and len(value) == len(structure)

@@ -18,6 +18,7 @@ from .options import (
     threads_option,
     use_threads,
 )
+from .outputs import check_outputs
 
 CHECKS = (
     *("forces", "closed-loop", "stress"),
@@ -66,13 +67,12 @@ def command(model_path, path, **options):
 def audit(model_path, path, options):
     """Do what `command` says and return the exit status."""
     from lodekit.analysis.audit import audit_model, audit_object, format_results
-    from lodekit.analysis.page import check_report_folder
     from lodekit.model_file import load_model
 
-    from .prediction import check_frames, read_frames
+    from .frames import read_frames
+    from .prediction import check_frames
 
-    if options["report"]:
-        check_report_folder(options["report"], bool(options["overwrite"]))
+    check_outputs(None, None, [], options["report"], options["overwrite"])
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     check_frames(model, frames, path)

@@ -104,7 +104,8 @@ def density_fit(path, options):
     from lodekit.density.density_run import DensityRun
     from lodekit.density.pyscf_density import Calculation
 
-    from .prediction import progress, read_frames
+    from .frames import read_frames
+    from .prediction import progress
 
     import_pyscf("lib")  # say now if it is missing
     check_output(options["output"], path)

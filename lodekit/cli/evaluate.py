@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lodekit.errors import StructureError
+from lodekit.errors import StructureError, StructureFileError
 
 from .kinds import ALL_TARGETS
 from .options import (
@@ -22,6 +22,7 @@ from .options import (
     threads_option,
     use_threads,
 )
+from .outputs import check_outputs
 
 
 @click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
@@ -66,9 +67,16 @@ def evaluate(model_path, path, options):
     from lodekit.model_file import load_model
 
     from .evaluation import present_targets, wanted_properties
-    from .prediction import check_frames, compute_in_chunks, read_frames
+    from .frames import read_frames
+    from .prediction import check_frames, compute_in_chunks
 
-    check_destinations(options)
+    check_outputs(
+        options["predictions"],
+        StructureFileError,
+        [model_path, path],
+        options["report"],
+        options["overwrite"],
+    )
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     asked = flatten(options["targets"])
@@ -90,19 +98,6 @@ def evaluate(model_path, path, options):
         write_page(model_path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
         write_predictions(frames, results, options)
-
-
-def check_destinations(options):
-    """Refuse now what would be refused after the work is done."""
-    from lodekit.analysis.page import check_report_folder
-    from lodekit.errors import StructureFileError
-    from lodekit.whole_files import check_destination
-
-    overwrite = bool(options["overwrite"])
-    if options["report"]:
-        check_report_folder(options["report"], overwrite)
-    if options["predictions"]:
-        check_destination(options["predictions"], overwrite, StructureFileError)
 
 
 def check_comparisons(comparisons, path):

@@ -22,6 +22,7 @@ from .options import (
     threads_option,
     use_threads,
 )
+from .outputs import check_outputs
 from .settings import SECTIONS, complete, merge, parse_assignments, read_settings_file
 from .toml_text import format_toml
 
@@ -111,7 +112,8 @@ def command(train, **options):
     """
     given, overrides = gather(options)
     with use_threads(given["run"].get("threads")):
-        Fit(train, given, overrides, options["as_json"]).run(options["dry_run"])
+        fit = Fit(train, given, overrides, options["as_json"], options["settings"])
+        fit.run(options["dry_run"])
 
 
 def gather(options):
@@ -160,8 +162,9 @@ def check_model(model, weight_key):
 class Fit:
     """One run of ``lodekit fit``."""
 
-    def __init__(self, train, given, overrides, as_json):
+    def __init__(self, train, given, overrides, as_json, settings_file=None):
         self.train = train
+        self.settings_file = settings_file
         self.given = given
         self.overrides = overrides
         self.as_json = as_json
@@ -190,20 +193,22 @@ class Fit:
     def check_destinations(self):
         """Refuse now what would be refused after hours of fitting."""
         from lodekit.errors import ModelFileError
-        from lodekit.whole_files import check_destination
 
-        overwrite = self.options["overwrite"]
-        check_destination(self.options["output"], overwrite, ModelFileError)
-        if self.options.get("report"):
-            from lodekit.analysis.page import check_report_folder
-
-            check_report_folder(self.options["report"], overwrite)
+        options = self.options
+        inputs = [self.train, options.get("validation"), self.settings_file]
+        check_outputs(
+            options["output"],
+            ModelFileError,
+            inputs,
+            options.get("report"),
+            options["overwrite"],
+        )
 
     def read(self, path, where):
         """Read and check structures, and say what was read."""
         from lodekit.structures.contents import drop_key
 
-        from .prediction import read_frames
+        from .frames import read_frames
 
         frames = read_frames(path, self.reading["keys"], self.reading["units"], where)
         for key in self.reading.get("ignore", ()):
@@ -243,9 +248,10 @@ class Fit:
         return settings
 
     def record_settings(self, settings):
-        """Return the settings together with how the file was read."""
+        """Return the settings with the kind of model and how the file was read."""
         reading = {key: value for key, value in self.reading.items() if value}
-        return {**({"structures": reading} if reading else {}), **settings}
+        given = {"structures": reading} if reading else {}
+        return {**given, "run": {"model": self.options["model"]}, **settings}
 
     def fit(self, frames, settings):
         """Return the fitted model and the seconds it took."""
@@ -287,11 +293,11 @@ class Fit:
         output, overwrite = self.options["output"], self.options["overwrite"]
         save_model(model, output, overwrite=overwrite, record=record)
         self.tell(model, record)
-        if self.options.get("report"):
-            self.write_report(model, record, sets, comparisons)
         self.show(
             f"wrote the model {output} ({Path(output).stat().st_size / 1e6:.1f} MB)"
         )
+        if self.options.get("report"):
+            self.write_report(model, record, sets, comparisons)
 
     def tell(self, model, record):
         """Print what came out of the fit."""
@@ -311,21 +317,26 @@ class Fit:
     def write_report(self, model, record, sets, comparisons):
         """Write the page about the fit."""
         from lodekit.analysis.report import write_report
+        from lodekit.errors import ReportError
 
         from .evaluation import model_facts
 
-        folder = self.options["report"]
-        write_report(
-            folder,
-            sets,
-            comparisons,
-            title=f"{Path(self.options['output']).name}, fitted to "
-            f"{record['training_file']}",
-            errors=record["errors"],
-            facts=model_facts(model.summary_),
-            settings=format_toml(record["settings"]),
-            overwrite=self.options["overwrite"],
-        )
+        folder, output = self.options["report"], self.options["output"]
+        try:
+            write_report(
+                folder,
+                sets,
+                comparisons,
+                title=f"{Path(output).name}, fitted to {record['training_file']}",
+                errors=record["errors"],
+                facts=model_facts(model.summary_),
+                settings=format_toml(record["settings"]),
+                overwrite=self.options["overwrite"],
+            )
+        except ReportError as problem:
+            raise ReportError(
+                f"the model {output} is written, its report is not: {problem}"
+            ) from None
         self.show(f"wrote the report {Path(folder) / 'index.html'}")
 
     def show(self, text, as_object=None):

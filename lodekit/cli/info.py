@@ -141,7 +141,7 @@ def describe_structures(path, options):
     """Print the audit of a structure file."""
     from lodekit.structures import audit_structures, format_audit
 
-    from .prediction import read_frames
+    from .frames import read_frames
 
     report = audit_structures(read_frames(path, **reading(options), check=False))
     if options["as_json"]:

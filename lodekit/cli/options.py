@@ -104,7 +104,7 @@ def parse_pairs(pairs, what):
 
 
 def reading(options):
-    """Return what `file_options` say, as arguments of `prediction.read_frames`."""
+    """Return what `file_options` say, as arguments of `frames.read_frames`."""
     return {
         "keys": parse_pairs(options["keys"], "--key"),
         "units": parse_pairs(options["units"], "--unit"),

@@ -1,6 +1,7 @@
 """``lodekit predict``: from a model and structures to structures with predictions."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -15,6 +16,7 @@ from .options import (
     threads_option,
     use_threads,
 )
+from .outputs import check_outputs
 
 
 @click.command("predict", cls=SpreadCommand, short_help="Predict structures.")
@@ -51,8 +53,8 @@ from .options import (
     "--prefix",
     default="",
     metavar="TEXT",
-    help="Write predictions under names that begin with TEXT and leave everything in "
-    "the file as it is, instead of moving reference values to REF_ names.",
+    help="Write predictions under names that begin with TEXT and leave all names and "
+    "values of the file as they are, instead of moving reference values to REF_ names.",
 )
 @file_options
 @threads_option
@@ -65,6 +67,7 @@ def command(model_path, path, **options):
     in eV, Å and e. Reference values that the file has under these names move to
     REF_energy and so on; all other keys and columns stay. Stress is written for fully
     periodic frames, moments for open ones, the mep where a frame has `mep_points`.
+    Structures are read, predicted and written piece by piece.
     """
     with use_threads(options["threads"]):
         predict(model_path, path, options)
@@ -72,21 +75,19 @@ def command(model_path, path, **options):
 
 def predict(model_path, path, options):
     """Do what `command` says."""
-    import numpy as np
-
     from lodekit.analysis.errors import UNITS
     from lodekit.errors import StructureFileError
     from lodekit.model_file import load_model
-    from lodekit.observables.moments import check_points
-    from lodekit.structures import write_structures
-    from lodekit.whole_files import check_destination
+    from lodekit.structures import structure_writer
 
-    from .annotation import add_predictions
+    from .annotation import check_prefix
     from .evaluation import check_properties, wanted_properties
-    from .prediction import check_frames, compute_in_chunks, read_frames
+    from .frames import read_pieces
+    from .prediction import counted
 
-    output = options["output"]
-    check_destination(output, bool(options["overwrite"]), StructureFileError)
+    output, prefix = options["output"], options["prefix"]
+    inputs = [model_path, path]
+    check_outputs(output, StructureFileError, inputs, overwrite=options["overwrite"])
     model = load_model(model_path)
     asked = flatten(options["properties"])
     check_properties(model, asked)
@@ -95,19 +96,103 @@ def predict(model_path, path, options):
         asked or [name for name in UNITS if name in model.properties],
         options["std"],
     )
-    field = options["field"]
-    frames = read_frames(path, **reading(options))
-    check_frames(model, frames, path)
-    if "mep" in (asked or ()):
-        check_points(frames)
-    results = compute_in_chunks(model, frames, properties, field=field)
-    for structure, result in zip(frames, results, strict=True):
-        add_predictions(structure, result, options["prefix"])
-        if field:
-            structure.info["field"] = np.array(field)
-    write_structures(output, frames, overwrite=bool(options["overwrite"]))
+    check_prefix(prefix, properties)
+    check_holds(output, properties, prefix)
+    work = PieceWork(model, path, properties, options["field"], prefix)
+    work.needs_points = "mep" in (asked or ())
+    pieces = read_pieces(path, **reading(options), originals=bool(prefix))
+    n_frames = 0
+    with (
+        structure_writer(Path(output).resolve()) as write,
+        counted("predicting") as advance,
+    ):
+        for piece in pieces:
+            write(work.annotate(piece))
+            n_frames += len(piece.frames)
+            advance(len(piece.frames))
     if options["as_json"]:
-        answer = {"output": str(output), "n": len(frames), "properties": properties}
+        answer = {"output": str(output), "n": n_frames, "properties": properties}
         click.echo(json.dumps(answer))
     else:
-        click.echo(f"wrote {len(frames)} structures with predictions to {output}")
+        click.echo(f"wrote {n_frames} structures with predictions to {output}")
+
+
+def check_holds(output, properties, prefix):
+    """Check that the format of the output has room for predictions."""
+    from lodekit.structures import check_format
+
+    from .annotation import place_of
+
+    places = {prefix + name: place_of(name, prefix) for name in properties}
+    check_format(Path(output).resolve(), places)
+
+
+class PieceWork:
+    """What is done with every piece of the structures.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    path : str
+        The file that structures come from, for messages.
+    properties : list of str
+        What is predicted.
+    field : tuple of float or None
+        In V/Å.
+    prefix : str
+        Put before the names of predictions.
+    """
+
+    #: Whether every structure must say where the mep is wanted.
+    needs_points = False
+
+    def __init__(self, model, path, properties, field, prefix):
+        from lodekit.models.charge_checks import field_argument
+
+        self.model, self.path, self.prefix = model, path, prefix
+        self.properties = properties
+        self.field = field_argument(model, field)
+
+    def annotate(self, piece):
+        """Return the structures of a piece with their predictions."""
+        from lodekit.errors import LodekitError, StructureError
+
+        from .annotation import add_predictions
+
+        frames = piece.originals if self.prefix else piece.frames
+        try:
+            results = self.compute(piece, frames)
+            for frame, result in zip(frames, results, strict=True):
+                add_predictions(frame, result, self.prefix)
+        except LodekitError:
+            raise
+        except ValueError as problem:
+            where = f" (counted from frame {piece.n_before + 1})" * bool(piece.n_before)
+            raise StructureError(f"{self.path}: {problem}{where}") from problem
+        return frames
+
+    def compute(self, piece, frames):
+        """Return the predictions of a piece; it is checked before."""
+        import numpy as np
+
+        from lodekit.errors import StructureError
+        from lodekit.observables.moments import check_points
+
+        from .annotation import check_room
+        from .prediction import check_frames, compute_piece
+
+        check_frames(self.model, piece.frames, self.path, piece.n_before)
+        names = [*self.properties, *self.field]
+        for number, frame in enumerate(frames, start=piece.n_before + 1):
+            try:
+                check_room(frame, names, self.prefix)
+            except StructureError as problem:
+                where = f"{self.path}: frame {number}"
+                raise StructureError(f"{where}: {problem}") from None
+        if self.needs_points:
+            check_points(piece.frames)
+        results = compute_piece(self.model, piece.frames, self.properties, **self.field)
+        for result in results:
+            result.update({name: np.array(own) for name, own in self.field.items()})
+        return results

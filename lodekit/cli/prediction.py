@@ -1,6 +1,7 @@
-"""Structures and predictions of the commands, in chunks of bounded memory."""
+"""Predictions of the commands, in chunks of bounded memory."""
 
 import sys
+import time
 from contextlib import contextmanager
 
 from lodekit.errors import StructureError
@@ -8,64 +9,21 @@ from lodekit.errors import StructureError
 #: Atoms, and frames, that go to the model at once.
 CHUNK_ATOMS = 20_000
 CHUNK_FRAMES = 500
+#: Seconds between lines of progress of work of unknown length.
+SILENCE = 10.0
 #: Properties that are defined for fully periodic frames only.
 PERIODIC_ONLY = ("stress", "electrostatic_stress")
 #: Properties that are defined for structures without periodic directions only.
 OPEN_ONLY = ("dipole", "quadrupole", "mep")
 
 
-def read_frames(path, keys=None, units=None, where=None, check=True):
-    """Read structures, choose some, and check that every one of them makes sense.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    keys, units : dict, optional
-        As in `lodekit.structures.read_structures`.
-    where : dict, optional
-        Info keys and the values that chosen frames have there.
-    check : bool
-        Whether structures must make sense.
-
-    Returns
-    -------
-    frames : list of ase.Atoms
-        The chosen frames.
-    """
-    from lodekit.structures import check_structures, read_structures
-
-    frames = read_structures(path, keys=keys or None, units=units or None)
-    for key, value in (where or {}).items():
-        frames = _choose(frames, key, str(value), path)
-    try:
-        if check:
-            check_structures(frames)
-    except StructureError as problem:
-        raise StructureError(f"{path}: {problem}") from None
-    return frames
-
-
-def _choose(frames, key, value, path):
-    """Return the frames whose info has a value under a key."""
-    from lodekit.structures.contents import info_value, matches
-
-    held = [info_value(frame, key) for frame in frames]
-    chosen = [f for f, own in zip(frames, held, strict=True) if matches(own, value)]
-    if not chosen:
-        values = sorted({str(own) for own in held if own is not None})
-        there = f"it is {', '.join(values[:8])}" if values else "no frame has that key"
-        raise StructureError(f"{path}: no frame has {key}={value}; {there}")
-    return chosen
-
-
-def check_frames(model, frames, path):
+def check_frames(model, frames, path, n_before=0):
     """Check that a model knows every species, and has the total charges it needs."""
     is_charged = model.summary_.get("is_charged", False)
-    check_known(frames, path, set(model.summary_["species"]), is_charged)
+    check_known(frames, path, set(model.summary_["species"]), is_charged, n_before)
 
 
-def check_known(frames, path, known, is_charged):
+def check_known(frames, path, known, is_charged, n_before=0):
     """Check frames for a model.
 
     Parameters
@@ -78,6 +36,8 @@ def check_known(frames, path, known, is_charged):
         Atomic numbers that the model has seen.
     is_charged : bool
         Whether the model needs total charges.
+    n_before : int
+        Frames that stand before these ones, for messages.
 
     Raises
     ------
@@ -88,7 +48,7 @@ def check_known(frames, path, known, is_charged):
 
     from lodekit.structures import get_target
 
-    for number, structure in enumerate(frames, start=1):
+    for number, structure in enumerate(frames, start=n_before + 1):
         foreign = sorted(set(structure.numbers.tolist()) - known)
         if foreign:
             names = ", ".join(chemical_symbols[z] for z in sorted(known))
@@ -130,13 +90,13 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
     results = []
     with progress(len(frames), description) as advance:
         for start, stop in chunks(frames):
-            results += _compute(model, frames[start:stop], properties, **more)
+            results += compute_piece(model, frames[start:stop], properties, **more)
             advance(stop - start)
     return results
 
 
-def _compute(model, frames, properties, **more):
-    """Compute frames apart that differ in what is defined for them."""
+def compute_piece(model, frames, properties, **more):
+    """Return ``model.compute`` of frames that differ in what is defined for them."""
     results = [None] * len(frames)
     undefined = [_undefined(atoms) for atoms in frames]
     for excluded in dict.fromkeys(undefined):
@@ -176,6 +136,31 @@ def chunks(frames):
         n_atoms += len(structure)
     if frames:
         yield start, len(frames)
+
+
+@contextmanager
+def counted(description):
+    """Give a function to call with how many more are done of a number not known.
+
+    It moves a counter on a terminal, and prints a line every `SILENCE` seconds
+    elsewhere.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=description, leave=False) as bar:
+            yield bar.update
+        return
+    done, last = 0, time.monotonic()
+
+    def advance(count):
+        nonlocal done, last
+        done, now = done + count, time.monotonic()
+        if now - last > SILENCE:
+            last = now
+            print(f"{description}: {done}", file=sys.stderr)
+
+    yield advance
 
 
 @contextmanager

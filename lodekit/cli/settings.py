@@ -38,6 +38,7 @@ def read_settings_file(path):
     except ValueError as problem:  # of the decoder and of the TOML parser
         raise SettingsError(f"{path}: this is not TOML: {problem}") from None
     try:
+        settings = read_none(settings)
         check_sections(settings)
     except SettingsError as problem:
         raise SettingsError(f"{path}: {problem}") from None
@@ -67,8 +68,31 @@ def parse_assignments(assignments):
             if not isinstance(table, dict):
                 raise SettingsError(f"--set {assignment}: {part!r} is set to a value")
         table[path[-1]] = _parse_value(assignment, text.strip())
+    settings = read_none(settings)
     check_sections(settings)
     return settings
+
+
+def read_none(settings):
+    """Return settings in which the text "none" is what it says.
+
+    TOML has no word for it. A term that is none is left out, as one that is false.
+
+    >>> read_none({"fit": {"hardness": "none"}, "terms": {"lode": "none"}})
+    {'fit': {'hardness': None}, 'terms': {'lode': False}}
+    """
+    if not isinstance(settings, dict):
+        return settings
+    read = dict(settings)
+    for section, empty in (("fit", None), ("terms", False)):
+        if isinstance(read.get(section), dict):
+            read[section] = {
+                key: empty if value == "none" else value
+                for key, value in read[section].items()
+            }
+    if "potential" in read:
+        read["potential"] = read_none(read["potential"])
+    return read
 
 
 def _parse_value(assignment, text):

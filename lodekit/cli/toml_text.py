@@ -11,8 +11,9 @@ _PARENTS = ((), ("terms",), ("potential",), ("potential", "terms"))
 def format_toml(settings):
     """Return nested dictionaries as TOML.
 
-    None is left out: TOML has no word for it. Dictionaries become sections on the first
-    level and in ``terms`` and ``potential``, and inline tables elsewhere.
+    TOML has no word for None: it is the text "none", which settings files may say, too.
+    Dictionaries become sections on the first level and in ``terms`` and ``potential``,
+    and inline tables elsewhere.
 
     >>> print(format_toml({"fit": {"targets": ["energy"], "energy_noise": 1e-3}}))
     [fit]
@@ -23,11 +24,7 @@ def format_toml(settings):
 
 
 def _sections(table, path):
-    plain = {
-        key: value
-        for key, value in table.items()
-        if value is not None and not _is_section(value, path)
-    }
+    plain = {key: value for key, value in table.items() if not _is_section(value, path)}
     lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
     if path and (lines or not table):
         lines.insert(0, f"[{'.'.join(map(_key, path))}]")
@@ -48,6 +45,8 @@ def _key(key):
 
 
 def _value(value):
+    if value is None:
+        return '"none"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -59,10 +58,6 @@ def _value(value):
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
-        pairs = (
-            f"{_key(key)} = {_value(item)}"
-            for key, item in value.items()
-            if item is not None
-        )
+        pairs = (f"{_key(key)} = {_value(item)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
     raise TypeError(f"TOML cannot hold {value!r}")

@@ -84,6 +84,7 @@ def check_gaussian(value) -> dict:
             'densities run with backend="featomic"'
         )
     check_positive("density.width", density["width"])
+    check_number("density.center_atom_weight", density["center_atom_weight"])
     if density["scaling"] is not None:
         scaling = fill_dictionary(
             "density.scaling",
@@ -120,6 +121,7 @@ def check_power_law(value) -> dict:
     if density["scaling"] is not None:
         raise SettingsError("`density.scaling` must be None for LODE")
     check_positive("density.smearing", density["smearing"])
+    check_number("density.center_atom_weight", density["center_atom_weight"])
     return density
 
 
@@ -211,6 +213,12 @@ def from_explicit(basis: dict) -> dict:
         "radial": first,
         "spline_accuracy": basis["spline_accuracy"],
     }
+
+
+def check_number(name: str, value) -> None:
+    """Raise ``SettingsError`` unless ``value`` is a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise SettingsError(f"`{name}` must be a number, got {value!r}")
 
 
 def check_positive(name: str, value) -> None:

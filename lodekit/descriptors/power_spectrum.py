@@ -101,6 +101,38 @@ class PowerSpectrum(BaseEstimator):
         cache[id(self)] = PowerSpectrumFeatures(features, left, right)
         return cache[id(self)]
 
+    def multiply(self, left: np.ndarray, right: np.ndarray | None = None) -> np.ndarray:
+        """Return the features of expansion coefficients, without compiled code.
+
+        Parameters
+        ----------
+        left, right : ndarray of shape (n, n_lm, n_q)
+            Coefficients of both factors; a square has one.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_features)
+        """
+        parts = []
+        for l in range(self.n_angular):
+            own = slice(l * l, (l + 1) ** 2)
+            other = left if right is None else right
+            products = np.matmul(left[:, own].swapaxes(1, 2), other[:, own])
+            products /= np.sqrt(2.0 * l + 1.0)
+            if right is None:
+                first, second = np.triu_indices(left.shape[2])
+                products = products[:, first, second]
+                products *= np.where(first == second, 1.0, np.sqrt(2.0))
+            parts.append(products.reshape(len(left), -1))
+        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+    def coefficient_shapes(self, species: np.ndarray) -> list[tuple[int, int]]:
+        """Return (n_lm, n_q) of the factors for neighbours of these species."""
+        factors = [self.left] if self.right is None else [self.left, self.right]
+        return [
+            (self.n_angular**2, species.size * factor.n_radial) for factor in factors
+        ]
+
     def compute(self, frames, gradients=None):
         """Return the features as a ``TensorMap`` with featomic's names."""
         from .power_spectrum_tensor_map import power_spectrum_tensor_map

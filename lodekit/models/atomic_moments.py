@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.regression.stored_points import PointStore
 from lodekit.regression.tensor_kernel import TensorKernel
+from lodekit.stored_model import StoredModel
 
 #: Prior standard deviation of the components, in e·Å and e·Å², by order.
 PRIORS = {1: 0.1, 2: 0.1}
@@ -57,6 +59,7 @@ class AtomicMoments:
                 scalar.species,
                 max(1, int(SHARES[order] * n_sparse)),
                 random_state,
+                compact=True,
             )
             for order in range(1, max_multipole + 1)
         ]
@@ -156,21 +159,25 @@ class AtomicMoments:
             for kernel, own in zip(self.kernels, weights, strict=True)
         ]
 
-    def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return arrays for a model file."""
-        arrays = {}
+    def get_state(self, store: PointStore) -> tuple[list, dict]:
+        """Return settings by order, and arrays, for a model file."""
+        settings, arrays = [], {}
         for kernel in self.kernels:
-            arrays.update(kernel.get_arrays(f"moments/{kernel.order}"))
-        return arrays
+            own, more = kernel.get_state(f"moments/{kernel.order}", store)
+            settings.append(own)
+            arrays |= more
+        return settings, arrays
 
     @classmethod
-    def from_arrays(cls, scalar: SparseKernel, max_multipole: int, arrays: dict):
-        """Rebuild what `get_arrays` returned."""
-        parts = scalar.descriptor, scalar.covariance, scalar.species, arrays
+    def from_state(cls, stored: StoredModel, scalar: SparseKernel):
+        """Rebuild what `get_state` returned, with the descriptor of ``scalar``."""
+        settings = stored.setting("moments", list)
+        if len(settings) > len(PRIORS):
+            raise ValueError(f"moments of {len(settings)} orders")
         return cls(
             [
-                TensorKernel.from_arrays(order, *parts, f"moments/{order}")
-                for order in range(1, max_multipole + 1)
+                TensorKernel.from_state(stored, own, f"moments/{order}", order, scalar)
+                for order, own in enumerate(settings, start=1)
             ]
         )
 

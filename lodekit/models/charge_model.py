@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
 from lodekit.regression.environments import batches
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .atomic_moments import AtomicMoments
@@ -22,6 +21,7 @@ from .charge_energy import (
     fit_remainder,
 )
 from .charge_rows import ChargeExpansion
+from .charge_state import read_width
 from .energy_fit import fit_energies
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
@@ -178,7 +178,7 @@ class ChargeModel(LinearChargeModel):
         posterior that charges and moments give.
         """
         if hasattr(self, "solution_"):
-            solution = replace(self.solution_, weights=solution.weights)
+            solution = self.solution_.with_weights(solution.weights)
             std_scales = self.std_scales_
         super().learn(solution, std_scales)
 
@@ -273,25 +273,16 @@ class ChargeModel(LinearChargeModel):
         energies = [moving.interact(0, own)[0].energy for own in charges]
         return add_remainder(energies, atoms, self.potential_)
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        state = super().get_state()
-        state["settings"]["charge_width"] = self.charge_width_
-        state["settings"]["max_multipole"] = len(self.moments_.kernels)
-        state["arrays"].update(self.moments_.get_arrays())
-        return state
+    def add_state(self, settings: dict, arrays: dict, store) -> None:
+        """Add the charge width and the atomic moments."""
+        settings["charge_width"] = self.charge_width_
+        settings["moments"], more = self.moments_.get_state(store)
+        arrays |= more
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`."""
-        settings, arrays = state["settings"], state["arrays"]
-        model = super().from_state(state)
-        model.charge_width = model.charge_width_ = settings["charge_width"]
-        model.max_multipole = settings["max_multipole"]
-        model.moments_ = AtomicMoments.from_arrays(
-            model.latent_.kernels[0], model.max_multipole, arrays
-        )
-        return model
+    def take_state(self, stored: StoredModel) -> None:
+        """Take what `add_state` added."""
+        self.charge_width_ = read_width(stored)
+        self.moments_ = AtomicMoments.from_state(stored, self.latent_.kernels[0])
 
 
 class DipoleModel(ChargeModel):

@@ -24,6 +24,7 @@ from sklearn.base import clone
 from lodekit.observables.energy import Rows, pack_rows
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
 
@@ -185,13 +186,17 @@ class ChargedRemainder(SparsePotential):
         state["arrays"].update(charge_means=self.means_, charge_spreads=self.spreads_)
         return state
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted remainder from `get_state`."""
-        model, arrays = super().from_state(state), state["arrays"]
-        model.means_, model.spreads_ = arrays["charge_means"], arrays["charge_spreads"]
-        model.n_powers = len(model.coefficients_) - 1
-        return model
+    def take_state(self, stored: StoredModel) -> None:
+        """Take means and spreads of the charges, and the highest power."""
+        n_species = self.species_.size
+        self.means_ = stored.array("charge_means", n_species)
+        self.spreads_ = stored.array("charge_spreads", n_species)
+        if not (self.spreads_ > 0.0).all():
+            raise ValueError("the spreads of the charges are not positive")
+        n_weights = stored.array("weights", None).size
+        self.n_powers = n_weights // max(1, Latent(self.kernels_).rank) - 1
+        if self.n_powers < 0:
+            raise ValueError("a remainder has fewer weights than its terms")
 
 
 class PowerRows:

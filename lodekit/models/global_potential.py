@@ -12,12 +12,20 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
 from lodekit.observables.energy import UNITS, Rows, collect_targets
+from lodekit.parameters import (
+    decode,
+    decode_parameters,
+    encode,
+    encode_parameters,
+)
 from lodekit.regression.baseline import count_species
+from lodekit.stored_model import StoredModel
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
 from .charge_checks import check_fraction, is_number
 from .energy_estimator import EnergyEstimator
+from .potential_state import read_scales, read_summary
 from .prediction import check_species
 
 PROPERTIES = ("energy", "forces")
@@ -176,7 +184,8 @@ class GlobalPotential(EnergyEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [*PROPERTIES, *DEVIATIONS]
+        deviations = DEVIATIONS if self.ensemble_.size else ()
+        return [*PROPERTIES, *deviations]
 
     @property
     def reach(self) -> float:
@@ -246,10 +255,6 @@ class GlobalPotential(EnergyEstimator):
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         check_is_fitted(self, "weights_")
-        descriptors = [
-            {"class": type(own).__name__, "arguments": own.get_params()}
-            for own in self.descriptors_
-        ]
         arrays = {
             "species": self.species_,
             "baseline": self.baseline_,
@@ -257,7 +262,8 @@ class GlobalPotential(EnergyEstimator):
             "ensemble": self.ensemble_,
         }
         settings = {
-            "descriptors": descriptors,
+            "parameters": encode_parameters(self),
+            "descriptors": encode(self.descriptors_, "descriptors"),
             "std_scales": self.std_scales_,
             "summary": self.summary_,
         }
@@ -265,19 +271,30 @@ class GlobalPotential(EnergyEstimator):
 
     @classmethod
     def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`."""
-        settings, arrays = state["settings"], state["arrays"]
-        model = cls(
-            [
-                GLOBAL_DESCRIPTORS[own["class"]](**own["arguments"])
-                for own in settings["descriptors"]
-            ]
-        )
-        model.descriptors_ = clone(model.descriptors)
-        model.species_ = np.asarray(arrays["species"], dtype=np.intp)
-        model.baseline_, model.weights_ = arrays["baseline"], arrays["weights"]
-        model.ensemble_ = arrays["ensemble"]
-        model.std_scales_, model.summary_ = settings["std_scales"], settings["summary"]
+        """Rebuild a fitted model from `get_state`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the state contradicts itself, or lacks something.
+        """
+        stored = StoredModel(state)
+        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
+        model.descriptors_ = decode(stored.setting("descriptors", list))
+        kinds = tuple(GLOBAL_DESCRIPTORS.values())
+        if not all(isinstance(own, kinds) for own in model.descriptors_):
+            raise ValueError("the descriptors are not those of whole structures")
+        model.species_ = stored.species()
+        n_species = model.species_.size
+        sizes = [own.n_features(n_species) for own in model.descriptors_]
+        model.baseline_ = stored.array("baseline", n_species)
+        model.weights_ = stored.array("weights", n_species + sum(sizes))
+        model.ensemble_ = np.zeros((model.weights_.size, 0))
+        if stored.has("ensemble"):  # files of format 1 have none
+            model.ensemble_ = stored.array("ensemble", model.weights_.size, None)
+        model.std_scales_ = read_scales(stored)
+        model.summary_ = read_summary(stored, model.species_)
+        stored.finish()
         return model
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from lodekit.stored_model import StoredModel
+
+from .charge_state import read_width
+
 
 class LatentChargeState:
     """What `LatentChargeModel` keeps beyond `ChargeState`."""
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        state = super().get_state()
-        state["settings"]["charge_width"] = self.charge_width_
-        state["settings"]["charge_prior"] = self.charge_prior
-        return state
+    needs_ensemble = True
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`."""
-        model = super().from_state(state)
-        model.charge_width = model.charge_width_ = state["settings"]["charge_width"]
-        model.charge_prior = state["settings"]["charge_prior"]
-        return model
+    def add_state(self, settings: dict, arrays: dict, store) -> None:
+        """Add the charge width."""
+        settings["charge_width"] = self.charge_width_
+
+    def take_state(self, stored: StoredModel) -> None:
+        """Take what `add_state` added; there is always a potential."""
+        stored.setting("potential", dict)
+        self.charge_width_ = read_width(stored)

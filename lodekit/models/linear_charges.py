@@ -130,7 +130,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
 
     def learn(self, solution, std_scales: dict) -> None:
         """Take over weights, their posterior and the calibration factors."""
-        self.solution_ = solution
+        self.solution_ = solution.rounded()
         self.weights_ = solution.weights
         self.std_scales_ = std_scales
 

@@ -7,7 +7,6 @@ l g) + l h . sum_i dPhi_i; that of atomic moments with the fields at these.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -55,7 +54,7 @@ class MovingCharges:
         cache: dict = {}
         self.states = model.latent_.evaluate(self.batch, cache)
         self.moment_states = model.moments_.evaluate(self.batch, cache)
-        self.solution = replace(model.solution_, weights=model.weights_)
+        self.solution = model.solution_.with_weights(model.weights_)
         self.charges = self.condition(model._padded(self.batch, self.states))
         self.moment_rows = model.moments_.rows(self.batch, self.moment_states)
         ranks = np.cumsum([kernel.rank for kernel in model.moments_.kernels])

@@ -8,12 +8,16 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.descriptors.serialization import (
-    descriptor_from_settings,
-    descriptor_settings,
+from lodekit.parameters import (
+    decode,
+    decode_parameters,
+    encode,
+    encode_parameters,
 )
 from lodekit.regression.covariances import PolynomialCovariance
 from lodekit.regression.latent import Latent
+from lodekit.regression.stored_points import PointStore
+from lodekit.stored_model import StoredModel
 
 #: Sparse points of each species for a descriptor that comes without their number.
 DEFAULT_N_SPARSE = 500
@@ -29,15 +33,17 @@ class PotentialState:
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         check_is_fitted(self, "weights_")
-        arrays = {
-            "species": self.species_,
-            "baseline": self.baseline_,
-            "weights": self.weights_,
-            "ensemble": self.ensemble_,
-        }
-        terms, more = Latent(self.kernels_).get_state("terms")
-        arrays.update(more)
+        store = PointStore()
+        terms, arrays = Latent(self.kernels_).get_state("terms", store)
+        arrays |= store.arrays()
+        arrays.update(
+            species=self.species_,
+            baseline=self.baseline_,
+            weights=self.weights_,
+            ensemble=self.ensemble_,
+        )
         settings = {
+            "parameters": encode_parameters(self),
             "terms": terms,
             "std_scales": self.std_scales_,
             "summary": self.summary_,
@@ -50,22 +56,54 @@ class PotentialState:
 
     @classmethod
     def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`."""
-        settings, arrays = state["settings"], state["arrays"]
-        model = cls()
-        model.species_ = np.asarray(arrays["species"], dtype=np.intp)
-        model.baseline_ = arrays["baseline"]
-        model.weights_ = arrays["weights"]
-        model.ensemble_ = arrays["ensemble"]
-        model.std_scales_ = settings["std_scales"]
-        model.summary_ = settings["summary"]
-        model.noises_ = settings["summary"]["noises"]
-        latent = Latent.from_state(settings["terms"], arrays, "terms", model.species_)
-        model.kernels_ = latent.kernels
-        model.coefficients_ = model._coefficients()
-        model.descriptor = [kernel.descriptor for kernel in model.kernels_]
-        model.covariance = [kernel.covariance for kernel in model.kernels_]
+        """Rebuild a fitted model from `get_state`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the state contradicts itself, or lacks something.
+        """
+        stored = StoredModel(state)
+        model = cls.from_stored(stored)
+        stored.finish()
         return model
+
+    @classmethod
+    def from_stored(cls, stored: StoredModel):
+        """Rebuild a fitted potential that may be a part of a model."""
+        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
+        model.species_ = stored.species()
+        latent = Latent.from_state(stored, "terms", model.species_)
+        model.kernels_ = latent.kernels
+        model.baseline_ = stored.array("baseline", model.species_.size)
+        model.take_state(stored)
+        model.weights_ = stored.array("weights", model._rank)
+        model.ensemble_ = stored.array("ensemble", model._rank, None)
+        model.std_scales_ = read_scales(stored)
+        model.summary_ = read_summary(stored, model.species_)
+        model.noises_ = model.summary_["noises"]
+        model.coefficients_ = model._coefficients()
+        return model
+
+    def take_state(self, stored: StoredModel) -> None:
+        """Take what the ``get_state`` of a subclass added."""
+
+
+def read_scales(stored: StoredModel) -> dict[str, float]:
+    """Return the calibration factors of standard deviations by target."""
+    scales = stored.setting("std_scales", dict)
+    own = StoredModel({"settings": scales, "arrays": {}})
+    return {name: own.positive(name) for name in scales}
+
+
+def read_summary(stored: StoredModel, species: np.ndarray) -> dict:
+    """Return the summary of the fit, which has to be about these species."""
+    summary = stored.setting("summary", dict)
+    own = StoredModel({"settings": summary, "arrays": {}})
+    if own.setting("species", list) != species.tolist():
+        raise ValueError("the summary is about other species than the model")
+    own.setting("noises", dict)
+    return summary
 
 
 def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list[tuple]:
@@ -106,9 +144,7 @@ def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list
     # The fitted model keeps objects of its own, so that `set_params` cannot change
     # it, and terms with equal densities share one.
     known: dict = {}
-    own = [
-        descriptor_from_settings(descriptor_settings(one), known) for one in descriptors
-    ]
+    own = [decode(encode(one, "descriptor"), known) for one in descriptors]
     return list(zip(own, clone(list(covariances)), sizes, strict=True))
 
 

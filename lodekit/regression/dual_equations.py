@@ -23,7 +23,12 @@ from scipy.linalg import lapack
 
 from .evidence import RowEvidence
 from .normal_equations import largest_eigenvalue
+from .rounding import enough_bits, round_bits
 
+#: Errors of rows that do not matter, in units of their noise.
+LEAST_NOISE = 1e-3
+#: Columns of rows that are multiplied at once.
+COLUMNS = 128
 #: Rows that decide on noises and amplitudes, the cost of which grows with their cube.
 MAX_ROWS = 2000
 
@@ -38,16 +43,34 @@ class DualSolution:
         Posterior mean.
     rows : ndarray of shape (n_rows, rank)
         Phi.
-    factor : ndarray of shape (n_rows, n_rows)
-        Lower Cholesky factor L of K + S.
     variances : ndarray of shape (n_rows,)
         Diagonal of S.
     """
 
     weights: np.ndarray
     rows: np.ndarray
-    factor: np.ndarray
     variances: np.ndarray
+
+    @cached_property
+    def factor(self) -> np.ndarray:
+        """Lower Cholesky factor L of K + S, (n_rows, n_rows)."""
+        return factorise(row_covariances(self.rows), self.variances)
+
+    def with_weights(self, weights: np.ndarray) -> DualSolution:
+        """Return the same covariance of other weights."""
+        other = copy(self)
+        other.weights, other.factor = weights, self.factor
+        return other
+
+    def rounded(self) -> DualSolution:
+        """Return the posterior of rows with fewer digits, half as large in a file.
+
+        Rounding changes a row by less than `LEAST_NOISE` times its noise.
+        """
+        largest = np.abs(self.rows).max(axis=1, initial=0.0)
+        errors = LEAST_NOISE * np.sqrt(self.variances) / np.maximum(largest, 1e-300)
+        n_bits = enough_bits(errors.min(initial=1.0))
+        return DualSolution(self.weights, round_bits(self.rows, n_bits), self.variances)
 
     @cached_property
     def effective_rank(self) -> float:
@@ -137,7 +160,9 @@ class DualEquations:
         factor = self._factor(noises)
         solved = linalg.cho_solve((factor, True), np.array(self.values))
         weights = self.matrix.T @ solved
-        return DualSolution(weights, self.matrix, factor, self.variances(noises))
+        solution = DualSolution(weights, self.matrix, self.variances(noises))
+        solution.factor = factor
+        return solution
 
     def bear(self, noises: dict[str, float]) -> bool:
         """Return whether noises leave digits: a factorisation tells, in `solve`."""
@@ -192,12 +217,8 @@ class DualEquations:
         """Return the lower Cholesky factor of K + S."""
         self._gather()
         self._grow()
-        matrix = self.covariance.copy()
-        matrix[np.diag_indices_from(matrix)] += self.variances(noises)
         try:
-            return linalg.cholesky(
-                matrix, lower=True, overwrite_a=True, check_finite=False
-            )
+            return factorise(self.covariance.copy(), self.variances(noises))
         except linalg.LinAlgError as error:
             raise linalg.LinAlgError(
                 "the covariance of the rows is not positive definite; raise the noise "
@@ -222,3 +243,25 @@ class DualEquations:
             cross = old @ new.T
             own = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
             self.covariance = own
+
+
+def factorise(covariances: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return the lower Cholesky factor of K + S; K is overwritten."""
+    covariances[np.diag_indices_from(covariances)] += variances
+    return linalg.cholesky(
+        covariances, lower=True, overwrite_a=True, check_finite=False
+    )
+
+
+def row_covariances(rows: np.ndarray) -> np.ndarray:
+    """Return K = Phi Phi^T, (n_rows, n_rows).
+
+    Rows of charges are zero in the columns of other elements, which are left out.
+    """
+    covariances = np.zeros((len(rows), len(rows)))
+    for start in range(0, rows.shape[1], COLUMNS):
+        columns = rows[:, start : start + COLUMNS]
+        present = np.flatnonzero(columns.any(axis=1))
+        columns = columns[present]
+        covariances[np.ix_(present, present)] += columns @ columns.T
+    return covariances

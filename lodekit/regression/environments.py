@@ -51,19 +51,44 @@ def collect_features(frames, kernel: SparseKernel, wanted: dict, max_atoms: int)
 
     They are written where they stay: copies of so much cost as much as the features.
     """
+    collected = collect_environments(frames, kernel, wanted, max_atoms)
+    return {z: features for z, (features, _) in collected.items()}
+
+
+def collect_environments(
+    frames, kernel, wanted: dict, max_atoms: int, single: bool = False
+) -> dict:
+    """Return features and expansion coefficients of the atoms ``wanted`` by species.
+
+    Returns
+    -------
+    collected : dict of int to (features, coefficients)
+        Features (n, n_features), and coefficients (n, n_lm, n_q) of every factor of the
+        descriptor, in ``single`` precision or not.
+    """
     first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
-    n_features = kernel.descriptor.n_features(kernel.species)
-    collected = {z: np.empty((len(own), n_features)) for z, own in wanted.items()}
+    descriptor, species = kernel.descriptor, kernel.species
+    shapes = descriptor.coefficient_shapes(species)
+    kind = np.float32 if single else float
+    collected = {}
+    for z, atoms in wanted.items():
+        features = np.empty((len(atoms), descriptor.n_features(species)))
+        factors = [np.empty((len(atoms), *shape), kind) for shape in shapes]
+        collected[z] = features, factors
     for chosen in batches(frames, max_atoms):
         limits = first[[chosen[0], chosen[-1] + 1]]
         places = {z: slice(*np.searchsorted(w, limits)) for z, w in wanted.items()}
         if all(place.start == place.stop for place in places.values()):
             continue
         batch = StructureBatch.from_frames([frames[i] for i in chosen])
-        features = kernel.descriptor.evaluate(batch, kernel.species).features
+        state = descriptor.evaluate(batch, species)
+        expansions = [one for one in (state.left, state.right) if one is not None]
         for z, place in places.items():
             inside = wanted[z][place] - limits[0]
-            np.take(features, inside, axis=0, out=collected[z][place], mode="clip")
+            features, factors = collected[z]
+            np.take(state.features, inside, axis=0, out=features[place], mode="clip")
+            for factor, expansion in zip(factors, expansions, strict=True):
+                factor[place] = expansion.coefficients[inside]
     return collected
 
 
@@ -93,43 +118,85 @@ def select_sparse_points(
     kernel: SparseKernel,
     n_sparse: int,
     *,
-    selection=None,
     rcond: float = 1e-12,
-    max_atoms: int = 1000,
-    random_state=None,
+    compact: bool = False,
+    **choice,
 ) -> dict[int, np.ndarray]:
     """Choose sparse points for every species of ``kernel`` and store them in it.
 
     Parameters
     ----------
-    frames : list of ase.Atoms
-    n_sparse : int
-        Points per species, at the most; a species with fewer environments gives all.
-    selection : object with ``select(points, n_select)``, optional
-        `FarthestPointSelection` where None. One with a true ``ends_at_rank`` gets as
-        many features of the points as they take to pick ``n_sparse``.
+    frames, n_sparse
+        See `choose_environments`.
     rcond : float
         See `SparseKernel.set_points`.
-    random_state : int or numpy.random.RandomState, optional
-        Draws the candidates where there are many environments.
+    compact : bool
+        Store no more points, and no more of their digits, than a model needs; see
+        `SparseKernel.set_environments`.
+    **choice
+        Keywords of `choose_environments`.
 
     Returns
     -------
     chosen : dict of int to ndarray
         Sorted global indices of the atoms chosen, by species.
     """
+    chosen = choose_environments(frames, kernel, n_sparse, single=compact, **choice)
+    for z, (_, features, coefficients) in chosen.items():
+        if compact:
+            kernel.set_environments(z, coefficients, rcond)
+        else:
+            kernel.set_points(z, features, rcond)
+    return {z: atoms for z, (atoms, _, _) in chosen.items()}
+
+
+def choose_environments(
+    frames,
+    kernel: SparseKernel,
+    n_sparse: int,
+    *,
+    selection=None,
+    max_atoms: int = 1000,
+    random_state=None,
+    single: bool = False,
+) -> dict:
+    """Choose environments of every species that represent all others.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    kernel : SparseKernel or TensorKernel
+        Its descriptor, species and covariance.
+    n_sparse : int
+        Environments per species, at the most; a species with fewer gives all.
+    selection : object with ``select(points, n_select)``, optional
+        `FarthestPointSelection` where None. One with a true ``ends_at_rank`` gets as
+        many features of the points as they take to pick ``n_sparse``.
+    random_state : int or numpy.random.RandomState, optional
+        Draws the candidates where there are many environments.
+    single : bool
+        Whether expansion coefficients are in single precision.
+
+    Returns
+    -------
+    chosen : dict of int to (atoms, features, coefficients)
+        By species: sorted global indices of the atoms, and what `collect_environments`
+        returns of them.
+    """
     selection = selection or FarthestPointSelection()
     ends = getattr(selection, "ends_at_rank", False)
     random_state = check_random_state(random_state)
     candidates = choose_candidates(frames, kernel.species, n_sparse, random_state)
-    features = collect_features(frames, kernel, candidates, max_atoms)
+    collected = collect_environments(frames, kernel, candidates, max_atoms, single)
+    chosen = {}
     for z, atoms in candidates.items():
-        own = features[z]
+        own, factors = collected[z]
         if atoms.size > n_sparse:
             points = principal_components(
                 own, max(N_COMPONENTS, n_sparse * ends), kernel.covariance.moves_lengths
             )
             picked = np.sort(selection.select(points, n_sparse))
-            own, candidates[z] = own[picked], atoms[picked]
-        kernel.set_points(z, own, rcond)
-    return candidates
+            own, atoms = own[picked], atoms[picked]
+            factors = [factor[picked] for factor in factors]
+        chosen[z] = atoms, own, factors
+    return chosen

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lodekit.descriptors.serialization import (
-    descriptor_from_settings,
-    descriptor_settings,
-)
+from lodekit.parameters import decode, encode
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
-from .covariances import PolynomialCovariance
 from .environments import select_sparse_points
-from .sparse_kernel import SparseKernel, SparsePoints
+from .sparse_kernel import SparseKernel
+from .stored_points import PointStore, check_term, read_points
 
 
 @dataclass
@@ -59,6 +57,7 @@ class Latent:
                 frames,
                 kernel,
                 n_sparse,
+                compact=True,
                 selection=selection,
                 random_state=random_state,
             )
@@ -193,37 +192,39 @@ class Latent:
         terms = merge_terms(states, adjoints)
         return sum(state.atom_strain_gradients(adjoint) for state, adjoint in terms)
 
-    def get_state(self, name: str) -> tuple[list, dict]:
-        """Return settings and arrays (named ``name/...``) for a model file."""
+    def get_state(self, name: str, store: PointStore) -> tuple[list, dict]:
+        """Return settings and arrays (named ``name/...``) for a model file.
+
+        Environments of sparse points go to ``store``.
+        """
         settings, arrays = [], {}
         for number, kernel in enumerate(self.kernels):
-            for z, points in kernel.points.items():
-                arrays[f"{name}/{number}/{z}/points"] = points.features
-                arrays[f"{name}/{number}/{z}/projection"] = points.projection
-            settings.append(
-                {
-                    "descriptor": descriptor_settings(kernel.descriptor),
-                    "covariance": kernel.covariance.get_params(),
-                    "species": [int(z) for z in kernel.points],
-                }
-            )
+            own, more = store.add(kernel, f"{name}/{number}")
+            descriptor = encode(kernel.descriptor, "descriptor")
+            covariance = encode(kernel.covariance, "covariance")
+            settings.append({**own, "descriptor": descriptor, "covariance": covariance})
+            arrays |= more
         return settings, arrays
 
     @classmethod
-    def from_state(cls, settings: list, arrays: dict, name: str, species: np.ndarray):
-        """Rebuild what `get_state` returned; ``species`` are those of the model."""
+    def from_state(cls, stored: StoredModel, name: str, species: np.ndarray):
+        """Rebuild what `get_state` returned; ``species`` are those of the model.
+
+        Raises
+        ------
+        ValueError
+            If a term contradicts itself.
+        """
         kernels, known = [], {}
-        for number, term in enumerate(settings):
-            points = {
-                int(z): SparsePoints(
-                    np.ascontiguousarray(arrays[f"{name}/{number}/{z}/points"]),
-                    arrays[f"{name}/{number}/{z}/projection"],
-                )
-                for z in term["species"]
-            }
-            descriptor = descriptor_from_settings(term["descriptor"], known)
-            covariance = PolynomialCovariance(**term["covariance"])
-            kernels.append(SparseKernel(descriptor, covariance, species, points))
+        for number, term in enumerate(stored.setting(name, list)):
+            descriptor = decode(term["descriptor"], known)
+            covariance = decode(term["covariance"])
+            check_term(descriptor, covariance)
+            kernel = SparseKernel(descriptor, covariance, species)
+            read_points(stored, term, f"{name}/{number}", kernel)
+            kernels.append(kernel)
+        if not kernels:
+            raise ValueError("a model needs a term")
         return cls(kernels)
 
 

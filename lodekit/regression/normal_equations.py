@@ -23,6 +23,10 @@ from scipy import linalg
 from scipy.linalg import blas, lapack
 
 from .evidence import LARGEST_ROUNDING, WeightEvidence
+from .rounding import enough_bits, round_bits
+
+#: Relative change of standard deviations that does not matter.
+LEAST_CHANGE = 1e-2
 
 
 @dataclass
@@ -89,6 +93,19 @@ class Solution:
 
     weights: np.ndarray
     factor: np.ndarray
+
+    def with_weights(self, weights: np.ndarray) -> Solution:
+        """Return the same covariance of other weights."""
+        return Solution(weights, self.factor)
+
+    def rounded(self) -> Solution:
+        """Return the posterior with fewer digits of its factor.
+
+        Standard deviations change by less than `LEAST_CHANGE`.
+        """
+        n_bits = enough_bits(LEAST_CHANGE / np.sqrt(self.condition_number))
+        factor = np.asfortranarray(round_bits(self.factor, n_bits))
+        return Solution(self.weights, factor)
 
     @cached_property
     def condition_number(self) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
+from scipy.linalg import lapack
 
 from lodekit.descriptors.power_spectrum import PowerSpectrumFeatures
 from lodekit.structures.batch import StructureBatch
@@ -14,22 +17,84 @@ from .covariance_gradients import (
     add_strain_gradients,
     own_transfers,
 )
+from .rounding import round_bits
+
+
+@dataclass
+class KernelPoints:
+    """Sparse points of one centre species, and the map from covariances to features.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_points, n_features)
+    projection : ndarray of shape (n_points * n_components, rank)
+        P: covariances with the points times it are features Phi of the latent.
+    coefficients : tuple of ndarray of shape (n_points, n_lm, n_q)
+        Expansion coefficients that ``features`` are products of, one array for each
+        factor of the descriptor; empty where they are not known.
+    base : ndarray of shape (n_points * n_components, rank)
+        P for an amplitude of 1.
+    """
+
+    features: np.ndarray
+    projection: np.ndarray
+    coefficients: tuple = field(default=(), kw_only=True)
+    base: np.ndarray | None = field(default=None, kw_only=True)
+
+    def __post_init__(self):
+        """Take the projection as that of an amplitude of 1."""
+        if self.base is None:
+            self.base = self.projection
+
+    @property
+    def rank(self) -> int:
+        """Number of directions kept."""
+        return self.projection.shape[1]
+
+    #: Significant bits of a projection.
+    n_bits = 40
+
+    def compress(self, coefficients) -> None:
+        """Keep no more points, and no more of their digits, than have to be.
+
+        Points that the others determine are left out, and the projection is rounded:
+        any map P gives features of a latent with a prior, and that of a rounded one
+        differs by less than what rows are known to.
+
+        Parameters
+        ----------
+        coefficients : sequence of ndarray of shape (n_points, n_lm, n_q)
+            Those that the features are products of, in single precision.
+        """
+        self.coefficients = tuple(coefficients)
+        projection = round_bits(self.projection, self.n_bits)
+        n_components = len(projection) // max(1, len(self.features))
+        projection = projection.reshape(len(self.features), n_components, self.rank)
+        used = projection.any(axis=(1, 2))
+        shape = int(used.sum()) * n_components, self.rank
+        self.base = self.projection = projection[used].reshape(shape)
+        self.keep(used)
+
+    def keep(self, used: np.ndarray) -> None:
+        """Keep some of the points, but for the projection."""
+        self.features = np.ascontiguousarray(self.features[used])
+        self.coefficients = tuple(factor[used] for factor in self.coefficients)
 
 
 class PointKernel:
     """A feature map with sparse points by centre species, (n_points, n_features).
 
     A subclass has the attributes ``descriptor``, ``covariance``, ``species``,
-    ``points`` (each with ``features`` and ``projection``), ``amplitude`` and a dict
-    ``_transfers``. Rows before the projection have an axis of components: one for
-    scalars, 2 l + 1 for tensors.
+    ``points`` (each a `KernelPoints`), ``amplitude`` and a dict ``_transfers``. Rows
+    before the projection have an axis of components: one for scalars, 2 l + 1 for
+    tensors.
     """
 
     def amplify(self, factor: float) -> None:
         """Multiply Phi: the prior standard deviation of what it gives."""
         self.amplitude *= float(factor)
         for points in self.points.values():
-            points.projection *= factor
+            points.projection = self.amplitude * points.base
 
     @property
     def columns(self) -> dict[int, slice]:
@@ -143,3 +208,42 @@ def project(rows: np.ndarray, projection: np.ndarray) -> np.ndarray:
     turned = projection.reshape(n_points, n_components, -1).swapaxes(0, 1)
     turned = turned.reshape(projection.shape)
     return (rows.reshape(n * n_axes, -1) @ turned).reshape(n, n_axes, -1)
+
+
+def triangular_projection(covariances: np.ndarray, rcond: float) -> np.ndarray:
+    """Return P with P^T K P = 1, the inverse of a Cholesky factor of K.
+
+    A pivoted decomposition tells which rows and columns of K the others determine:
+    their rows of P are zero. The others, in their order, are the upper triangle L^-T of
+    their K = L L^T.
+
+    Parameters
+    ----------
+    covariances : ndarray of shape (n, n)
+        K.
+    rcond : float
+        A row is determined by others where these leave less than this times the trace
+        of its variance.
+
+    Returns
+    -------
+    projection : ndarray of shape (n, rank)
+        P.
+
+    References
+    ----------
+    H. Harbrecht, M. Peters, R. Schneider, Appl. Numer. Math. 62, 428 (2012).
+    """
+    tolerance = rcond * np.trace(covariances)
+    if not tolerance > 0.0:
+        return np.zeros((len(covariances), 0))
+    factor, pivots, rank, _ = lapack.dpstrf(covariances, lower=1, tol=tolerance)
+    kept = np.sort(pivots[:rank]) - 1
+    # the order of the pivots depends on the last digits, that of the rows does not
+    ordered, failed = lapack.dpotrf(covariances[np.ix_(kept, kept)], lower=1)
+    if failed:
+        kept, ordered = pivots[:rank] - 1, factor[:rank, :rank]
+    inverse, _ = lapack.dtrtri(np.tril(ordered), lower=1)
+    projection = np.zeros((len(covariances), rank))
+    projection[kept] = inverse.T
+    return projection

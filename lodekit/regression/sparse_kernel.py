@@ -1,8 +1,7 @@
 """The sparse-kernel feature map of one descriptor: environments to latents.
 
-An atomic latent of species s is a_i = Phi_i w with Phi = K_NM U Lambda^(-1/2), where M
-are the sparse points of the species and K_MM = U Lambda U^T without its null
-directions.
+An atomic latent of species s is a_i = Phi_i w with Phi = K_NM L^-T, where M are the
+sparse points of the species, without those that others determine, and K_MM = L L^T.
 """
 
 from __future__ import annotations
@@ -10,34 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
 from lodekit.structures.batch import StructureBatch
 
 from .covariance_gradients import MovingFactor, add_linear_gradients
 from .covariances import PolynomialCovariance
-from .point_kernel import PointKernel, project
+from .point_kernel import (
+    KernelPoints,
+    PointKernel,
+    project,
+    triangular_projection,
+)
 
 
-@dataclass
-class SparsePoints:
-    """Sparse points of one centre species.
+class SparsePoints(KernelPoints):
+    """Sparse points of one centre species, for a scalar latent.
 
-    Attributes
-    ----------
-    features : ndarray of shape (n_points, n_features)
-    projection : ndarray of shape (n_points, rank)
-        U Lambda^(-1/2): covariances with the points times it are features Phi.
+    Features Phi are covariances with the points times ``projection``.
     """
-
-    features: np.ndarray
-    projection: np.ndarray
-
-    @property
-    def rank(self) -> int:
-        """Number of directions kept."""
-        return self.projection.shape[1]
 
 
 @dataclass
@@ -66,16 +57,29 @@ class SparseKernel(PointKernel):
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
 
-        Directions of K_MM with eigenvalues below ``rcond`` times the largest are
-        dropped.
+        Points are left out of it that the others determine, see
+        `triangular_projection`.
         """
         covariances = self.covariance.matrix(features, features)
-        eigenvalues, vectors = linalg.eigh(covariances)
-        kept = eigenvalues > rcond * eigenvalues[-1]
-        # C order, as it comes back from a model file: products then agree to the bit
-        projection = np.ascontiguousarray(vectors[:, kept] / np.sqrt(eigenvalues[kept]))
+        projection = triangular_projection(covariances, rcond)
         self._transfers.clear()
         self.points[int(species)] = SparsePoints(features, projection)
+
+    def set_environments(self, species: int, coefficients, rcond: float) -> None:
+        """Store environments as sparse points, no more of them than have to be.
+
+        Parameters
+        ----------
+        species : int
+        coefficients : tuple of ndarray of shape (n_points, n_lm, n_q)
+            Expansion coefficients, in single precision: a sparse point need not be an
+            environment to all digits.
+        rcond : float
+            See `set_points`.
+        """
+        factors = [factor.astype(float) for factor in coefficients]
+        self.set_points(species, self.descriptor.multiply(*factors), rcond)
+        self.points[int(species)].compress(coefficients)
 
     def write_rows(self, batch: StructureBatch, features, rows: np.ndarray) -> None:
         """Write Phi to ``rows``, (n_atoms, rank)."""

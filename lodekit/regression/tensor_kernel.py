@@ -20,41 +20,49 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg
 
 from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatures
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
 from .covariances import CovarianceValues, PolynomialCovariance
-from .environments import batches, select_sparse_points
-from .point_kernel import PointKernel, project
-from .sparse_kernel import SparseKernel
+from .environments import choose_environments
+from .point_kernel import (
+    KernelPoints,
+    PointKernel,
+    project,
+    triangular_projection,
+)
+from .rounding import SINGLE
+from .stored_points import PointStore, StoredTerm
 from .tensor_gradients import HarmonicEntries
 
 #: Eigenvalues of K_MM below this times the largest are dropped.
 RCOND = 1e-10
-#: Atoms whose coefficients are held at once.
-BATCH_ATOMS = 1000
-#: Arrays of `TensorPoints`, in this order.
-PARTS = ("features", "tensors", "projection")
 
 
 @dataclass
-class TensorPoints:
-    """Sparse points of one centre species.
+class TensorPoints(KernelPoints):
+    """Sparse points of one centre species, for tensors.
 
     Attributes
     ----------
-    features : ndarray of shape (n_points, n_features)
     tensors : ndarray of shape (n_points, 2 l + 1, n_q)
         C, divided by s.
-    projection : ndarray of shape ((2 l + 1) * n_points, rank)
-        Covariances with the points times it are Phi.
+    scale : float
+        s.
     """
 
-    features: np.ndarray
-    tensors: np.ndarray
-    projection: np.ndarray
+    #: Moments are known to fewer digits than energies.
+    n_bits = SINGLE
+
+    tensors: np.ndarray = field(default=None, kw_only=True)
+    scale: float = field(default=1.0, kw_only=True)
+
+    def keep(self, used: np.ndarray) -> None:
+        """Keep some of the points."""
+        super().keep(used)
+        self.tensors = self.tensors[used]
 
 
 @dataclass
@@ -107,9 +115,20 @@ class TensorKernel(PointKernel):
 
     @classmethod
     def select(
-        cls, frames, order, descriptor, covariance, species, n_sparse, random_state=None
+        cls,
+        frames,
+        order,
+        descriptor,
+        covariance,
+        species,
+        n_sparse,
+        random_state=None,
+        compact=False,
     ):
-        """Choose at most ``n_sparse`` points per species as `select_sparse_points`.
+        """Choose at most ``n_sparse`` points per species as `choose_environments`.
+
+        A species whose atoms have no harmonics of this order gets no points; for
+        ``compact`` see `select_sparse_points`.
 
         Raises
         ------
@@ -121,43 +140,30 @@ class TensorKernel(PointKernel):
                 f"atomic multipoles of order {order} need a first descriptor with a "
                 f"max_angular of at least {order}, got {descriptor.n_angular - 1}"
             )
-        scalar = SparseKernel(descriptor, covariance, species)
-        chosen = select_sparse_points(
-            frames, scalar, n_sparse, random_state=random_state
-        )
-        wanted = np.sort(np.concatenate(list(chosen.values())))
         kernel = cls(order, descriptor, covariance, species, {})
-        tensors = kernel.collect(frames, wanted)
-        for z, atoms in chosen.items():
-            own = tensors[np.searchsorted(wanted, atoms)]
-            scale = np.mean(np.einsum("maq,maq->m", own, own)) / (2 * order + 1)
+        chosen = choose_environments(
+            frames, kernel, n_sparse, random_state=random_state, single=compact
+        )
+        for z, (_, features, coefficients) in chosen.items():
+            if compact:
+                factors = [factor.astype(float) for factor in coefficients]
+                features = descriptor.multiply(*factors)
+            tensors = coefficients[0][:, kernel.harmonics].astype(float)
+            scale = np.mean(np.einsum("maq,maq->m", tensors, tensors))
+            scale = float(scale / tensors.shape[1])
             if scale > 0.0:
-                kernel.set_points(z, scalar.points[z].features, own, scale)
+                kernel.set_points(z, features, tensors, scale)
+                if compact:
+                    kernel.points[int(z)].compress(coefficients)
         return kernel
-
-    def collect(self, frames, wanted: np.ndarray) -> np.ndarray:
-        """Return C of the atoms ``wanted`` (sorted indices among those of frames)."""
-        first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
-        used = np.unique(np.searchsorted(first, wanted, side="right") - 1)
-        collected = []
-        for group in batches([frames[i] for i in used], BATCH_ATOMS):
-            own = used[group]
-            batch = StructureBatch.from_frames([frames[i] for i in own])
-            numbers = np.concatenate([np.arange(first[i], first[i + 1]) for i in own])
-            expansion = self.descriptor.left.expand(batch, self.species)
-            chosen = np.isin(numbers, wanted)
-            collected.append(expansion.coefficients[chosen, self.harmonics])
-        return np.concatenate(collected)
 
     def set_points(self, species: int, features, tensors, scale: float) -> None:
         """Store sparse points with coefficients C and build their projection."""
-        points = TensorPoints(features, tensors / scale, np.empty(0))
-        covariances = self.covariances(features, tensors, points)
-        eigenvalues, axes = linalg.eigh(covariances)
-        kept = eigenvalues > RCOND * eigenvalues[-1]
-        points.projection = np.ascontiguousarray(
-            axes[:, kept] / np.sqrt(eigenvalues[kept])
+        points = TensorPoints(
+            features, np.empty((0, 0)), tensors=tensors / scale, scale=scale
         )
+        covariances = self.covariances(features, tensors, points)
+        points.base = points.projection = triangular_projection(covariances, RCOND)
         self._transfers.clear()
         self.points[int(species)] = points
 
@@ -323,20 +329,55 @@ class TensorKernel(PointKernel):
         scales = scales.reshape(-1, n_components, n_points)
         return self.evaluate_species(batch, state.features, species, scales)
 
-    def get_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Return arrays (named ``name/...``) for a model file."""
-        return {
-            f"{name}/{z}/{part}": getattr(points, part)
-            for z, points in self.points.items()
-            for part in PARTS
-        }
+    def get_state(self, name: str, store: PointStore) -> tuple[dict, dict]:
+        """Return settings and arrays (named ``name/...``) for a model file.
+
+        Environments go to ``store``; tensors are part of them where their coefficients
+        are known.
+        """
+        settings, arrays = store.add(self, name)
+        settings["scales"] = {str(z): own.scale for z, own in self.points.items()}
+        for z, points in self.points.items():
+            if not points.coefficients:
+                arrays[f"{name}/{z}/tensors"] = points.tensors
+        return settings, arrays
 
     @classmethod
-    def from_arrays(cls, order, descriptor, covariance, species, arrays, name: str):
-        """Rebuild a kernel from what `get_arrays` returned."""
-        points = {
-            int(z): TensorPoints(*(arrays[f"{name}/{z}/{part}"] for part in PARTS))
-            for z in species
-            if f"{name}/{z}/{PARTS[0]}" in arrays
-        }
-        return cls(order, descriptor, covariance, species, points)
+    def from_state(cls, stored: StoredModel, settings: dict, name: str, order, scalar):
+        """Rebuild a kernel from what `get_state` returned.
+
+        Parameters
+        ----------
+        stored : StoredModel
+        settings : dict
+        name : str
+            Before the names of arrays.
+        order : int
+        scalar : SparseKernel
+            With its descriptor and covariance.
+        """
+        parts = scalar.descriptor, scalar.covariance, scalar.species
+        kernel = cls(order, *parts, {})
+        term = StoredTerm(stored, settings, name, kernel)
+        kernel.amplitude = term.amplitude
+        own = StoredModel({"settings": settings, "arrays": {}})
+        scales = StoredModel({"settings": own.setting("scales", dict), "arrays": {}})
+        for z, n_points in term.points.items():
+            shape = n_points, 2 * order + 1
+            base = stored.array(f"{name}/{z}/projection", np.prod(shape), None)
+            features, factors = term.environments(z)
+            scale = scales.positive(str(z))
+            if factors:
+                tensors = factors[0][:, kernel.harmonics].astype(float) / scale
+            else:
+                (_, n_q), *_ = kernel.descriptor.coefficient_shapes(kernel.species)
+                tensors = stored.array(f"{name}/{z}/tensors", *shape, n_q)
+            kernel.points[z] = TensorPoints(
+                features,
+                kernel.amplitude * base,
+                coefficients=factors,
+                base=base,
+                tensors=tensors,
+                scale=scale,
+            )
+        return kernel

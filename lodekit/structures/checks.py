@@ -26,7 +26,7 @@ OVERLAP_DISTANCE = 0.05
 MOSTLY_MISSING = 0.75
 
 
-def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
+def check_structures(frames, targets=(), *, keys=None, allow_missing=False, n_before=0):
     """Check that structures can be fitted, and stop at the first that cannot.
 
     Parameters
@@ -39,6 +39,8 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
         Key map as in `resolve_keys`; not needed after `read_structures`.
     allow_missing : bool
         Accept targets that only some of the structures have.
+    n_before : int
+        Structures that stand before these ones, for messages.
 
     Returns
     -------
@@ -68,7 +70,8 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False):
             shortest = _check_structure(structure)
             values = {name: get_target(structure, name, keys) for name in targets}
         except StructureError as problem:
-            raise StructureError(f"{frame_name(index)}: {problem}") from None
+            where = frame_name(n_before + index)
+            raise StructureError(f"{where}: {problem}") from None
         for name, value in values.items():
             present[name].append(value is not None)
             if name in sizes and value is not None:

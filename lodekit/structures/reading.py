@@ -12,6 +12,7 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read as read_with_ase
 from ase.io.formats import string2index
 
@@ -23,7 +24,13 @@ from .conversion import unit_factors
 from .extended_xyz import parse_frame
 from .frame_texts import Place, iterate_frame_texts, read_lines
 from .keys import TARGETS, keys_of, known_target, resolve_keys
-from .targets import SOURCES_KEY, BadTarget, are_sources, normalize_targets
+from .targets import (
+    SOURCES_KEY,
+    BadTarget,
+    are_sources,
+    normalize_targets,
+    values_at,
+)
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _XYZ_SUFFIXES = {".xyz", ".extxyz"}
@@ -65,15 +72,44 @@ def read_structures(path, *, keys=None, units=None, index=None, targets=None):
     SettingsError
         If a target, key, unit or index does not exist.
     """
+    return [
+        structure
+        for structure, _ in iterate_structures(
+            path, keys=keys, units=units, index=index, targets=targets
+        )
+    ]
+
+
+def iterate_structures(
+    path, *, keys=None, units=None, index=None, targets=None, originals=False
+):
+    """Do what `read_structures` does, one structure after the other.
+
+    What concerns the whole file is told after its last structure.
+
+    Parameters
+    ----------
+    path, keys, units, index, targets
+        As in `read_structures`.
+    originals : bool
+        Whether to give every structure once more as it stands in the file: targets in
+        eV, Å, e, but under the names and in the places that they have there.
+
+    Yields
+    ------
+    structure : ase.Atoms
+    original : ase.Atoms or None
+    """
     key_map = resolve_keys(keys)
     length_factor, factors = unit_factors(units)
     wanted = {known_target(name).name for name in targets or ()} | set(keys or ())
     names = _names_to_find(wanted if targets is not None else TARGETS)
-    frames, found, misfits = [], set(), {}
+    first, found, misfits = None, set(), {}
     for structure, place in _iterate_structures(Path(path), index):
         _forget_sources(structure, place)
         if length_factor != 1.0:
             _scale_lengths(structure, length_factor, place)
+        original = _copy(structure) if originals else None
         try:
             with np.errstate(all="ignore"):  # what is not finite is refused
                 present, unfit = normalize_targets(structure, key_map, factors, names)
@@ -87,12 +123,30 @@ def read_structures(path, *, keys=None, units=None, index=None, targets=None):
                 str(problem), row=problem.row, in_comment=in_comment
             ) from None
         found.update(target.name for target in present)
-        frames.append(structure)
-    _check_keys_were_found(path, frames, keys, found)
+        first = first or keys_of(structure)
+        if originals:
+            _convert(original, present, factors)
+        yield structure, original
+    _check_keys_were_found(path, first, keys, found)
     for place, problem in misfits.values():
         message = place.error(f"{problem}; it is left as it is", in_comment=True)
-        warnings.warn(str(message), stacklevel=2)
-    return frames
+        warnings.warn(str(message), stacklevel=3)
+
+
+def _copy(structure):
+    """Return a copy with the results of the calculator."""
+    copy = structure.copy()
+    if structure.calc is not None:
+        copy.calc = SinglePointCalculator(copy, **structure.calc.results)
+    return copy
+
+
+def _convert(structure, found, factors):
+    """Convert targets to eV, Å, e where they stand in a structure."""
+    for target in found:
+        if factors[target.name] != 1.0:
+            values = values_at(structure, target.place)
+            values[target.key] = np.asarray(target.value) * factors[target.name]
 
 
 def parse_structures(text: str, name: str) -> list:
@@ -116,12 +170,12 @@ def _names_to_find(names):
     return [name for name in TARGETS if name in names]
 
 
-def _check_keys_were_found(path, frames, keys, found):
+def _check_keys_were_found(path, first, keys, found):
     for name, key in (keys or {}).items():
         if name not in found and not (name == "virial" and "stress" in found):
             raise StructureFileError(
                 f"{path}: no frame has the key {key!r} asked for as {name}; the first "
-                f"frame has {', '.join(keys_of(frames[0])) or 'no keys'}"
+                f"frame has {', '.join(first or ()) or 'no keys'}"
             )
 
 

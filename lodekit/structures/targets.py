@@ -232,15 +232,16 @@ def _settle(structure, target, found, value, key_map):
         value = float(value)
     if target.home == "results" and structure.calc is None:
         structure.calc = SinglePointCalculator(structure)
-    _values_at(structure, target.home)[target.home_key] = value
+    values_at(structure, target.home)[target.home_key] = value
 
 
-def _values_at(structure, place):
+def values_at(structure, place):
+    """Return the dictionary "results" (of the calculator), "info" or "arrays"."""
     return structure.calc.results if place == "results" else getattr(structure, place)
 
 
 def _remove(structure, found):
-    del _values_at(structure, found.place)[found.key]
+    del values_at(structure, found.place)[found.key]
 
 
 def _set_aside_rivals(structure, target, keep):
@@ -253,7 +254,7 @@ def _set_aside_rivals(structure, target, keep):
             if rival is None or (keep is not None and rival.source == keep.source):
                 break
             _remove(structure, rival)
-            values, name = _values_at(structure, place), f"other_{key}"
+            values, name = values_at(structure, place), f"other_{key}"
             while name in values:
                 name = f"other_{name}"
             values[name] = rival.value

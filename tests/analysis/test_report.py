@@ -1,5 +1,8 @@
+import errno
 import json
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +174,19 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "report").write_text("")
     with pytest.raises(ReportError, match="this is a file, choose another folder"):
         check_report_folder(tmp_path / "report", overwrite=True)
+
+
+def test_places_where_no_report_can_be_written_are_noticed_before_the_work(
+    tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "new" / "report"):
+        with pytest.raises(ReportError, match=r"written there \(Read-only file system"):
+            check_report_folder(folder)
+    assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_cannot_be_made_gives_one_line(tmp_path):

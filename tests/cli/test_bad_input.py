@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 from stub_model import make_frames
 
-from lodekit.structures import write_structures
+from lodekit.structures import read_structures, write_structures
 
 BAD_FILES = {
     "empty": ("", "holds no structures"),
@@ -84,7 +84,7 @@ def disk_is_full(*_):
     [
         ("fit", "train.xyz", "-o", "m.lodekit", "--overwrite"),
         ("fit", "train.xyz", "-o", "new.lodekit"),
-        ("predict", "m.lodekit", "train.xyz", "-o", "train.xyz", "--overwrite"),
+        ("predict", "m.lodekit", "train.xyz", "-o", "old.xyz", "--overwrite"),
         ("predict", "m.lodekit", "train.xyz", "-o", "out.xyz"),
         ("evaluate", "m.lodekit", "train.xyz", "--predictions", "out.xyz"),
         ("evaluate", "m.lodekit", "train.xyz", "--report", "."),
@@ -95,6 +95,7 @@ def test_a_full_disk_gives_one_line_and_keeps_what_was_there(
 ):
     for name in ("m.lodekit", "train.xyz"):
         assert Path(name).is_file()
+    Path("old.xyz").write_bytes(Path("train.xyz").read_bytes())
     if "--report" in arguments:
         arguments = (*arguments, "--overwrite")
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
@@ -150,9 +151,10 @@ def test_too_few_sparse_points_give_a_model_or_one_line(lodekit, train):
 
 
 def test_a_singular_system_gives_one_line(lodekit, train):
-    # twelve energies, more weights, and next to no prior
+    # every energy twice, more weights, and next to no noise
+    write_structures("twice.xyz", 2 * read_structures(train))
     tiny = ("fit.energy_noise=1e-30", "fit.validation_fraction=0")
-    status, _, err = lodekit("fit", train, "--targets", "energy", *SMALL, *tiny)
+    status, _, err = lodekit("fit", "twice.xyz", "--targets", "energy", *SMALL, *tiny)
     assert status == 1
     (line,) = (li for li in err.splitlines() if "error" in li)
     assert "raise the noise" in line

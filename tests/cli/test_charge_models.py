@@ -177,10 +177,14 @@ def test_saved_settings_give_the_same_settings(case, lodekit):
     _, text, _ = lodekit("info", name, "--settings")
     Path("again.toml").write_text(text)
     kind = CASES[name.removesuffix(".lodekit")][0]
-    arguments = ("--model", kind, "--settings", "again.toml", "--dry-run", "--json")
+    assert f'[run]\nmodel = "{kind}"' in text
+    arguments = ("--settings", "again.toml", "--dry-run", "--json")
     status, out, err = lodekit("fit", "train.xyz", *arguments)
     assert status == 0, err
     assert json.loads(out) == answer["settings"]
+    if kind == "kqeq":
+        assert answer["settings"]["fit"]["bond_hardness"] is None
+        assert 'bond_hardness = "none"' in text
 
 
 @pytest.mark.parametrize("order", [0, 2])

@@ -204,9 +204,26 @@ def test_written_toml_is_read_back():
     assert tomllib.loads(format_toml(settings)) == settings
 
 
-def test_none_is_left_out_of_toml():
-    text = format_toml({"fit": {"targets": None, "n": 1, "t": {"a": None}}})
-    assert tomllib.loads(text) == {"fit": {"n": 1, "t": {}}}
+def test_none_is_a_word_of_settings_files_and_comes_back(tmp_path):
+    settings = {
+        "fit": {"hardness": None, "n": 1},
+        "terms": {"soap": {"type": "soap"}},
+        "potential": {"fit": {"targets": None}, "terms": {}},
+    }
+    (tmp_path / "s.toml").write_text(format_toml(settings))
+    assert 'hardness = "none"' in (tmp_path / "s.toml").read_text()
+    assert read_settings_file(tmp_path / "s.toml") == settings
+
+
+def test_set_takes_none_for_what_is_not_there():
+    given = parse_assignments(
+        ["fit.hardness=none", "terms.lode=none", "potential.terms.wide=none"]
+    )
+    assert given == {
+        "fit": {"hardness": None},
+        "terms": {"lode": False},
+        "potential": {"terms": {"wide": False}},
+    }
 
 
 def test_toml_holds_no_objects():

@@ -127,6 +127,36 @@ def test_existing_output_is_refused_before_the_work(lodekit, built, train, model
     assert Path(model).read_bytes() != before
 
 
+@pytest.mark.parametrize("name", ["train.xyz", "far.xyz", "s.toml"])
+def test_an_output_that_is_read_is_refused_before_the_work(lodekit, built, train, name):
+    Path("far.xyz").write_bytes(Path(train).read_bytes())
+    Path("s.toml").write_text("[fit]\n")
+    before = Path(name).read_bytes()
+    arguments = ("--validation", "far.xyz", "--settings", "s.toml", "--overwrite")
+    status, out, err = lodekit("fit", train, "-o", name, *arguments)
+    assert (status, out, built) == (1, "", [])
+    assert f"{name}: this file is read, it cannot be the output as well" in err
+    assert Path(name).read_bytes() == before
+
+
+def test_a_report_cut_off_by_a_full_disk_says_what_is_written(
+    lodekit, built, train, monkeypatch
+):
+    def fill_up(contents, error):
+        raise error("page/index.html: could not be written (No space left on device)")
+
+    monkeypatch.setattr("lodekit.analysis.page.write_all", fill_up)
+    arguments = ("--targets", "energy", "-o", "m.lodekit", "--report", "page")
+    status, out, err = lodekit("fit", train, *arguments)
+    assert status == 1
+    assert "wrote the model m.lodekit" in out
+    assert (
+        "the model m.lodekit is written, its report is not: page/index.html: could "
+        "not be written (No space left on device)" in err
+    )
+    assert not Path("page").exists()
+
+
 def test_foreign_report_folder_is_refused_before_the_work(lodekit, built, train):
     os.mkdir("page")
     open("page/thesis.tex", "w").close()

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -117,6 +119,29 @@ def test_no_command_shows_the_help(lodekit):
     status, _, err = lodekit()
     assert status == 2
     assert "Commands:" in err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_that_end_programs_leave_no_hidden_file(
+    lodekit, model, train, monkeypatch, tmp_path, name
+):
+    before = {path.name for path in tmp_path.iterdir()}
+    number, handler = getattr(signal, name), signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), number))
+    status, _, err = lodekit("predict", model, train, "-o", "out.xyz")
+    assert status == 128 + number
+    assert err == f"lodekit: ended by {name}; no file is left half written\n"
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert signal.getsignal(number) == handler
+
+
+def test_signals_that_are_ignored_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with main_module.raised_signals():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from stub_model import StubModel, make_frames
 from lodekit import load_model, read_structures
 from lodekit.cli import prediction
 from lodekit.cli.annotation import add_predictions
-from lodekit.cli.prediction import chunks, compute_in_chunks, progress
+from lodekit.cli.frames import read_pieces
+from lodekit.cli.prediction import chunks, compute_in_chunks, counted, progress
 from lodekit.structures import get_target, write_structures
 
 
@@ -120,12 +121,24 @@ def test_structures_without_targets_are_predicted(lodekit, model):
 
 
 def test_existing_output_is_refused_before_the_work(lodekit, model, train, monkeypatch):
-    before = Path(train).read_bytes()
+    Path("old.xyz").write_text("old")
     monkeypatch.delattr(StubModel, "compute")
-    status, _, err = lodekit("predict", model, train, "--output", train)
+    status, _, err = lodekit("predict", model, train, "--output", "old.xyz")
     assert status == 1
-    assert "train.xyz: exists already; choose another name or overwrite it" in err
-    assert Path(train).read_bytes() == before
+    assert "old.xyz: exists already; choose another name or overwrite it" in err
+    assert Path("old.xyz").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["m.lodekit", "train.xyz"])
+def test_an_output_that_is_read_is_refused_before_the_work(
+    lodekit, model, train, monkeypatch, name
+):
+    before = Path(name).read_bytes()
+    monkeypatch.delattr(StubModel, "compute")
+    status, _, err = lodekit("predict", model, train, "-o", name, "--overwrite")
+    assert status == 1
+    assert f"{name}: this file is read, it cannot be the output as well" in err
+    assert Path(name).read_bytes() == before
 
 
 def test_foreign_species_names_file_and_frame(lodekit, model):
@@ -135,6 +148,58 @@ def test_foreign_species_names_file_and_frame(lodekit, model):
     assert status == 1
     assert "in.xyz: frame 2 has Xe, which the model has not seen; it knows H, O" in err
     assert not os.path.exists("out.xyz")
+
+
+def test_structures_are_predicted_and_written_piece_by_piece(
+    lodekit, model, train, monkeypatch
+):
+    lodekit("predict", model, train, "-o", "whole.xyz")
+    monkeypatch.setattr(prediction, "CHUNK_FRAMES", 5)
+    sizes, compute = [], StubModel.compute
+
+    def watch(self, frames, properties):
+        sizes.append(len(frames))
+        return compute(self, frames, properties)
+
+    monkeypatch.setattr(StubModel, "compute", watch)
+    status, out, err = lodekit("predict", model, train, "-o", "out.xyz")
+    assert status == 0, err
+    assert sizes == [5, 5, 2]
+    assert "wrote 12 structures" in out
+    assert Path("out.xyz").read_bytes() == Path("whole.xyz").read_bytes()
+
+
+def test_an_error_in_a_later_piece_names_the_frame_and_leaves_no_file(
+    lodekit, model, monkeypatch
+):
+    monkeypatch.setattr(prediction, "CHUNK_FRAMES", 5)
+    for fault, message in (
+        (Atoms("OXe", [[0, 0, 0], [0, 0, 2]]), "frame 9 has Xe, which the model"),
+        (Atoms("OH", [[0, 0, 0], [0, 0, 1e-3]]), r"frame 9 (index 8): atoms 1 and 2"),
+    ):
+        frames = make_frames(12)
+        frames[8] = fault
+        write_structures("in.xyz", frames, overwrite=True)
+        status, _, err = lodekit("predict", model, "in.xyz", "-o", "out.xyz")
+        assert status == 1
+        assert f"in.xyz: {message}" in err
+        assert {own.name for own in Path().iterdir()} == {"in.xyz", "m.lodekit"}
+
+
+def test_pieces_hold_at_most_so_many_atoms(train, monkeypatch):
+    monkeypatch.setattr(prediction, "CHUNK_ATOMS", 10)
+    pieces = list(read_pieces(train))
+    sizes = [[len(frame) for frame in piece.frames] for piece in pieces]
+    assert sizes == [[3, 4], [5, 3], [4, 5]] * 2
+    assert [piece.n_before for piece in pieces] == [0, 2, 4, 6, 8, 10]
+
+
+def test_work_of_unknown_length_is_counted_in_lines_off_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(prediction, "SILENCE", -1.0)
+    with counted("working") as advance:
+        advance(5)
+        advance(7)
+    assert capsys.readouterr().err == "working: 5\nworking: 12\n"
 
 
 @pytest.mark.parametrize("name", ["none.lodekit", "train.xyz"])

@@ -21,10 +21,7 @@ from lodekit.descriptors import (
     PowerSpectrum,
     SphericalExpansion,
 )
-from lodekit.descriptors.serialization import (
-    descriptor_from_settings,
-    descriptor_settings,
-)
+from lodekit.parameters import decode, encode
 
 RADIUS = 2.0
 
@@ -142,8 +139,8 @@ def test_settings_survive_a_model_file():
     descriptor = PowerSpectrum(
         make_lode(basis=featomic.basis.Explicit(by_angular=radial))
     )
-    text = json.dumps(descriptor_settings(descriptor))
-    again = descriptor_from_settings(json.loads(text), {})
+    text = json.dumps(encode(descriptor, "descriptor"))
+    again = decode(json.loads(text))
     atoms = cluster(3)
     np.testing.assert_array_equal(
         coefficients(atoms, again.left), coefficients(atoms, descriptor.left)

@@ -5,10 +5,6 @@ import pytest
 from labelled_structures import lode, open_frames, periodic_frames, soap
 
 from lodekit import load_model
-from lodekit.descriptors.serialization import (
-    descriptor_from_settings,
-    descriptor_settings,
-)
 from lodekit.model_file import as_json, read_header
 from lodekit.models import SparsePotential
 from lodekit.regression import PolynomialCovariance
@@ -103,21 +99,3 @@ def test_terms_that_share_a_density_share_it_after_loading():
     for fitted in (model, again):
         first, second = (kernel.descriptor for kernel in fitted.kernels_)
         assert first.left is second.left
-
-
-@pytest.mark.parametrize("make", [soap, lode])
-def test_descriptors_make_a_round_trip_through_their_settings(make):
-    descriptor = make()
-    settings = json.loads(json.dumps(descriptor_settings(descriptor)))
-    again = descriptor_from_settings(settings, {})
-    assert repr(again) == repr(descriptor)
-
-
-def test_equal_descriptors_become_one_object():
-    known = {}
-    first, second, third = (
-        descriptor_from_settings(descriptor_settings(make()), known)
-        for make in (soap, soap, lode)
-    )
-    assert first is second
-    assert third.left is first.left

@@ -13,6 +13,8 @@ from labelled_structures import (
 
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.latent import Latent
+from lodekit.regression.stored_points import PointStore
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
 STEP = 1e-3  # Å, and as strain
@@ -89,8 +91,10 @@ def test_values_and_gradients_are_rows_times_weights(latent, atoms):
 
 
 def test_a_saved_latent_comes_back(latent, atoms):
-    settings, arrays = latent.get_state("charge")
-    again = Latent.from_state(settings, arrays, "charge", SPECIES)
+    store = PointStore()
+    settings, arrays = latent.get_state("charge", store)
+    state = {"settings": {"charge": settings}, "arrays": arrays | store.arrays()}
+    again = Latent.from_state(StoredModel(state), "charge", SPECIES)
     np.testing.assert_array_equal(
         again.rows(*evaluate(again, [atoms])), latent.rows(*evaluate(latent, [atoms]))
     )

@@ -7,7 +7,9 @@ from labelled_structures import soap
 
 from lodekit.models.atomic_moments import CARTESIAN
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.stored_points import PointStore
 from lodekit.regression.tensor_kernel import TensorKernel
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = np.array([1, 8])
@@ -115,10 +117,10 @@ def test_reverse_is_the_derivative(kernel):
 
 
 def test_arrays_make_the_same_kernel(kernel, frames):
-    arrays = kernel.get_arrays("v")
-    again = TensorKernel.from_arrays(
-        kernel.order, kernel.descriptor, kernel.covariance, SPECIES, arrays, "v"
-    )
+    store = PointStore()
+    settings, arrays = kernel.get_state("v", store)
+    stored = StoredModel({"settings": {}, "arrays": arrays | store.arrays()})
+    again = TensorKernel.from_state(stored, settings, "v", kernel.order, kernel)
     assert np.array_equal(rows(again, frames), rows(kernel, frames))
 
 

@@ -1,0 +1,145 @@
+"""Structures of the commands: read, chosen and checked, all of them or in pieces."""
+
+import warnings
+from dataclasses import dataclass
+
+from lodekit.errors import StructureError
+
+from . import prediction
+
+
+def read_frames(path, keys=None, units=None, where=None, check=True):
+    """Read structures, choose some, and check that every one of them makes sense.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    keys, units : dict, optional
+        As in `lodekit.structures.read_structures`.
+    where : dict, optional
+        Info keys and the values that chosen frames have there.
+    check : bool
+        Whether structures must make sense.
+
+    Returns
+    -------
+    frames : list of ase.Atoms
+        The chosen frames.
+    """
+    from lodekit.structures import check_structures, read_structures
+
+    choice = Choice(where)
+    frames = read_structures(path, keys=keys or None, units=units or None)
+    frames = [frame for frame in frames if choice.takes(frame)]
+    choice.check(path)
+    try:
+        if check:
+            check_structures(frames)
+    except StructureError as problem:
+        raise StructureError(f"{path}: {problem}") from None
+    return frames
+
+
+@dataclass
+class Piece:
+    """Structures of a file that go to the model at once.
+
+    Attributes
+    ----------
+    n_before : int
+        Chosen structures before these.
+    frames : list of ase.Atoms
+        As models take them.
+    originals : list of ase.Atoms
+        As they stand in the file, see `lodekit.structures.iterate_structures`.
+    """
+
+    n_before: int
+    frames: list
+    originals: list
+
+
+def read_pieces(path, keys=None, units=None, where=None, originals=False):
+    """Read and check structures as `read_frames` does, a piece at a time.
+
+    Yields
+    ------
+    piece : Piece
+        Of at most `CHUNK_ATOMS` atoms, or one structure, and `CHUNK_FRAMES` frames.
+    """
+    from lodekit.structures import iterate_structures
+
+    piece, n_atoms, choice = Piece(0, [], []), 0, Choice(where)
+    for pair in iterate_structures(
+        path, keys=keys or None, units=units or None, originals=originals
+    ):
+        if not choice.takes(pair[0]):
+            continue
+        n_frames, more = len(piece.frames), len(pair[0])
+        if (
+            n_frames == prediction.CHUNK_FRAMES
+            or n_frames
+            and n_atoms + more > prediction.CHUNK_ATOMS
+        ):
+            _check_piece(piece, path)
+            yield piece
+            piece, n_atoms = Piece(piece.n_before + n_frames, [], []), 0
+        n_atoms += more
+        piece.frames.append(pair[0])
+        piece.originals.append(pair[1])
+    choice.check(path)
+    _check_piece(piece, path)
+    yield piece
+
+
+def _check_piece(piece, path):
+    """Check structures; what looks odd about a file is told once."""
+    from lodekit.structures import check_structures
+
+    with warnings.catch_warnings():
+        if piece.n_before:
+            warnings.simplefilter("ignore")
+        try:
+            check_structures(piece.frames, n_before=piece.n_before)
+        except StructureError as problem:
+            raise StructureError(f"{path}: {problem}") from None
+
+
+class Choice:
+    """The frames whose info has some values under some keys.
+
+    Parameters
+    ----------
+    where : dict or None
+        Values by key.
+    """
+
+    def __init__(self, where):
+        self.where = {key: str(value) for key, value in (where or {}).items()}
+        self.values = {key: set() for key in self.where}
+        self.matched = dict.fromkeys(self.where, False)
+
+    def takes(self, frame) -> bool:
+        """Return whether a frame is chosen; remember the values that it has."""
+        from lodekit.structures.contents import info_value, matches
+
+        for key, value in self.where.items():
+            held = info_value(frame, key)
+            if held is not None:
+                self.values[key].add(str(held))
+            if not matches(held, value):
+                return False
+            self.matched[key] = True
+        return True
+
+    def check(self, path) -> None:
+        """Raise an error if there is a key that no frame has with its value."""
+        for key, values in self.values.items():
+            if self.matched[key]:
+                continue
+            some = ", ".join(sorted(values)[:8])
+            there = f"it is {some}" if values else "no frame has that key"
+            raise StructureError(
+                f"{path}: no frame has {key}={self.where[key]}; {there}"
+            )

@@ -1,0 +1,27 @@
+"""Checks of what commands write, made before their work."""
+
+
+def check_outputs(file, error, inputs, report=None, overwrite=None):
+    """Refuse now what would be refused after the work is done.
+
+    Parameters
+    ----------
+    file : str or None
+        The file that will be written, if there is one.
+    error : type
+        Class of the error to raise for it.
+    inputs : list of (str or None)
+        Files that are read.
+    report : str, optional
+        Folder of the report.
+    overwrite : bool, optional
+        Whether outputs may replace what exists.
+    """
+    from lodekit.analysis.page import check_report_folder
+    from lodekit.whole_files import check_destination
+
+    if file:
+        read = [path for path in inputs if path]
+        check_destination(file, bool(overwrite), error, read)
+    if report:
+        check_report_folder(report, bool(overwrite))

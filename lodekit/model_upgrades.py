@@ -1,0 +1,147 @@
+"""From the header of one format of the model file to that of the next.
+
+Every function changes a header in place; arrays only get other names.
+"""
+
+from ase.data import chemical_symbols
+
+#: What ``lodekit fit --model`` calls the models of format 1.
+_KINDS = {
+    "SparsePotential": "potential",
+    "ChargeModel": "charges",
+    "DipoleModel": "dipole",
+    "ChargeEquilibrationModel": "kqeq",
+    "LatentChargeModel": "latent-charges",
+}
+
+
+def name_parameters_and_environments(header):
+    """Turn format 1 into format 2.
+
+    Parameters of estimators were not written, but for descriptors, covariances, and
+    what `ChargeEquilibrationModel` knew of its elements; environments were stored with
+    every term, and one factor calibrated all standard deviations.
+    """
+    settings = header["settings"]
+    shapes = {entry["name"]: entry["shape"] for entry in header["arrays"]}
+    if header["class"] == "GlobalPotential":
+        _upgrade_global(settings)
+    else:
+        _upgrade_part(settings, shapes, "")
+        if "potential" in settings:
+            _upgrade_part(settings["potential"], shapes, "potential/")
+        parameters = settings["parameters"]
+        if "max_multipole" in settings:
+            order = settings.pop("max_multipole")
+            parameters["max_multipole"] = order
+            settings["moments"] = [
+                _moments(shapes, order) for order in range(1, order + 1)
+            ]
+        for name in ("charge_width", "charge_prior", "accuracy"):
+            if name in settings:
+                parameters[name] = settings[name]
+        settings.pop("charge_prior", None)
+        if header["class"] == "ChargeEquilibrationModel":
+            _name_elements(settings, shapes)
+    is_dual = settings.get("solution") == "DualSolution"
+    header["arrays"] = [
+        {**entry, "name": _renamed(entry["name"])}
+        for entry in header["arrays"]
+        if not (is_dual and entry["name"] == "solution/factor")
+    ]
+    given = header["record"].get("settings")
+    if given:
+        run = {"model": _KINDS[header["class"]]}
+        header["record"]["settings"] = {"run": run, **given}
+
+
+def _upgrade_global(settings):
+    encoded = [_object(own) for own in settings["descriptors"]]
+    settings["descriptors"] = encoded
+    settings["parameters"] = {"descriptors": encoded}
+    settings["std_scales"] = {}
+
+
+def _upgrade_part(settings, shapes, prefix):
+    """Upgrade the settings of a model, or of the potential that is a part of one."""
+    scale = settings.pop("std_scale")
+    targets = settings["summary"].get("noises") or ["energy"]
+    settings["std_scales"] = dict.fromkeys(targets, scale)
+    for number, term in enumerate(settings["terms"]):
+        sides = {side: own and _object(own) for side, own in term["descriptor"].items()}
+        term["descriptor"] = {"class": "PowerSpectrum", "parameters": sides}
+        term["covariance"] = {
+            "class": "PolynomialCovariance",
+            "parameters": term["covariance"],
+        }
+        term |= _points(
+            shapes, f"{prefix}terms/{number}", "points", term.pop("species")
+        )
+        term["environments"] = f"terms/{number}"
+    settings["parameters"] = {
+        "descriptor": [term["descriptor"] for term in settings["terms"]],
+        "covariance": [term["covariance"] for term in settings["terms"]],
+    }
+
+
+def _points(shapes, name, part, species):
+    """Return what a term says about its points."""
+    counts = {z: shapes[f"{name}/{z}/{part}"][0] for z in map(str, species)}
+    return {"points": counts, "listed": [], "amplitude": 1.0}
+
+
+def _moments(shapes, order):
+    """Return the settings of the atomic moments of one order."""
+    name = f"moments/{order}"
+    species = sorted(
+        int(own.split("/")[2])
+        for own in shapes
+        if own.startswith(f"{name}/") and own.endswith("/features")
+    )
+    scales = {str(z): 1.0 for z in species}
+    points = _points(shapes, name, "features", species)
+    return {**points, "environments": name, "scales": scales}
+
+
+def _name_elements(settings, shapes):
+    """Turn what a charge equilibration knows of its elements into parameters."""
+    summary, parameters = settings["summary"], settings["parameters"]
+    symbols = [chemical_symbols[z] for z in summary["species"]]
+    for name in ("hardness", "widths"):
+        pairs = [
+            [z, summary[name][symbol]]
+            for z, symbol in zip(summary["species"], symbols, strict=True)
+        ]
+        parameters[name] = {"pairs": pairs}
+    if "hardness_amplitudes" in shapes:
+        parameters["hardness"] = "environment"
+    if summary.get("bond_hardness"):
+        pairs = [list(pair) for pair in summary["bond_hardness"].items()]
+        parameters["bond_hardness"] = {"pairs": pairs}
+
+
+def _object(own):
+    """Return an object with its arguments as parameters are written."""
+    arguments = {name: _encode(value) for name, value in own["arguments"].items()}
+    return {"class": own["class"], "parameters": arguments}
+
+
+def _encode(value):
+    if isinstance(value, dict):
+        return {"pairs": [[key, _encode(own)] for key, own in value.items()]}
+    return [_encode(own) for own in value] if isinstance(value, list) else value
+
+
+def _renamed(name):
+    """Return the name that an array of format 1 has in format 2."""
+    prefix = "potential/" if name.startswith("potential/") else ""
+    own = name.removeprefix(prefix)
+    if own.startswith("terms/") and own.endswith("/points"):
+        return f"{prefix}environments/{own.removesuffix('points')}features"
+    if own.startswith("moments/") and own.endswith("/features"):
+        return f"environments/{own}"
+    return name
+
+
+#: Functions that change a header of one format into the next, by the older number.
+UPGRADES = {1: name_parameters_and_environments}
