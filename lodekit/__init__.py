@@ -3,6 +3,7 @@
 import os
 from importlib import import_module
 
+from . import forks  # noqa: F401  (keeps forked processes alive)
 from ._version import __version__
 
 # Threads of OpenBLAS wait for work for some 20 ms after a product, on the cores that

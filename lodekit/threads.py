@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
+from lodekit.forks import is_forked
+
 #: Variables that the libraries read once, when they are imported.
 _VARIABLES = (
     "NUMBA_NUM_THREADS",
@@ -29,7 +31,7 @@ def limit_threads(n_threads):
     """Run the block on at most ``n_threads`` cores, Numba and BLAS together.
 
     Numba cannot use more threads than it started with (``NUMBA_NUM_THREADS``, usually
-    the number of cores).
+    the number of cores), and a process that was forked after a prediction has one.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ def limit_threads(n_threads):
         yield
         return
     n_threads = check_n_threads(n_threads)
+    if is_forked():
+        n_threads = 1
     import numba
 
     before = numba.get_num_threads()
