@@ -3,7 +3,8 @@
 import os
 from importlib import import_module
 
-from . import forks  # noqa: F401  (keeps forked processes alive)
+# These two prepare Numba for processes that fork and for files of its cache.
+from . import compiled_code, forks  # noqa: F401
 from ._version import __version__
 
 # Threads of OpenBLAS wait for work for some 20 ms after a product, on the cores that
