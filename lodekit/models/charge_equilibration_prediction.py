@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
@@ -45,17 +47,17 @@ class EquilibratedPredictions(LinearChargeModel):
             energies = (*energies, "energy_std")
         return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
 
-    def _remainder(self, frames, together) -> list[dict]:
+    def _remainder(self, together, properties=None) -> list[dict]:
         """Return energy, forces and stress of the remainder of one batch.
 
         It sees the charges without a field, so that the dipole of the charges stays the
         derivative of the energy.
         """
         if self.is_stationary:
-            return self.potential_.compute(frames)
+            return self.potential_.compute(together.frames, properties)
         if together.field is not None:
-            together = EquilibratedBatch(self, frames)
-        return self.potential_.compute(together)
+            together = EquilibratedBatch(self, together.frames)
+        return self.potential_.compute(together, properties)
 
     @property
     def is_stationary(self) -> bool:
@@ -176,7 +178,6 @@ class EquilibratedPredictions(LinearChargeModel):
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
-            parts = list(together.energy_parts())
-            rest = self._remainder(frames, together)
-            add_energies(results, frames, parts, rest, kept)
+            remainder = partial(self._remainder, together)
+            add_energies(results, together, remainder, kept & {*ENERGY_TARGETS})
         return [{name: r[name] for name in r if name in kept} for r in results]

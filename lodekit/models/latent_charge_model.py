@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -291,9 +293,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             ):
                 result["energy_std"] = deviation
         if {*ENERGY_TARGETS} & wanted:
-            parts = list(together.energy_parts())
-            rest = self.potential_.compute(frames)
-            add_energies(results, frames, parts, rest, wanted)
+            remainder = partial(self.potential_.compute, frames)
+            add_energies(results, together, remainder, {*ENERGY_TARGETS} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

@@ -248,12 +248,15 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         properties = self._check_properties(frames, properties)
         results = []
         for group in batches(frames, BATCH_ATOMS):
-            for atoms, charges in self._affine([frames[i] for i in group]):
-                wanted = properties
-                if wanted is None:
-                    wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
-                results.append(self._compute_one(atoms, charges, wanted))
+            results += self._compute_batch([frames[i] for i in group], properties)
         return results
+
+    def _compute_batch(self, frames, properties) -> list[dict]:
+        """Predict frames that fit into memory together."""
+        return [
+            self._compute_one(atoms, charges, properties)
+            for atoms, charges in self._affine(frames)
+        ]
 
     def _check_frames(self, frames) -> None:
         """Raise ``ValueError`` for bad frames, unknown species, no total charges."""
@@ -294,8 +297,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return names
 
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
-        """Return the properties of one structure."""
+        """Return the properties of one structure, those of its boundary where None."""
         result = {}
+        if wanted is None:
+            wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
         if charges.moments:
             moments = charges.moment_values(self.weights_)
             named = zip(ATOMIC_MOMENTS, moments, strict=False)

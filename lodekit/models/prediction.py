@@ -153,9 +153,7 @@ class Predictor:
         ):
             for species, points in kernel.points.items():
                 atoms = np.flatnonzero(batch.species == species)
-                values = kernel.covariance.matrix(
-                    state.features[atoms], points.features
-                )
+                values = kernel.covariances(state.features[atoms], species)
                 alpha = points.projection @ part[kernel.columns[species]]
                 members[atoms] += values @ alpha
         return members

@@ -20,9 +20,9 @@ class PointKernel:
     """A feature map with sparse points by centre species, (n_points, n_features).
 
     A subclass has the attributes ``descriptor``, ``covariance``, ``species``,
-    ``points`` (each with ``features`` and ``projection``), ``amplitude`` and a dict
-    ``_transfers``. Rows before the projection have an axis of components: one for
-    scalars, 2 l + 1 for tensors.
+    ``points`` (each with ``features`` and ``projection``), ``amplitude`` and the dicts
+    ``_transfers`` and ``_scales``. Rows before the projection have an axis of
+    components: one for scalars, 2 l + 1 for tensors.
     """
 
     def amplify(self, factor: float) -> None:
@@ -44,6 +44,15 @@ class PointKernel:
     def rank(self) -> int:
         """Number of weights."""
         return sum(points.projection.shape[1] for points in self.points.values())
+
+    def point_scales(self, species: int) -> np.ndarray:
+        """Return the covariance's factors of the points of a species, made once."""
+        features = self.points[species].features
+        known = self._scales.get(species)
+        if known is None or known[0] is not features:
+            known = features, self.covariance.point_scales(features)
+            self._scales[species] = known
+        return known[1]
 
     def moving_factors(self, batch, state) -> list[MovingFactor]:
         """Return the factors of the features with their derivatives by positions."""
@@ -117,7 +126,9 @@ class PointKernel:
         """
         points = self.points[species].features
         atoms = np.flatnonzero(batch.species == species)
-        own = self.covariance.evaluate(features[atoms], points)
+        own = self.covariance.evaluate(
+            features[atoms], points, self.point_scales(species)
+        )
         values = np.zeros((batch.n_atoms, len(points)))
         slopes = np.zeros((batch.n_atoms, scales.shape[1], len(points)))
         shifts = np.zeros_like(slopes)

@@ -18,6 +18,7 @@ from lodekit.structures.batch import StructureBatch
 from .covariance_gradients import MovingFactor, add_linear_gradients
 from .covariances import PolynomialCovariance
 from .point_kernel import PointKernel, project
+from .weighted_sums import PointSum, weighted_sum
 
 
 @dataclass
@@ -62,6 +63,8 @@ class SparseKernel(PointKernel):
     points: dict[int, SparsePoints] = field(default_factory=dict)
     amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
+    _scales: dict = field(default_factory=dict, init=False, repr=False)
+    _sums: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
@@ -82,15 +85,21 @@ class SparseKernel(PointKernel):
         rows[...] = 0.0
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
-            values = self.covariance.matrix(features[atoms], points.features)
-            rows[atoms, self.columns[species]] = values @ points.projection
+            if atoms.size:
+                values = self.covariances(features[atoms], species)
+                rows[atoms, self.columns[species]] = values @ points.projection
+
+    def covariances(self, features: np.ndarray, species: int) -> np.ndarray:
+        """Return covariances of features with the points of a species."""
+        points = self.points[species].features
+        return self.covariance.matrix(features, points, self.point_scales(species))
 
     def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
         rows = np.zeros((batch.n_structures, self.rank))
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
-            values = self.covariance.matrix(features[atoms], points.features)
+            values = self.covariances(features[atoms], species)
             totals = sum_structures(batch, atoms, values)
             rows[:, self.columns[species]] = totals @ points.projection
         return rows
@@ -172,18 +181,33 @@ class SparseKernel(PointKernel):
         """
         latents = np.zeros(batch.n_atoms)
         adjoint = np.zeros_like(features)
-        for species, points in self.points.items():
+        for species in self.points:
             atoms = np.flatnonzero(batch.species == species)
-            own = features[atoms]
-            values = self.covariance.evaluate(own, points.features)
+            if not atoms.size:
+                continue
             alpha = coefficients[species]
-            if alpha.ndim == 2:
+            if alpha.ndim == 1:
+                total = self.weighted_sum(species, alpha)
+            else:
                 alpha = alpha[batch.structure_of_atom[atoms]]
-            latents[atoms] = (values.values * alpha).sum(axis=1)
-            adjoint[atoms] = (values.slopes * alpha) @ points.features
-            shifts = (values.shifts * alpha).sum(axis=1)
-            adjoint[atoms] += shifts[:, None] * own
+                total = PointSum(
+                    self.covariance,
+                    self.points[species].features,
+                    alpha,
+                    self.point_scales(species),
+                )
+            latents[atoms], adjoint[atoms] = total.evaluate(features[atoms])
         return latents, adjoint
+
+    def weighted_sum(self, species: int, coefficients: np.ndarray):
+        """Return the sum over points, made once for the same array of coefficients."""
+        points = self.points[species].features
+        known = self._sums.get(species)
+        if known is None or known[0] is not points or known[1] is not coefficients:
+            scales = self.point_scales(species)
+            total = weighted_sum(self.covariance, points, coefficients, scales)
+            known = self._sums[species] = points, coefficients, total
+        return known[2]
 
 
 def sum_structures(batch: StructureBatch, atoms: np.ndarray, values: np.ndarray):

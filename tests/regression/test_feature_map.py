@@ -5,7 +5,13 @@ from scipy import linalg
 
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.environments import select_sparse_points
+from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.regression.weighted_sums import (
+    PointSum,
+    PolynomialSum,
+    weighted_sum,
+)
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = np.array([1, 8])
@@ -134,3 +140,40 @@ def test_contracted_latents_and_adjoints_equal_rows_and_derivatives():
     np.testing.assert_allclose(
         -gradients, forces, rtol=0, atol=1e-10 * abs(forces).max()
     )
+
+
+@pytest.mark.parametrize("zeta", [1, 2, 3])
+@pytest.mark.parametrize("normalize", ["each", "mean"])
+@pytest.mark.parametrize("offset", [0.0, 0.7])
+@pytest.mark.parametrize("n_features", [5, 40])
+def test_sums_without_points_equal_sums_over_points(
+    zeta, normalize, offset, n_features
+):
+    rng = np.random.default_rng(0)
+    covariance = PolynomialCovariance(zeta, normalize, offset)
+    points, alpha = rng.normal(size=(9, n_features)), rng.normal(size=9)
+    features = rng.normal(size=(4, n_features))
+    features[2] = 0.0  # an atom without neighbours
+    total = weighted_sum(covariance, points, alpha)
+    has_points = zeta == 3 or (zeta == 2 and n_features > 9)
+    assert isinstance(total, PointSum if has_points else PolynomialSum)
+    values, gradients = total.evaluate(features)
+    direct = covariance.evaluate(features, points)
+    shifts = direct.shifts @ alpha
+    expected = (direct.slopes * alpha) @ points + shifts[:, None] * features
+    np.testing.assert_allclose(values, direct.values @ alpha, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(gradients, expected, rtol=0, atol=1e-12)
+
+
+def test_coefficients_follow_weights_and_amplitudes():
+    frames = open_frames(3)
+    kernel = make_kernel(frames, soap(), PolynomialCovariance(2), 3)
+    latent = Latent([kernel])
+    weights = np.random.default_rng(1).normal(size=kernel.rank)
+    (first,) = latent.coefficients(weights)
+    assert latent.coefficients(weights.copy())[0][1] is first[1]
+    (doubled,) = latent.coefficients(2.0 * weights)
+    np.testing.assert_allclose(doubled[1], 2.0 * first[1], rtol=1e-15)
+    kernel.amplify(3.0)
+    (amplified,) = latent.coefficients(weights)
+    np.testing.assert_allclose(amplified[1], 3.0 * first[1], rtol=1e-14)
