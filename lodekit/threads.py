@@ -8,6 +8,8 @@ from functools import cache
 
 from lodekit.forks import is_forked
 
+#: Predictions for fewer atoms run on one thread.
+FEW_ATOMS = 50
 #: Variables that the libraries read once, when they are imported.
 _VARIABLES = (
     "NUMBA_NUM_THREADS",
@@ -60,6 +62,20 @@ def limit_threads(n_threads):
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def threads_for(frames):
+    """Limit the block to one thread where the structures have few atoms together.
+
+    Threads would wait for each other longer than they work, on a machine that others
+    use as well ten times as long.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    """
+    n_atoms = sum(len(atoms) for atoms in frames)
+    return limit_threads(1 if n_atoms < FEW_ATOMS else None)
 
 
 @cache

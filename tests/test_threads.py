@@ -8,7 +8,7 @@ import numba
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lodekit.threads import limit_threads, request_threads
+from lodekit.threads import FEW_ATOMS, limit_threads, request_threads, threads_for
 
 
 def blas_threads():
@@ -84,6 +84,14 @@ def test_threads_of_blas_do_not_wait_long_unless_the_user_wants_it(monkeypatch):
     assert waiting_time() == "4"
     monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "20")
     assert waiting_time() == "20"
+
+
+def test_few_atoms_get_one_thread():
+    before = numba.get_num_threads()
+    with threads_for([range(FEW_ATOMS - 1)]):
+        assert numba.get_num_threads() == 1
+    with threads_for([range(FEW_ATOMS - 1), range(1)]):
+        assert numba.get_num_threads() == before
 
 
 FORKS = """

@@ -13,6 +13,7 @@ from lodekit.observables.fragments import check_fragments, given_charges
 from lodekit.regression.environments import batches
 from lodekit.structures import get_target
 from lodekit.structures.batch import as_frames
+from lodekit.threads import threads_for
 
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
@@ -96,8 +97,10 @@ class EquilibratedPredictions(LinearChargeModel):
         names = self._check_properties(frames, properties)
         wanted = None if names is None else set(names)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            results += self._compute_batch([frames[i] for i in group], wanted, field)
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                some = [frames[i] for i in group]
+                results += self._compute_batch(some, wanted, field)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

@@ -22,6 +22,7 @@ from lodekit.observables.energy import collect_targets
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
+from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
@@ -266,8 +267,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         check_slabs(frames)
         properties = self._check_properties(frames, properties)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            results += self._compute_batch([frames[i] for i in group], properties)
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                results += self._compute_batch([frames[i] for i in group], properties)
         return results
 
     def _compute_batch(self, frames, properties) -> list[dict]:

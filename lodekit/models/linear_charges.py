@@ -30,6 +30,7 @@ from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_energy import energy_targets
@@ -247,8 +248,9 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         self._check_frames(frames)
         properties = self._check_properties(frames, properties)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            results += self._compute_batch([frames[i] for i in group], properties)
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                results += self._compute_batch([frames[i] for i in group], properties)
         return results
 
     def _compute_batch(self, frames, properties) -> list[dict]:

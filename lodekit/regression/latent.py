@@ -7,7 +7,7 @@ what they are good for is said in `lodekit.observables`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,7 +33,6 @@ class Latent:
     """
 
     kernels: list[SparseKernel]
-    _known: tuple | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def select(cls, frames, terms, species, *, selection=None, random_state=None):
@@ -129,26 +128,13 @@ class Latent:
     def coefficients(self, weights: np.ndarray) -> list[dict[int, np.ndarray]]:
         """Turn weights into coefficients of covariances, by term and species.
 
-        Weights (..., rank) become (..., n_points). The last ones are kept: a model asks
-        for the same again and again.
+        Weights (..., rank) become (..., n_points).
         """
-        amplitudes = [kernel.amplitude for kernel in self.kernels]
-        if self._known is not None:
-            known_weights, known_amplitudes, coefficients = self._known
-            is_known = np.array_equal(weights, known_weights)
-            if is_known and amplitudes == known_amplitudes:
-                return coefficients
         coefficients, start = [], 0
         for kernel in self.kernels:
             own = weights[..., start : start + kernel.rank]
+            coefficients.append(kernel.coefficients(own))
             start += kernel.rank
-            coefficients.append(
-                {
-                    z: own[..., kernel.columns[z]] @ points.projection.T
-                    for z, points in kernel.points.items()
-                }
-            )
-        self._known = np.array(weights), amplitudes, coefficients
         return coefficients
 
     def values(self, batch: StructureBatch, states: list, coefficients: list):

@@ -65,6 +65,7 @@ class SparseKernel(PointKernel):
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
     _scales: dict = field(default_factory=dict, init=False, repr=False)
     _sums: dict = field(default_factory=dict, init=False, repr=False)
+    _coefficients: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
@@ -162,6 +163,23 @@ class SparseKernel(PointKernel):
         own = scales[atoms, None, None]
         _, *slopes = self.evaluate_species(batch, state.features, species, own)
         return atoms, *slopes
+
+    def coefficients(self, weights: np.ndarray) -> dict[int, np.ndarray]:
+        """Turn weights (..., rank) into coefficients (..., n_points) by species.
+
+        The last ones are kept, one vector and one matrix: models ask for the same again
+        and again.
+        """
+        known = self._coefficients.get(weights.ndim)
+        if known and known[0] == self.amplitude and np.array_equal(known[1], weights):
+            return known[2]
+        coefficients = {
+            z: weights[..., self.columns[z]] @ points.projection.T
+            for z, points in self.points.items()
+        }
+        known = self.amplitude, np.array(weights), coefficients
+        self._coefficients[weights.ndim] = known
+        return coefficients
 
     def contract(
         self, batch: StructureBatch, features: np.ndarray, coefficients: dict

@@ -28,11 +28,15 @@ class PolynomialSum:
     points : ndarray of shape (n_points, n_features)
     coefficients : ndarray of shape (n_points,)
         alpha.
+    point_scales : ndarray of shape (n_points,), optional
+        Those of `PolynomialCovariance.point_scales`, where they are known.
     """
 
-    def __init__(self, covariance: PolynomialCovariance, points, coefficients):
+    def __init__(self, covariance, points, coefficients, point_scales=None):
         self.covariance = covariance
-        scaled = points * covariance.point_scales(points)[:, None]
+        if point_scales is None:
+            point_scales = covariance.point_scales(points)
+        scaled = points * point_scales[:, None]
         offset, zeta = covariance.offset, covariance.zeta
         self.constant = offset**zeta * coefficients.sum()
         self.linear = zeta * offset ** (zeta - 1) * (coefficients @ scaled)
@@ -111,5 +115,5 @@ def weighted_sum(
     n_points, n_features = points.shape
     is_small = n_features <= 1.5 * n_points
     if covariance.zeta == 1 or (covariance.zeta == 2 and is_small):
-        return PolynomialSum(covariance, points, coefficients)
+        return PolynomialSum(covariance, points, coefficients, point_scales)
     return PointSum(covariance, points, coefficients, point_scales)

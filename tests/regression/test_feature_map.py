@@ -5,7 +5,6 @@ from scipy import linalg
 
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.environments import select_sparse_points
-from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.regression.weighted_sums import (
     PointSum,
@@ -168,12 +167,11 @@ def test_sums_without_points_equal_sums_over_points(
 def test_coefficients_follow_weights_and_amplitudes():
     frames = open_frames(3)
     kernel = make_kernel(frames, soap(), PolynomialCovariance(2), 3)
-    latent = Latent([kernel])
     weights = np.random.default_rng(1).normal(size=kernel.rank)
-    (first,) = latent.coefficients(weights)
-    assert latent.coefficients(weights.copy())[0][1] is first[1]
-    (doubled,) = latent.coefficients(2.0 * weights)
+    first = kernel.coefficients(weights)
+    assert kernel.coefficients(weights.copy())[1] is first[1]
+    doubled = kernel.coefficients(2.0 * weights)
     np.testing.assert_allclose(doubled[1], 2.0 * first[1], rtol=1e-15)
     kernel.amplify(3.0)
-    (amplified,) = latent.coefficients(weights)
+    amplified = kernel.coefficients(weights)
     np.testing.assert_allclose(amplified[1], 3.0 * first[1], rtol=1e-14)
