@@ -5,19 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import DEVIATIONS, PROPERTIES
 from lodekit.observables.fragments import check_fragments, given_charges
 from lodekit.regression.environments import batches
-from lodekit.structures import get_target
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
 from .charged_remainder import ChargedRemainder
+from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
@@ -137,12 +136,10 @@ class EquilibratedPredictions(LinearChargeModel):
         return np.array([result["energy"] for result in results])
 
     def score(self, frames, y=None) -> float:
-        """Return R^2 of the first target, or of energies per atom."""
+        """Return R^2 of the first target, or of energies; see `energy_score`."""
         if self.targets_:
             return super().score(frames)
-        sizes = np.array([len(atoms) for atoms in as_frames(frames)])
-        expected = np.array([get_target(a, "energy") for a in as_frames(frames)])
-        return r2_score(expected / sizes, self.predict(frames) / sizes)
+        return energy_score(self, self.potential_, frames, y)
 
     def _compute_batch(self, frames, wanted, field) -> list[dict]:
         """Predict frames that fit into memory together."""

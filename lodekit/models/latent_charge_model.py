@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,12 +19,13 @@ from lodekit.observables.charges import (
 )
 from lodekit.observables.energy import collect_targets
 from lodekit.regression.environments import batches
-from lodekit.structures import check_structures, frame_name, get_target
+from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
+from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .latent_charge_batch import (
     Interaction,
@@ -232,11 +232,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
 
     def score(self, frames, y=None) -> float:
-        """Return R^2 of the energies per atom."""
-        frames = as_frames(frames)
-        sizes = np.array([len(atoms) for atoms in frames])
-        expected = [get_target(atoms, "energy") for atoms in frames] if y is None else y
-        return r2_score(np.array(expected) / sizes, self.predict(frames) / sizes)
+        """Return R^2 of the energies per atom; see `energy_score`."""
+        return energy_score(self, self.potential_, frames, y)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.

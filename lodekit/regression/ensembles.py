@@ -15,7 +15,7 @@ from lodekit.structures.batch import StructureBatch
 
 from .latent import Latent
 from .sparse_kernel import SparseKernel
-from .weighted_sums import PolynomialSum
+from .weighted_sums import PolynomialSum, needs_no_points
 
 #: Bytes of derivatives by features that are held at once.
 ADJOINT_BYTES = 2.5e8
@@ -105,18 +105,15 @@ def fill_derivatives(kernel: SparseKernel, features, atoms, species, alpha, tota
         Coefficients.
     totals : ndarray of shape (n_members, n_atoms, n_features)
     """
-    points, scales = kernel.points[species].features, kernel.point_scales(species)
-    covariance, (n_points, n_features) = kernel.covariance, points.shape
-    # making a square of features costs n_points * n_features**2, and saves the rest
-    is_worth = atoms.size * (n_points - n_features) > n_points * n_features
-    if covariance.zeta == 1 or (covariance.zeta == 2 and is_worth):
+    covariance, points = kernel.covariance, kernel.points[species].features
+    if needs_no_points(covariance, points.shape, atoms.size):
         for total, weights in zip(totals, alpha, strict=True):
-            member = PolynomialSum(covariance, points, weights, scales)
+            member = PolynomialSum(covariance, points, weights)
             total[atoms] = member.evaluate(features[atoms])[1]
         return
     for start in range(0, atoms.size, ATOM_BLOCK):
         some = atoms[start : start + ATOM_BLOCK]
-        own = covariance.evaluate(features[some], points, scales)
+        own = kernel.covariance_values(features[some], species)
         for total, weights in zip(totals, alpha, strict=True):
             shifts = (own.shifts @ weights)[:, None] * features[some]
             total[some] = (own.slopes * weights) @ points + shifts

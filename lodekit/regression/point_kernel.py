@@ -21,7 +21,7 @@ class PointKernel:
 
     A subclass has the attributes ``descriptor``, ``covariance``, ``species``,
     ``points`` (each with ``features`` and ``projection``), ``amplitude`` and the dicts
-    ``_transfers`` and ``_scales``. Rows before the projection have an axis of
+    ``_transfers`` and ``_constants``. Rows before the projection have an axis of
     components: one for scalars, 2 l + 1 for tensors.
     """
 
@@ -45,14 +45,21 @@ class PointKernel:
         """Number of weights."""
         return sum(points.projection.shape[1] for points in self.points.values())
 
-    def point_scales(self, species: int) -> np.ndarray:
-        """Return the covariance's factors of the points of a species, made once."""
+    def constants(self, species: int) -> dict:
+        """Return arguments of the covariance that depend on the points, made once."""
         features = self.points[species].features
-        known = self._scales.get(species)
+        known = self._constants.get(species)
         if known is None or known[0] is not features:
-            known = features, self.covariance.point_scales(features)
-            self._scales[species] = known
+            known = self._constants[species] = (
+                features,
+                constants_of(self.covariance, features),
+            )
         return known[1]
+
+    def covariance_values(self, features: np.ndarray, species: int):
+        """Return covariances of features with the points, and their derivatives."""
+        points = self.points[species].features
+        return self.covariance.evaluate(features, points, **self.constants(species))
 
     def moving_factors(self, batch, state) -> list[MovingFactor]:
         """Return the factors of the features with their derivatives by positions."""
@@ -126,9 +133,7 @@ class PointKernel:
         """
         points = self.points[species].features
         atoms = np.flatnonzero(batch.species == species)
-        own = self.covariance.evaluate(
-            features[atoms], points, self.point_scales(species)
-        )
+        own = self.covariance_values(features[atoms], species)
         values = np.zeros((batch.n_atoms, len(points)))
         slopes = np.zeros((batch.n_atoms, scales.shape[1], len(points)))
         shifts = np.zeros_like(slopes)
@@ -136,6 +141,13 @@ class PointKernel:
         slopes[atoms] = own.slopes[:, None] * scales
         shifts[atoms] = own.shifts[:, None] * scales
         return values, slopes, shifts
+
+
+def constants_of(covariance, points: np.ndarray) -> dict:
+    """Return what a covariance can be told of its points; nothing for simple ones."""
+    if not hasattr(covariance, "point_scales"):
+        return {}
+    return {"point_scales": covariance.point_scales(points)}
 
 
 def project(rows: np.ndarray, projection: np.ndarray) -> np.ndarray:

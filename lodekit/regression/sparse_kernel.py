@@ -63,7 +63,7 @@ class SparseKernel(PointKernel):
     points: dict[int, SparsePoints] = field(default_factory=dict)
     amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
-    _scales: dict = field(default_factory=dict, init=False, repr=False)
+    _constants: dict = field(default_factory=dict, init=False, repr=False)
     _sums: dict = field(default_factory=dict, init=False, repr=False)
     _coefficients: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -93,7 +93,7 @@ class SparseKernel(PointKernel):
     def covariances(self, features: np.ndarray, species: int) -> np.ndarray:
         """Return covariances of features with the points of a species."""
         points = self.points[species].features
-        return self.covariance.matrix(features, points, self.point_scales(species))
+        return self.covariance.matrix(features, points, **self.constants(species))
 
     def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
@@ -208,12 +208,9 @@ class SparseKernel(PointKernel):
                 total = self.weighted_sum(species, alpha)
             else:
                 alpha = alpha[batch.structure_of_atom[atoms]]
-                total = PointSum(
-                    self.covariance,
-                    self.points[species].features,
-                    alpha,
-                    self.point_scales(species),
-                )
+                points = self.points[species].features
+                constants = self.constants(species)
+                total = PointSum(self.covariance, points, alpha, constants)
             latents[atoms], adjoint[atoms] = total.evaluate(features[atoms])
         return latents, adjoint
 
@@ -222,8 +219,8 @@ class SparseKernel(PointKernel):
         points = self.points[species].features
         known = self._sums.get(species)
         if known is None or known[0] is not points or known[1] is not coefficients:
-            scales = self.point_scales(species)
-            total = weighted_sum(self.covariance, points, coefficients, scales)
+            constants = self.constants(species)
+            total = weighted_sum(self.covariance, points, coefficients, constants)
             known = self._sums[species] = points, coefficients, total
         return known[2]
 

@@ -28,15 +28,11 @@ class PolynomialSum:
     points : ndarray of shape (n_points, n_features)
     coefficients : ndarray of shape (n_points,)
         alpha.
-    point_scales : ndarray of shape (n_points,), optional
-        Those of `PolynomialCovariance.point_scales`, where they are known.
     """
 
-    def __init__(self, covariance, points, coefficients, point_scales=None):
+    def __init__(self, covariance: PolynomialCovariance, points, coefficients):
         self.covariance = covariance
-        if point_scales is None:
-            point_scales = covariance.point_scales(points)
-        scaled = points * point_scales[:, None]
+        scaled = points * covariance.point_scales(points)[:, None]
         offset, zeta = covariance.offset, covariance.zeta
         self.constant = offset**zeta * coefficients.sum()
         self.linear = zeta * offset ** (zeta - 1) * (coefficients @ scaled)
@@ -70,50 +66,51 @@ class PolynomialSum:
 
 
 class PointSum:
-    """A sum of covariances of any power.
+    """A sum of any covariances.
 
     Parameters
     ----------
-    covariance : PolynomialCovariance
+    covariance : PolynomialCovariance or another
     points : ndarray of shape (n_points, n_features)
     coefficients : ndarray of shape (n_points,) or (n_atoms, n_points)
-    point_scales : ndarray of shape (n_points,), optional
-        Those of `PolynomialCovariance.point_scales`, where they are known.
+    constants : dict, optional
+        What the covariance can be told of the points, see `PointKernel.constants`.
     """
 
-    def __init__(self, covariance, points, coefficients, point_scales=None):
+    def __init__(self, covariance, points, coefficients, constants=None):
         self.covariance = covariance
         self.points = points
         self.coefficients = coefficients
-        if point_scales is None:
-            point_scales = covariance.point_scales(points)
-        self.point_scales = point_scales
+        self.constants = constants or {}
 
     def evaluate(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the sum and its derivatives, see `PolynomialSum.evaluate`."""
-        covariance, zeta = self.covariance, self.covariance.zeta
-        scales = covariance.feature_scales(features)
-        cosines = features @ self.points.T
-        cosines *= scales[:, None] * self.point_scales
-        weights = self.coefficients * (covariance.offset + cosines) ** (zeta - 1)
-        values = np.einsum("im,im->i", weights, covariance.offset + cosines)
-        gradients = (weights * (zeta * self.point_scales)) @ self.points
-        gradients *= scales[:, None]
-        if covariance.moves_lengths:
-            along = zeta * np.einsum("im,im->i", weights, cosines)
-            gradients -= (along * scales**2)[:, None] * features
-        return values, gradients
+        own = self.covariance.evaluate(features, self.points, **self.constants)
+        values = (own.values * self.coefficients).sum(axis=1)
+        gradients = (own.slopes * self.coefficients) @ self.points
+        shifts = (own.shifts * self.coefficients).sum(axis=1)
+        return values, gradients + shifts[:, None] * features
 
 
-def weighted_sum(
-    covariance: PolynomialCovariance, points, coefficients, point_scales=None
-):
-    """Return the sum whose evaluation costs least.
+def weighted_sum(covariance, points, coefficients, constants=None):
+    """Return the sum that costs least where it is evaluated for many atoms."""
+    if needs_no_points(covariance, points.shape, np.inf):
+        return PolynomialSum(covariance, points, coefficients)
+    return PointSum(covariance, points, coefficients, constants)
 
-    A square of features replaces two products with the points by one with itself.
+
+def needs_no_points(covariance, shape: tuple[int, int], n_atoms: float) -> bool:
+    """Return whether a `PolynomialSum` costs less for ``n_atoms`` atoms.
+
+    With a square of features, 2 n_points n_features products of an atom become
+    n_features^2, after n_points n_features^2 for the square itself; half of the former
+    where the covariances are shared with other sums.
     """
-    n_points, n_features = points.shape
-    is_small = n_features <= 1.5 * n_points
-    if covariance.zeta == 1 or (covariance.zeta == 2 and is_small):
-        return PolynomialSum(covariance, points, coefficients, point_scales)
-    return PointSum(covariance, points, coefficients, point_scales)
+    if not isinstance(covariance, PolynomialCovariance) or covariance.zeta > 2:
+        return False
+    n_points, n_features = shape
+    if covariance.zeta == 1:
+        return True
+    if n_atoms == np.inf:
+        return n_features <= 1.5 * n_points
+    return n_atoms * (n_points - n_features) > n_points * n_features

@@ -7,6 +7,7 @@ from labelled_structures import lode, open_frames, soap
 from lodekit.regression import PolynomialCovariance, ensembles
 from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.latent import Latent
+from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = np.array([1, 8])
@@ -51,15 +52,10 @@ def test_gradients_of_members_equal_rows_times_weights(
 @pytest.mark.parametrize("n_atoms", [3, 40])
 def test_members_of_many_points_need_no_points(n_atoms):
     # 8 points, 5 features: a square of features is worth its making for 40 atoms
-    class Points:
-        covariance = PolynomialCovariance(2, "each", 0.2)
-
-        def point_scales(self, species):
-            return self.covariance.point_scales(self.points[species].features)
-
     rng = np.random.default_rng(1)
-    kernel = Points()
-    kernel.points = {1: type("P", (), {"features": rng.normal(size=(8, 5))})}
+    covariance = PolynomialCovariance(2, "each", 0.2)
+    kernel = SparseKernel(soap(), covariance, SPECIES)
+    kernel.set_points(1, rng.normal(size=(8, 5)), 1e-12)
     features, alpha = rng.normal(size=(n_atoms, 5)), rng.normal(size=(3, 8))
     totals = np.zeros((3, n_atoms, 5))
     atoms = np.arange(n_atoms)

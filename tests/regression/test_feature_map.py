@@ -4,6 +4,7 @@ from labelled_structures import DESCRIPTORS, open_frames, soap
 from scipy import linalg
 
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.covariances import CovarianceValues
 from lodekit.regression.environments import select_sparse_points
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.regression.weighted_sums import (
@@ -175,3 +176,36 @@ def test_coefficients_follow_weights_and_amplitudes():
     kernel.amplify(3.0)
     amplified = kernel.coefficients(weights)
     np.testing.assert_allclose(amplified[1], 3.0 * first[1], rtol=1e-14)
+
+
+class Exponential:
+    """k = exp(p . P - 1), a covariance that says the least that it can."""
+
+    moves_lengths = is_linear = False
+
+    def matrix(self, features, points):
+        return np.exp(features @ points.T - 1.0)
+
+    def evaluate(self, features, points):
+        values = self.matrix(features, points)
+        return CovarianceValues(values, values, 0.0 * values)
+
+
+def test_another_covariance_needs_only_what_the_docs_name():
+    frames = open_frames(3)
+    kernel = make_kernel(frames, soap(), PolynomialCovariance(2), 3)
+    lengths = np.linalg.norm(kernel.points[1].features, axis=1).mean()
+    own = SparseKernel(kernel.descriptor, Exponential(), SPECIES)
+    for z, points in kernel.points.items():
+        own.set_points(z, points.features / lengths, 1e-12)
+    batch = StructureBatch.from_frames(frames)
+    state = own.descriptor.evaluate(batch, SPECIES)
+    weights = np.random.default_rng(1).normal(size=own.rank)
+    coefficients = own.coefficients(weights)
+    latents, adjoint = own.contract(batch, state.features, coefficients)
+    totals = np.bincount(batch.structure_of_atom, latents)
+    rows = own.energy_rows(batch, state.features)
+    np.testing.assert_allclose(totals, rows @ weights, rtol=1e-10)
+    forces = own.force_rows(batch, state) @ weights
+    found = -state.reverse(adjoint)[0]
+    np.testing.assert_allclose(found, forces, rtol=0, atol=1e-9 * abs(forces).max())
