@@ -201,13 +201,16 @@ class LodeSphericalExpansion(ExpansionEstimator):
                         f"{index} is one, use another exponent"
                     )
                 cell = self.slab_kernel.cell(batch.positions[atoms], cell, pbc, 0.0)
-            n_species = np.unique(batch.species[atoms]).size
             if boundary == "open":
-                pair_cutoff = self.open_meshes.choose(batch.positions[atoms], n_species)
+                pair_cutoff = self.open_meshes.choose(
+                    batch.positions[atoms], batch.species[atoms]
+                )
             else:
-                volume = abs(np.linalg.det(cell))
-                n_atoms = atoms.stop - atoms.start
-                pair_cutoff = self.splits.choose(n_atoms, volume, n_species)
+                pair_cutoff = self.splits.choose(
+                    atoms.stop - atoms.start,
+                    abs(np.linalg.det(cell)),
+                    np.unique(batch.species[atoms]).size,
+                )
             groups.setdefault((boundary, pair_cutoff), []).append(index)
         return groups
 

@@ -39,6 +39,8 @@ from .solid_harmonics import solid_harmonics
 #: Extents of structures are rounded up to whole multiples of this many Å, so that boxes
 #: hardly ever change along a trajectory.
 EXTENT_STEP = 4.0
+#: Atoms of a structure for which a mesh is considered.
+FEWEST_ATOMS = 500
 #: What a window leaves beyond the k-cutoff is exp(-margin) of the tolerance; l-fold
 #: derivatives see more of it (empirical).
 MARGIN, MARGIN_OF_L = 6.0, 2.5
@@ -77,13 +79,20 @@ class OpenMeshes:
         """Return the range in Å in which the window falls."""
         return 2.0 * self.window / k_cutoff
 
-    def choose(self, positions: np.ndarray, n_species: int) -> float | None:
+    def choose(self, positions: np.ndarray, species: np.ndarray) -> float | None:
         """Return the range of pairs that takes least time, None for all pairs.
 
         All pairs are exact, and are taken unless a mesh is faster.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n_atoms, 3)
+        species : ndarray of shape (n_atoms,)
         """
-        p = self.splits.projections
         n_atoms = len(positions)
+        if n_atoms < FEWEST_ATOMS:
+            return None
+        p = self.splits.projections
         n_q = (p.max_angular + 1) ** 2 * p.basis.size
         all_pairs = n_atoms**2 * (OPEN_PAIR + OPEN_PRODUCT * n_q)
         k_cutoffs = self.splits.cutoff_product / PAIR_CUTOFFS
@@ -94,7 +103,7 @@ class OpenMeshes:
         far = mesh_cost(
             n_atoms,
             boxes.prod(axis=1),
-            n_species,
+            np.unique(species).size,
             k_cutoffs,
             p.max_angular,
             p.extent,

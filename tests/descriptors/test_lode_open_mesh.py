@@ -125,10 +125,12 @@ def test_jacobians_are_those_of_all_pairs():
 def test_meshes_are_for_structures_of_thousands_of_atoms():
     choose = make_lode().open_meshes.choose
     rng = np.random.default_rng(0)
-    assert choose(rng.uniform(0.0, 20.0, (200, 3)), 2) is None
-    assert choose(rng.uniform(0.0, 60.0, (20_000, 3)), 2) > 3.0
+    positions, species = rng.uniform(0.0, 60.0, (20_000, 3)), rng.integers(1, 3, 20_000)
+    assert choose(positions, species) > 3.0
+    assert choose(positions[:600] / 3.0, species[:600]) is None
+    assert choose(positions[:200] / 5.0, species[:200]) is None
     # as many atoms in so much empty space that a mesh of it costs more
-    assert choose(rng.uniform(0.0, 6000.0, (20_000, 3)), 2) is None
+    assert choose(100.0 * positions, species) is None
 
 
 def test_what_a_box_needs_is_made_once():
