@@ -23,6 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from lodekit import read_structures
 from lodekit.descriptors import PowerSpectrum, SphericalExpansion
+from lodekit.metrics import NegativeRMSE
 from lodekit.models import SparsePotential
 from lodekit.regression import PolynomialCovariance
 
@@ -38,25 +39,6 @@ def read_subset(source):
     """Return the structures of a subset; ``source`` is a path and its name."""
     path, subset = source
     return [atoms for atoms in read_structures(path) if atoms.info["subset"] == subset]
-
-
-def score_energies(model, frames, y=None):
-    """Return minus the RMSE of the energies in meV/atom."""
-    errors = [
-        (energy - atoms.get_potential_energy()) / len(atoms)
-        for energy, atoms in zip(model.predict(frames), frames, strict=True)
-    ]
-    return -1e3 * np.sqrt(np.mean(np.square(errors)))
-
-
-def score_forces(model, frames, y=None):
-    """Return minus the RMSE of the forces in meV/Å."""
-    results = model.compute(frames, ["forces"])
-    errors = [
-        (result["forces"] - atoms.get_forces()).ravel()
-        for result, atoms in zip(results, frames, strict=True)
-    ]
-    return -1e3 * np.sqrt(np.mean(np.concatenate(errors) ** 2))
 
 
 # 1. A potential of one SOAP term; noises are given, so that no frames are held out.
@@ -93,7 +75,7 @@ start = time.perf_counter()
 search = GridSearchCV(
     potential,
     grid,
-    scoring={"energy": score_energies, "forces": score_forces},
+    scoring=NegativeRMSE("energy", "forces"),
     refit="forces",
     cv=KFold(3, shuffle=True, random_state=0),
     error_score="raise",
@@ -111,8 +93,8 @@ for place in np.argsort(table["rank_test_forces"], kind="stable"):
     print(
         f"{chosen['covariance__zeta']:4}{chosen['n_sparse']:10}"
         f"{chosen['descriptor__left__cutoff']['radius']:8.1f}"
-        f"{-table['mean_test_energy'][place]:10.3f}"
-        f"{-table['mean_test_forces'][place]:10.1f}"
+        f"{-1e3 * table['mean_test_energy'][place]:10.3f}"
+        f"{-1e3 * table['mean_test_forces'][place]:10.1f}"
         f"{table['mean_fit_time'][place]:8.1f}"
     )
 
@@ -139,5 +121,7 @@ pipeline = Pipeline(
     ]
 )
 pipeline.fit((PATH, "train"))
-print(f"\npipeline: R² of the test energies {pipeline.score((PATH, 'test')):.6f}")
+print(
+    f"\npipeline: R² of the test energies per atom {pipeline.score((PATH, 'test')):.6f}"
+)
 print(f"first predicted energy {pipeline.predict((PATH, 'test'))[0]:.4f} eV")

@@ -3,6 +3,8 @@
 import os
 from importlib import import_module
 
+# These two prepare Numba for processes that fork and for files of its cache.
+from . import compiled_code, forks  # noqa: F401
 from ._version import __version__
 
 # Threads of OpenBLAS wait for work for some 20 ms after a product, on the cores that

@@ -6,6 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
+from lodekit.forks import is_forked
+
+#: Predictions for fewer atoms run on one thread.
+FEW_ATOMS = 50
 #: Variables that the libraries read once, when they are imported.
 _VARIABLES = (
     "NUMBA_NUM_THREADS",
@@ -29,7 +33,7 @@ def limit_threads(n_threads):
     """Run the block on at most ``n_threads`` cores, Numba and BLAS together.
 
     Numba cannot use more threads than it started with (``NUMBA_NUM_THREADS``, usually
-    the number of cores).
+    the number of cores), and a process that was forked after a prediction has one.
 
     Parameters
     ----------
@@ -47,6 +51,8 @@ def limit_threads(n_threads):
         yield
         return
     n_threads = check_n_threads(n_threads)
+    if is_forked():
+        n_threads = 1
     import numba
 
     before = numba.get_num_threads()
@@ -56,6 +62,20 @@ def limit_threads(n_threads):
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def threads_for(frames):
+    """Limit the block to one thread where the structures have few atoms together.
+
+    Threads would wait for each other longer than they work, on a machine that others
+    use as well ten times as long.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    """
+    n_atoms = sum(len(atoms) for atoms in frames)
+    return limit_threads(1 if n_atoms < FEW_ATOMS else None)
 
 
 @cache

@@ -1,4 +1,6 @@
 import importlib
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -6,7 +8,7 @@ import numba
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lodekit.threads import limit_threads, request_threads
+from lodekit.threads import FEW_ATOMS, limit_threads, request_threads, threads_for
 
 
 def blas_threads():
@@ -82,3 +84,54 @@ def test_threads_of_blas_do_not_wait_long_unless_the_user_wants_it(monkeypatch):
     assert waiting_time() == "4"
     monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "20")
     assert waiting_time() == "20"
+
+
+def test_few_atoms_get_one_thread():
+    before = numba.get_num_threads()
+    with threads_for([range(FEW_ATOMS - 1)]):
+        assert numba.get_num_threads() == 1
+    with threads_for([range(FEW_ATOMS - 1), range(1)]):
+        assert numba.get_num_threads() == before
+
+
+FORKS = """
+import multiprocessing, sys
+sys.path[:0] = {folders}
+import numba, numpy as np
+from test_phases import run_kernels
+from lodekit.threads import blas_libraries, limit_threads
+
+def work(_):
+    with limit_threads(2):
+        threads = numba.get_num_threads(), blas_libraries().info()[0]["num_threads"]
+    return threads, run_kernels()
+
+before = run_kernels()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for threads, after in pool.map_async(work, range(4)).get(timeout=60):
+        assert threads == (1, 1), threads
+        for one, two in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, two)
+assert numba.get_num_threads() == 2
+print("compared", numba.threading_layer())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_processes_forked_after_a_parallel_loop_compute_the_same_on_one_thread():
+    if numba.config.DISABLE_JIT:
+        pytest.skip("threads need compilation")
+    folder = pathlib.Path(__file__).parent
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            FORKS.format(folders=[str(folder), str(folder / "kernels")]),
+        ],
+        env={**os.environ, "NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("compared")

@@ -40,6 +40,21 @@ def _given(atoms):
     )
 
 
+def _check_std(model, std):
+    """Return True, or names of properties that have a standard deviation."""
+    if isinstance(std, bool):
+        return std
+    names = [std] if isinstance(std, str) else list(std)
+    has = [name.removesuffix("_std") for name in model.properties if "_std" in name]
+    for name in names:
+        if name not in has:
+            raise ValueError(
+                f"this {type(model).__name__} has no standard deviation of {name!r}; "
+                f"it has those of {', '.join(has) or 'nothing'}"
+            )
+    return names
+
+
 class LodekitCalculator(Calculator):
     """ASE calculator of a fitted model.
 
@@ -47,10 +62,11 @@ class LodekitCalculator(Calculator):
     ----------
     model : str, Path or estimator
         A model file, or a fitted model such as `lodekit.models.SparsePotential`.
-    std : bool
-        Compute the standard deviations that the model has of all that is computed, too.
-        They are in ``results`` under "energy_std", "forces_std", "charges_std" and so
-        on.
+    std : bool or list of str
+        Compute standard deviations, too: of the properties that are named, or with True
+        of all that is computed, as far as the model has them. They are in ``results``
+        under "energy_std", "forces_std", "charges_std" and so on. ``["energy"]`` costs
+        a part of a force call, forces_std tens of them.
     field : array_like of shape (3,), optional
         Uniform electric field in V/Å, for models that respond to one. Energy and forces
         include it. It may be changed: ``calculator.field = (0, 0, 0.1)``.
@@ -59,12 +75,15 @@ class LodekitCalculator(Calculator):
     ----------
     implemented_properties : list of str
         What the model has of energy, free_energy, energies, forces, stress, charges,
-        dipole, and for ``get_property`` atomic_dipoles and atomic_quadrupoles.
+        dipole, and for ``get_property`` atomic_dipoles and atomic_quadrupoles. The
+        latter takes every other property of ``model.compute`` as well, such as
+        energy_std or hardnesses.
 
     Raises
     ------
     ValueError
-        If there is a field and the model does not respond to one.
+        If there is a field and the model does not respond to one, or ``std`` names what
+        the model has no standard deviation of.
 
     Notes
     -----
@@ -87,7 +106,7 @@ class LodekitCalculator(Calculator):
 
             model = load_model(model)
         self.model = model
-        self.std = std
+        self.std = _check_std(model, std)
         self.field = field
         self._species = frozenset(model.summary_["species"])
         names = (*all_properties, *ATOMIC_MOMENTS)
@@ -117,13 +136,23 @@ class LodekitCalculator(Calculator):
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """Return one property; ASE calls this."""
-        if name not in self.implemented_properties:
+        if name in self.implemented_properties:
+            return super().get_property(name, atoms, allow_calculation)
+        if name not in self.model.properties:
             raise PropertyNotImplementedError(
                 f"this {type(self.model).__name__} has no {name}; it has "
                 f"{', '.join(self.implemented_properties)}, which the targets of its "
                 "fit decide"
             )
-        return super().get_property(name, atoms, allow_calculation)
+        # ASE knows the names of properties that it may ask for, and these are others
+        changes = [] if atoms is None else self.check_state(atoms)
+        if changes:
+            self.reset()
+        if name not in self.results:
+            if not allow_calculation:
+                return None
+            self.calculate(self.atoms if atoms is None else atoms, [name], changes)
+        return np.copy(self.results[name])[()]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Compute properties of a structure; ASE calls this.
@@ -164,10 +193,10 @@ class LodekitCalculator(Calculator):
         wanted = {*_ALWAYS, *properties} - {"free_energy"}
         if "stress" in wanted:
             wanted.add("forces")
-        if self.atoms.pbc.any():
-            wanted.discard("dipole")
         if self.std:
-            wanted |= {f"{name}_std" for name in wanted}
+            wanted |= {f"{n}_std" for n in (wanted if self.std is True else self.std)}
+        if self.atoms.pbc.any():
+            wanted -= {"dipole", "dipole_std"}
         return sorted(wanted.intersection(self.model.properties))
 
     def _check(self, properties):
@@ -177,7 +206,7 @@ class LodekitCalculator(Calculator):
                 "stress needs a structure that is periodic in three directions, pbc is "
                 f"{pbc.tolist()}"
             )
-        if "dipole" in properties and pbc.any():
+        if {"dipole", "dipole_std"} & {*properties} and pbc.any():
             raise PropertyNotImplementedError(
                 "a dipole needs a structure without periodic directions, pbc is "
                 f"{pbc.tolist()}"

@@ -120,7 +120,7 @@ def model_facts(summary):
 
     species = " ".join(chemical_symbols[z] for z in summary["species"])
     facts = {
-        "structures": _join(summary.get("n_structures"), summary.get("n_held_out")),
+        "structures": _groups(summary),
         "species": species,
         "total charge": _total_charge(summary.get("is_charged")),
         "hardness": _ranges(summary.get("hardness_range"), "V/e")
@@ -187,11 +187,31 @@ def _ranges(limits, unit):
     return f"{', '.join(texts)} {unit}"
 
 
-def _join(n_structures, n_held_out):
+def _groups(summary):
+    """Return how many structures there were, in how many groups."""
+    n_structures, n_left_out = summary.get("n_structures"), summary.get("n_left_out")
     if n_structures is None:
         return ""
-    held_out = f", {n_held_out} of them held out to choose noises" if n_held_out else ""
-    return f"{n_structures}{held_out}"
+    if not n_left_out:
+        return f"{n_structures}"
+    return (
+        f"{n_structures} in {summary['n_groups']} groups of like ones, {n_left_out} "
+        "of them held out one at a time"
+    )
+
+
+def describe_outliers(summary):
+    """Return a line about every frame with a noise of its own."""
+    from lodekit.fitting.outliers import Outlier
+
+    units = summary.get("units", {})
+    rest = summary.get("potential", {})
+    outliers = [*summary.get("outliers", ()), *rest.get("outliers", ())]
+    units = {**rest.get("units", {}), **units}
+    return [
+        Outlier(**outlier).describe(units.get(outlier["target"], ""))
+        for outlier in outliers
+    ]
 
 
 def _rank(summary):

@@ -15,9 +15,12 @@ from lodekit.errors import SettingsError, suggest
 SECTIONS = {
     "structures": (
         *("keys", "units", "where", "validation_where", "weight_key"),
-        *("ignore", "partial"),
+        *("group", "ignore", "partial"),
     ),
-    "run": ("model", "output", "validation", "report", "threads", "overwrite"),
+    "run": (
+        *("model", "output", "validation", "folds", "report", "threads"),
+        "overwrite",
+    ),
 }
 _MODEL_SECTIONS = ("fit", "terms", "potential")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")

@@ -19,6 +19,7 @@ from .hyperparameters import (
 from .lode_exclusion import exclude_neighbors
 from .lode_expansion import LodeExpansion
 from .lode_open import OpenExpansion, OpenTable
+from .lode_open_mesh import OpenMeshes, OpenMeshExpansion
 from .lode_periodic import PeriodicExpansion
 from .lode_radial import PotentialProjections
 from .lode_slab import SlabExpansion, SlabKernel
@@ -31,8 +32,8 @@ class LodeSphericalExpansion(ExpansionEstimator):
 
     All atoms of a species carry the same smeared 1 / r^p; c^a_nlm(i) projects the
     potential of species a around atom i on R_n(r) Y_lm. Open structures are summed
-    exactly, without a cell, slabs exactly with two periodic directions. Where the sum
-    over a crystal does not converge (p = 1, 2, 3), every species has a neutralising
+    without a cell, slabs exactly with two periodic directions. Where the sum over a
+    crystal does not converge (p = 1, 2, 3), every species has a neutralising
     background: there is no k = 0 term. Slabs have none; for p = 1 a plane of charge
     makes the potential -2 pi abs(z) per charge and area.
 
@@ -122,6 +123,11 @@ class LodeSphericalExpansion(ExpansionEstimator):
         return OpenTable(self.projections, 0.1 * self.splits.tolerance)
 
     @cached_property
+    def open_meshes(self) -> OpenMeshes:
+        """Meshes for large open structures."""
+        return OpenMeshes(self.splits)
+
+    @cached_property
     def slab_kernel(self) -> SlabKernel:
         """What slabs share."""
         reach = self.open_table.core.knots[-1]
@@ -146,8 +152,11 @@ class LodeSphericalExpansion(ExpansionEstimator):
             some = batch.select(structures)
             part_values = np.zeros((atoms.size, *shape))
             arguments = (some, channels[atoms], part_values)
-            if boundary == "open":
+            if boundary == "open" and pair_cutoff is None:
                 part = OpenExpansion(*arguments, self.open_table, prefactors)
+            elif boundary == "open":
+                arguments = (*arguments, self.splits.split(pair_cutoff), prefactors)
+                part = OpenMeshExpansion(*arguments, self.open_meshes, self.open_table)
             elif boundary == "slab":
                 split = self.splits.split(pair_cutoff)
                 part = SlabExpansion(*arguments, split, prefactors, self.slab_kernel)
@@ -192,7 +201,11 @@ class LodeSphericalExpansion(ExpansionEstimator):
                         f"{frame_name(index)} is one, use another exponent"
                     )
                 cell = self.slab_kernel.cell(batch.positions[atoms], cell, pbc, 0.0)
-            if boundary != "open":
+            if boundary == "open":
+                pair_cutoff = self.open_meshes.choose(
+                    batch.positions[atoms], batch.species[atoms]
+                )
+            else:
                 pair_cutoff = self.splits.choose(
                     atoms.stop - atoms.start,
                     abs(np.linalg.det(cell)),

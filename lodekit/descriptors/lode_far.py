@@ -64,6 +64,8 @@ class FarSum:
         self.used = np.flatnonzero(used.ravel())
         self.is_odd = np.repeat(l_of_lm % 2, far.n_radial)[self.used]
         self.grid_shape = (self.k.size, l_of_lm.size, 1, far.n_radial)
+        #: all (lm, p); there may be no k-vector for them in a small cell
+        self.n_functions = used.size
 
     @cached_property
     def factors(self) -> np.ndarray:
@@ -79,7 +81,7 @@ class FarSum:
         where = np.zeros(self.k.size, dtype=np.intp)
         arguments = (self.factors, ones, *self.radial_arguments)
         expand_pairs(self.k.vectors, where, *arguments, weights)
-        return weights.reshape(self.k.size, -1)[:, self.used]
+        return weights.reshape(self.k.size, self.n_functions)[:, self.used]
 
     def blocks(self, n_rows: int):
         """Yield slices of rows of k-vectors and of the k-vectors in them."""
@@ -186,7 +188,7 @@ class FarSum:
 
     def reverse_weights(self, weight_adjoint: np.ndarray) -> np.ndarray:
         """Return the strain gradient: k-vectors and the volume change with the cell."""
-        adjoint = np.zeros((self.k.size, self.grid_shape[1] * self.grid_shape[3]))
+        adjoint = np.zeros((self.k.size, self.n_functions))
         adjoint[:, self.used] = weight_adjoint
         gradients = np.empty((self.k.size, 3))
         reverse_pairs(
@@ -208,7 +210,7 @@ class FarSum:
         differentiate_pairs(
             self.k.vectors, self.factors, *self.radial_arguments, derivatives
         )
-        return derivatives.reshape(n_k, 3, -1)[:, :, self.used]
+        return derivatives.reshape(n_k, 3, self.n_functions)[:, :, self.used]
 
     def strain_jacobian(self) -> np.ndarray:
         """Return the derivatives with respect to strain.
@@ -220,7 +222,7 @@ class FarSum:
             -self.weight_derivatives()[:, :, None] * self.k.vectors[:, None, :, None]
         )
         change -= np.eye(3)[:, :, None] * self.weights[:, None, None]
-        change = change.reshape(self.k.size, 9, -1)
+        change = change.reshape(self.k.size, 9, self.used.size)
         total = np.zeros((9, n_atoms, n_channels * self.used.size))
         for rows, columns in self.blocks(n_atoms):
             phases = self.k.phases(self.fractional, rows)

@@ -153,17 +153,12 @@ def gather_pair_gradients(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum gradients of pair vectors into gradients of positions and strain."""
     positions = np.empty((batch.n_atoms, 3))
-    strain = np.empty((batch.n_structures, 3, 3))
-    structure = batch.structure_of_atom[pairs.centers]
     for a in range(3):
-        gradient = pair_gradients[:, a]
+        gradient = np.ascontiguousarray(pair_gradients[:, a])
         positions[:, a] = np.bincount(
             pairs.neighbors, gradient, minlength=batch.n_atoms
         ) - np.bincount(pairs.centers, gradient, minlength=batch.n_atoms)
-        for b in range(3):
-            strain[:, a, b] = np.bincount(
-                structure,
-                pairs.vectors[:, a] * pair_gradients[:, b],
-                batch.n_structures,
-            )
-    return positions, strain
+    bounds = np.searchsorted(pairs.centers, batch.first_atom)
+    own = [slice(*bounds[index : index + 2]) for index in range(batch.n_structures)]
+    strain = [pairs.vectors[part].T @ pair_gradients[part] for part in own]
+    return positions, np.array(strain).reshape(-1, 3, 3)

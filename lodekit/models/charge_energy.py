@@ -121,19 +121,30 @@ def without_targets(atoms):
     return bare
 
 
-def add_energies(results, frames, parts, rest, wanted) -> None:
+def add_energies(results, together, remainder, wanted) -> None:
     """Add energy, forces and stress (as far as wanted) to dictionaries of results.
 
     Parameters
     ----------
     results : list of dict
-    parts : list of EnergyParts
-    rest : list of dict
-        Energy, forces and stress of the remainder.
+    together : object
+        Charges of a batch of structures: ``frames``, ``energies`` in eV, and
+        ``energy_parts()`` with derivatives.
+    remainder : callable
+        Takes names of properties (None for all), and returns energy, forces and stress
+        of the remainder by structure.
     wanted : set of str
         Of `ENERGY_TARGETS`; stress is left out where a frame is not fully periodic.
     """
-    for result, atoms, part, own in zip(results, frames, parts, rest, strict=True):
+    if not {"forces", "stress"} & wanted:
+        rest = remainder(["energy"])
+        for result, energy, own in zip(results, together.energies, rest, strict=True):
+            result["energy"] = own["energy"] + float(energy)
+        return
+    parts, rest = together.energy_parts(), remainder(None)
+    for result, atoms, part, own in zip(
+        results, together.frames, parts, rest, strict=True
+    ):
         if "energy" in wanted:
             result["energy"] = own["energy"] + part.energy
         if "forces" in wanted:

@@ -207,6 +207,11 @@ class EquilibratedBatch:
             rows[:, -9:] += strain.reshape(-1, n_atoms).T
         return rows
 
+    @property
+    def energies(self) -> np.ndarray:
+        """U in eV, (n_structures,)."""
+        return np.array([found.energy for found in self.solutions])
+
     def energy_parts(self):
         """Yield the energy of every structure with forces and strain derivative."""
         positions, strain = self.gradients()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import DEVIATIONS, PROPERTIES
-from lodekit.observables.energy import reference_energies
 from lodekit.observables.fragments import check_fragments, given_charges
 from lodekit.regression.environments import batches
 from lodekit.structures.batch import as_frames
+from lodekit.threads import threads_for
 
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
 from .charged_remainder import ChargedRemainder
+from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
@@ -45,17 +47,17 @@ class EquilibratedPredictions(LinearChargeModel):
             energies = (*energies, "energy_std")
         return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
 
-    def _remainder(self, frames, together) -> list[dict]:
+    def _remainder(self, together, properties=None) -> list[dict]:
         """Return energy, forces and stress of the remainder of one batch.
 
         It sees the charges without a field, so that the dipole of the charges stays the
         derivative of the energy.
         """
         if self.is_stationary:
-            return self.potential_.compute(frames)
+            return self.potential_.compute(together.frames, properties)
         if together.field is not None:
-            together = EquilibratedBatch(self, frames)
-        return self.potential_.compute(together)
+            together = EquilibratedBatch(self, together.frames)
+        return self.potential_.compute(together, properties)
 
     @property
     def is_stationary(self) -> bool:
@@ -94,8 +96,10 @@ class EquilibratedPredictions(LinearChargeModel):
         names = self._check_properties(frames, properties)
         wanted = None if names is None else set(names)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            results += self._compute_batch([frames[i] for i in group], wanted, field)
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                some = [frames[i] for i in group]
+                results += self._compute_batch(some, wanted, field)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:
@@ -132,12 +136,10 @@ class EquilibratedPredictions(LinearChargeModel):
         return np.array([result["energy"] for result in results])
 
     def score(self, frames, y=None) -> float:
-        """Return R^2 of the first target, or of energies per atom."""
+        """Return R^2 of the first target, or of energies; see `energy_score`."""
         if self.targets_:
             return super().score(frames)
-        sizes = np.array([len(atoms) for atoms in as_frames(frames)])
-        expected = reference_energies(as_frames(frames))
-        return r2_score(expected / sizes, self.predict(frames) / sizes)
+        return energy_score(self, self.potential_, frames, y)
 
     def _compute_batch(self, frames, wanted, field) -> list[dict]:
         """Predict frames that fit into memory together."""
@@ -176,7 +178,6 @@ class EquilibratedPredictions(LinearChargeModel):
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
-            parts = list(together.energy_parts())
-            rest = self._remainder(frames, together)
-            add_energies(results, frames, parts, rest, kept)
+            remainder = partial(self._remainder, together)
+            add_energies(results, together, remainder, kept & {*ENERGY_TARGETS})
         return [{name: r[name] for name in r if name in kept} for r in results]

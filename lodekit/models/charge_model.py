@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
 from lodekit.regression.environments import batches
@@ -233,26 +234,26 @@ class ChargeModel(LinearChargeModel):
         -------
         results : list of dict
         """
-        check_is_fitted(self, "weights_")
-        frames = as_frames(frames)
-        if isinstance(properties, str):
-            properties = [properties]
-        results = super().compute(frames, properties)
+        return super().compute(frames, properties)
+
+    def _compute_batch(self, frames, properties) -> list[dict]:
+        """Predict frames that fit into memory together."""
         wanted = set(ENERGY_TARGETS if properties is None else properties)
         wanted &= {*ENERGY_TARGETS, "energy_std"}
         if not wanted or self.potential_ is None:
-            return results
-        for group in batches(frames, BATCH_ATOMS):
-            some, own = [frames[i] for i in group], [results[i] for i in group]
-            together = MovingCharges(self, some)
-            if "energy_std" in wanted:
-                spreads = energy_spread(self, together)
-                for result, spread in zip(own, spreads, strict=True):
-                    result["energy_std"] = spread
-            if {*ENERGY_TARGETS} & wanted:
-                parts = together.energy_parts()
-                rest = self.potential_.compute(some)
-                add_energies(own, some, parts, rest, wanted)
+            return super()._compute_batch(frames, properties)
+        together = MovingCharges(self, frames)
+        results = [
+            self._compute_one(atoms, charges, properties)
+            for atoms, charges in zip(frames, together.affine(), strict=True)
+        ]
+        if "energy_std" in wanted:
+            spreads = energy_spread(self, together)
+            for result, spread in zip(results, spreads, strict=True):
+                result["energy_std"] = spread
+        if {*ENERGY_TARGETS} & wanted:
+            remainder = partial(self.potential_.compute, frames)
+            add_energies(results, together, remainder, {*ENERGY_TARGETS} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

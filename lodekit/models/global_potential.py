@@ -22,6 +22,7 @@ from lodekit.regression.baseline import count_species
 from lodekit.stored_model import StoredModel
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, is_number
 from .energy_estimator import EnergyEstimator
@@ -226,7 +227,9 @@ class GlobalPotential(EnergyEstimator):
         counts = count_species(frames, self.species_)
         energies = counts @ (self.baseline_ + per_atom)
         results = []
-        for index, state in enumerate(self._evaluate(frames)):
+        with threads_for(frames):
+            states = self._evaluate(frames)
+        for index, state in enumerate(states):
             parts = list(zip(state, weights, strict=True))
             features = sum(part.features @ own for part, own in parts)
             result = {"energy": float(energies[index] + features)}

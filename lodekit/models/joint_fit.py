@@ -20,6 +20,7 @@ from lodekit.observables.charges import charge_rows, present_targets, row_counts
 from lodekit.observables.energy import UNITS as ENERGY_UNITS
 from lodekit.observables.energy import Rows, build_rows, row_owners
 from lodekit.regression.baseline import count_species
+from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import NormalEquations, weighted_sums
@@ -243,9 +244,9 @@ def energy_spread(model, together) -> list[float]:
     """
     n_species = model.species_.size
     predictor = Predictor(model.potential_)
-    members = predictor.ensemble_energies(
-        together.batch, predictor.evaluate(together.batch)
-    )
+    ensemble, batch = model.potential_.ensemble_, together.batch
+    states = predictor.evaluate(batch)
+    members = Ensemble(predictor.latent, ensemble, batch, states).values()
     kinds = np.searchsorted(model.species_, together.batch.species)
     members += ELEMENT_ENERGY * model.ensemble_[:n_species][kinds]
     own = model.ensemble_[n_species:]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,13 +17,15 @@ from lodekit.observables.charges import (
     collect_charge_targets,
     total_charge,
 )
-from lodekit.observables.energy import collect_targets, reference_energies
+from lodekit.observables.energy import collect_targets
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
+from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
+from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .latent_charge_batch import (
     Interaction,
@@ -229,11 +232,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
 
     def score(self, frames, y=None) -> float:
-        """Return R^2 of the energies per atom."""
-        frames = as_frames(frames)
-        sizes = np.array([len(atoms) for atoms in frames])
-        expected = reference_energies(frames) if y is None else y
-        return r2_score(np.array(expected) / sizes, self.predict(frames) / sizes)
+        """Return R^2 of the energies per atom; see `energy_score`."""
+        return energy_score(self, self.potential_, frames, y)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -264,8 +264,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         check_slabs(frames)
         properties = self._check_properties(frames, properties)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            results += self._compute_batch([frames[i] for i in group], properties)
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                results += self._compute_batch([frames[i] for i in group], properties)
         return results
 
     def _compute_batch(self, frames, properties) -> list[dict]:
@@ -291,9 +292,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             ):
                 result["energy_std"] = deviation
         if {*ENERGY_TARGETS} & wanted:
-            parts = list(together.energy_parts())
-            rest = self.potential_.compute(frames)
-            add_energies(results, frames, parts, rest, wanted)
+            remainder = partial(self.potential_.compute, frames)
+            add_energies(results, together, remainder, {*ENERGY_TARGETS} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

@@ -31,6 +31,7 @@ from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_energy import energy_targets
@@ -248,13 +249,17 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         self._check_frames(frames)
         properties = self._check_properties(frames, properties)
         results = []
-        for group in batches(frames, BATCH_ATOMS):
-            for atoms, charges in self._affine([frames[i] for i in group]):
-                wanted = properties
-                if wanted is None:
-                    wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
-                results.append(self._compute_one(atoms, charges, wanted))
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                results += self._compute_batch([frames[i] for i in group], properties)
         return results
+
+    def _compute_batch(self, frames, properties) -> list[dict]:
+        """Predict frames that fit into memory together."""
+        return [
+            self._compute_one(atoms, charges, properties)
+            for atoms, charges in self._affine(frames)
+        ]
 
     def _check_frames(self, frames) -> None:
         """Raise ``ValueError`` for bad frames, unknown species, no total charges."""
@@ -295,8 +300,10 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         return names
 
     def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
-        """Return the properties of one structure."""
+        """Return the properties of one structure, those of its boundary where None."""
         result = {}
+        if wanted is None:
+            wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
         if charges.moments:
             moments = charges.moment_values(self.weights_)
             named = zip(ATOMIC_MOMENTS, moments, strict=False)

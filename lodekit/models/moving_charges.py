@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.electrostatics import CoulombInteraction, MultipoleInteraction
-from lodekit.observables.charges import total_charge
+from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.observables.moments import MULTIPLICITY, VOIGT
 from lodekit.structures.batch import StructureBatch
 
@@ -84,6 +84,12 @@ class MovingCharges:
     def own(self, index: int) -> slice:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
+
+    def affine(self):
+        """Yield the charges and moments of every structure, affine in the weights."""
+        for index, charges in enumerate(self.charges):
+            moments = tuple(rows[self.own(index)] for rows in self.moment_rows)
+            yield AffineCharges(charges.matrix, charges.offset, moments)
 
     @cached_property
     def interactions(self) -> list:

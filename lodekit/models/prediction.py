@@ -7,11 +7,13 @@ from ase.data import chemical_symbols
 
 from lodekit.fitting.left_out import scale_of
 from lodekit.regression.baseline import count_species
+from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
+from lodekit.threads import threads_for
 
 from .charge_checks import check_stress
 
@@ -39,15 +41,16 @@ class Predictor:
         """Return one dictionary of properties for each frame; see `SparsePotential`."""
         wanted = self.check(frames, properties)
         results: list[dict] = []
-        for group in batches(frames, BATCH_ATOMS):
-            try:
-                results += self.compute_batch([frames[i] for i in group], wanted)
-            except ValueError as problem:
-                if group[0] == 0:
-                    raise
-                raise ValueError(
-                    f"{problem} (structures counted from {frame_name(group[0])})"
-                ) from problem
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                try:
+                    results += self.compute_batch([frames[i] for i in group], wanted)
+                except ValueError as problem:
+                    if group[0] == 0:
+                        raise
+                    raise ValueError(
+                        f"{problem} (structures counted from {frame_name(group[0])})"
+                    ) from problem
         return results
 
     def check(self, frames, properties) -> set[str]:
@@ -117,48 +120,24 @@ class Predictor:
     def deviations(self, batch, states, wanted) -> dict[str, np.ndarray]:
         """Return standard deviations: spread of the ensemble times the calibration."""
         spreads = {}
+        if not {"energy_std", "energies_std", "forces_std"} & wanted:
+            return spreads
+        ensemble = Ensemble(self.latent, self.model.ensemble_, batch, states)
         if {"energy_std", "energies_std"} & wanted:
-            members = self.ensemble_energies(batch, states)
-            totals = np.zeros((batch.n_structures, members.shape[1]))
-            np.add.at(totals, batch.structure_of_atom, members)
+            members = ensemble.values()
+            totals = np.add.reduceat(members, batch.first_atom[:-1], axis=0)
             spreads["energy_std"] = self.spread(totals, "energy")
             spreads["energies_std"] = self.spread(members, "energy")
         if "forces_std" in wanted:
-            members = np.zeros((batch.n_atoms, 3, self.model.ensemble_.shape[1]))
-            for kernel, state, part in zip(
-                self.model.kernels_, states, self.ensemble_parts(), strict=True
-            ):
-                members += kernel.force_rows(batch, state) @ part
-            spreads["forces_std"] = self.spread(members, "forces")
+            squares = sum(gradients**2 for gradients in ensemble.gradients())
+            rms = np.sqrt(squares / ensemble.n_members)
+            spreads["forces_std"] = scale_of(self.model.std_scales_, "forces") * rms
         return spreads
 
     def spread(self, members: np.ndarray, target: str) -> np.ndarray:
         """Return the root mean square over the last axis, calibrated for a target."""
         scale = scale_of(self.model.std_scales_, target)
         return scale * np.sqrt((members**2).mean(axis=-1))
-
-    def ensemble_parts(self) -> list[np.ndarray]:
-        """Return the ensemble weights of every term."""
-        bounds = np.cumsum([0, *(kernel.rank for kernel in self.model.kernels_)])
-        return [
-            self.model.ensemble_[bounds[i] : bounds[i + 1]]
-            for i in range(len(bounds) - 1)
-        ]
-
-    def ensemble_energies(self, batch, states) -> np.ndarray:
-        """Return atomic energies of all members, (n_atoms, n_members)."""
-        members = np.zeros((batch.n_atoms, self.model.ensemble_.shape[1]))
-        for kernel, state, part in zip(
-            self.model.kernels_, states, self.ensemble_parts(), strict=True
-        ):
-            for species, points in kernel.points.items():
-                atoms = np.flatnonzero(batch.species == species)
-                values = kernel.covariance.matrix(
-                    state.features[atoms], points.features
-                )
-                alpha = points.projection @ part[kernel.columns[species]]
-                members[atoms] += values @ alpha
-        return members
 
 
 def check_species(frames, species: np.ndarray) -> None:

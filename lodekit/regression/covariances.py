@@ -75,15 +75,19 @@ class PolynomialCovariance(BaseEstimator):
         """Whether the covariance is linear in the features of an environment."""
         return self.zeta == 1 and not self.moves_lengths
 
-    def evaluate(self, features: np.ndarray, points: np.ndarray) -> CovarianceValues:
+    def evaluate(
+        self, features: np.ndarray, points: np.ndarray, point_scales=None
+    ) -> CovarianceValues:
         """Return the covariances of ``features`` with ``points`` and their derivatives.
 
         Parameters
         ----------
         features : ndarray of shape (n_environments, n_features)
         points : ndarray of shape (n_points, n_features)
+        point_scales : ndarray of shape (n_points,), optional
+            Those of `point_scales`, where they are known.
         """
-        cosines, scales, inverse_squares = self.cosines(features, points)
+        cosines, scales, inverse_squares = self.cosines(features, points, point_scales)
         below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
         return CovarianceValues(
             (self.offset + cosines) ** self.zeta,
@@ -91,29 +95,38 @@ class PolynomialCovariance(BaseEstimator):
             -below * cosines * inverse_squares,
         )
 
-    def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def matrix(self, features, points, point_scales=None) -> np.ndarray:
         """Return only the covariances, (n_environments, n_points)."""
-        cosines, _, _ = self.cosines(features, points)
+        cosines, _, _ = self.cosines(features, points, point_scales)
         return (self.offset + cosines) ** self.zeta
 
-    def cosines(self, features: np.ndarray, points: np.ndarray) -> tuple:
+    def cosines(self, features, points, point_scales=None) -> tuple:
         """Return p . P, its factor of products of features, and 1 / |p|^2.
 
         The last is 0 where features are not divided by their own length.
         """
         self.check()
+        if point_scales is None:
+            point_scales = self.point_scales(points)
+        inverse = self.feature_scales(features)[:, None]
+        scales = inverse * point_scales
         cosines = features @ points.T
+        cosines *= scales
+        return cosines, scales, inverse**2 if self.moves_lengths else 0.0 * inverse
+
+    def point_scales(self, points: np.ndarray) -> np.ndarray:
+        """Return the factors of sparse points in p . P, (n_points,)."""
         squares = np.einsum("mf,mf->m", points, points)
         if self.normalize == "mean":
-            inverse_squares = np.zeros((len(features), 1))
-            scales = safe_inverse(squares.mean(keepdims=True))
-        else:
-            lengths = np.sqrt(np.einsum("if,if->i", features, features))
-            inverse = safe_inverse(lengths)[:, None]
-            inverse_squares = inverse**2
-            scales = inverse * safe_inverse(np.sqrt(squares))
-        cosines *= scales
-        return cosines, scales, inverse_squares
+            squares[:] = squares.mean() if squares.size else 0.0
+            return safe_inverse(squares)
+        return safe_inverse(np.sqrt(squares))
+
+    def feature_scales(self, features: np.ndarray) -> np.ndarray:
+        """Return the factors of environments in p . P, (n_environments,)."""
+        if self.normalize == "mean":
+            return np.ones(len(features))
+        return safe_inverse(np.sqrt(np.einsum("if,if->i", features, features)))
 
 
 def safe_inverse(lengths: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ CANDIDATES_PER_POINT = 4
 #: Principal components in which distances between candidates are measured. Selections
 #: that end at the rank of the points get at least as many as points are asked for.
 N_COMPONENTS = 100
+#: Distance of copies of an environment, relative to the longest features.
+COPY_DISTANCE = 1e-12
 
 
 def batches(frames, max_atoms: int):
@@ -31,15 +33,30 @@ def batches(frames, max_atoms: int):
         yield chosen
 
 
+def first_of_copies(frames) -> np.ndarray:
+    """Return whether each frame has atoms and a cell that no earlier one has."""
+    seen, is_first = set(), []
+    for atoms in frames:
+        arrays = atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
+        key = tuple(array.tobytes() for array in arrays)
+        is_first.append(key not in seen)
+        seen.add(key)
+    return np.array(is_first, dtype=bool)
+
+
 def choose_candidates(
     frames, species: np.ndarray, n_sparse: int, random_state
 ) -> dict[int, np.ndarray]:
-    """Return global atom indices of candidate environments for every species."""
+    """Return global atom indices of candidate environments for every species.
+
+    Copies of frames have none, so that they do not change the draw.
+    """
     numbers = np.concatenate([atoms.numbers for atoms in frames])
+    is_first = np.repeat(first_of_copies(frames), [len(atoms) for atoms in frames])
     limit = CANDIDATES_PER_POINT * n_sparse
     candidates = {}
     for z in species:
-        found = np.flatnonzero(numbers == z)
+        found = np.flatnonzero((numbers == z) & is_first)
         if found.size > limit:
             found = np.sort(random_state.choice(found, limit, replace=False))
         candidates[int(z)] = found
@@ -90,6 +107,32 @@ def collect_environments(
             for factor, expansion in zip(factors, expansions, strict=True):
                 factor[place] = expansion.coefficients[inside]
     return collected
+
+
+def distinct_rows(features: np.ndarray, scaled: bool = False) -> np.ndarray:
+    """Return sorted indices of rows that are no copies of an earlier row.
+
+    Copies differ by less than ``COPY_DISTANCE`` times the largest length of a row.
+    ``scaled`` rows are divided by their length before. Lengths along one direction tell
+    which rows may be copies of each other.
+    """
+    lengths = np.sqrt(np.einsum("if,if->i", features, features))
+    scales = safe_inverse(lengths) if scaled else np.ones(len(features))
+    tolerance = COPY_DISTANCE * (lengths * scales).max(initial=0.0)
+    direction = np.random.RandomState(0).normal(size=features.shape[1])
+    direction /= np.linalg.norm(direction)
+    heights = (features @ direction) * scales
+    order = np.argsort(heights)
+    gaps = np.flatnonzero(np.diff(heights[order]) > 2.0 * tolerance)
+    kept = np.ones(len(features), dtype=bool)
+    for group in np.split(order, gaps + 1):
+        left = np.sort(group)
+        while left.size > 1:
+            rows = features[left] * scales[left, None]
+            is_copy = np.linalg.norm(rows - rows[0], axis=1) <= tolerance
+            kept[left[is_copy][1:]] = False
+            left = left[~is_copy]
+    return np.flatnonzero(kept)
 
 
 def principal_components(features: np.ndarray, n_components: int, scaled: bool = False):
@@ -168,7 +211,9 @@ def choose_environments(
     kernel : SparseKernel or TensorKernel
         Its descriptor, species and covariance.
     n_sparse : int
-        Environments per species, at the most; a species with fewer gives all.
+        Environments per species, at the most; a species with fewer gives all. Copies
+        of an environment count once: they say nothing new, and a frame that occurs
+        twice shall be no more than one of twice the weight.
     selection : object with ``select(points, n_select)``, optional
         `FarthestPointSelection` where None. One with a true ``ends_at_rank`` gets as
         many features of the points as they take to pick ``n_sparse``.
@@ -188,13 +233,17 @@ def choose_environments(
     random_state = check_random_state(random_state)
     candidates = choose_candidates(frames, kernel.species, n_sparse, random_state)
     collected = collect_environments(frames, kernel, candidates, max_atoms, single)
+    scaled = kernel.covariance.moves_lengths
     chosen = {}
     for z, atoms in candidates.items():
         own, factors = collected[z]
+        distinct = distinct_rows(own, scaled)
+        if distinct.size < atoms.size:
+            own, atoms = own[distinct], atoms[distinct]
+            factors = [factor[distinct] for factor in factors]
         if atoms.size > n_sparse:
-            points = principal_components(
-                own, max(N_COMPONENTS, n_sparse * ends), kernel.covariance.moves_lengths
-            )
+            n_components = max(N_COMPONENTS, n_sparse * ends)
+            points = principal_components(own, n_components, scaled)
             picked = np.sort(selection.select(points, n_sparse))
             own, atoms = own[picked], atoms[picked]
             factors = [factor[picked] for factor in factors]

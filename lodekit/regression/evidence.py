@@ -77,6 +77,11 @@ class RowEvidence:
         fixed = without(matrix, columns)
         self.fixed = fixed @ fixed.T
 
+    @property
+    def n_kernels(self) -> int:
+        """Number of kernels with an amplitude."""
+        return len(self.kernels)
+
     def subset(self, kind: int) -> RowEvidence:
         """Return the evidence of the rows of one kind."""
         return self.take(np.flatnonzero(self.kinds == kind))
@@ -147,6 +152,11 @@ class WeightEvidence:
 
     def __init__(self, grams, columns):
         self.grams, self.columns = grams, columns
+
+    @property
+    def n_kernels(self) -> int:
+        """Number of kernels with an amplitude."""
+        return len(self.columns)
 
     def subset(self, kind: int) -> WeightEvidence:
         """Return the evidence of the rows of one kind, with a place for every noise."""
@@ -247,7 +257,7 @@ def most_probable(evidence, noises, is_free, condition: int | None = None):
     amplitudes : ndarray of shape (n_kernels,)
     """
     n_noises = len(noises)
-    n_kernels = len(getattr(evidence, "kernels", None) or evidence.columns)
+    n_kernels = evidence.n_kernels
     start = np.concatenate([np.log(noises), np.zeros(n_kernels)])
     spreads = np.repeat([NOISE_SPREAD, SPREAD], [n_noises, n_kernels])
     varied = np.flatnonzero(np.append(is_free, np.ones(n_kernels, bool)))

@@ -132,13 +132,8 @@ class Latent:
         coefficients, start = [], 0
         for kernel in self.kernels:
             own = weights[..., start : start + kernel.rank]
+            coefficients.append(kernel.coefficients(own))
             start += kernel.rank
-            coefficients.append(
-                {
-                    z: own[..., kernel.columns[z]] @ points.projection.T
-                    for z, points in kernel.points.items()
-                }
-            )
         return coefficients
 
     def values(self, batch: StructureBatch, states: list, coefficients: list):

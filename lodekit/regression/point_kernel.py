@@ -85,9 +85,9 @@ class PointKernel:
     """A feature map with sparse points by centre species, (n_points, n_features).
 
     A subclass has the attributes ``descriptor``, ``covariance``, ``species``,
-    ``points`` (each a `KernelPoints`), ``amplitude`` and a dict ``_transfers``. Rows
-    before the projection have an axis of components: one for scalars, 2 l + 1 for
-    tensors.
+    ``points`` (each a `KernelPoints`), ``amplitude`` and the dicts ``_transfers`` and
+    ``_constants``. Rows before the projection have an axis of components: one for
+    scalars, 2 l + 1 for tensors.
     """
 
     def amplify(self, factor: float) -> None:
@@ -109,6 +109,22 @@ class PointKernel:
     def rank(self) -> int:
         """Number of weights."""
         return sum(points.projection.shape[1] for points in self.points.values())
+
+    def constants(self, species: int) -> dict:
+        """Return arguments of the covariance that depend on the points, made once."""
+        features = self.points[species].features
+        known = self._constants.get(species)
+        if known is None or known[0] is not features:
+            known = self._constants[species] = (
+                features,
+                constants_of(self.covariance, features),
+            )
+        return known[1]
+
+    def covariance_values(self, features: np.ndarray, species: int):
+        """Return covariances of features with the points, and their derivatives."""
+        points = self.points[species].features
+        return self.covariance.evaluate(features, points, **self.constants(species))
 
     def moving_factors(self, batch, state) -> list[MovingFactor]:
         """Return the factors of the features with their derivatives by positions."""
@@ -182,7 +198,7 @@ class PointKernel:
         """
         points = self.points[species].features
         atoms = np.flatnonzero(batch.species == species)
-        own = self.covariance.evaluate(features[atoms], points)
+        own = self.covariance_values(features[atoms], species)
         values = np.zeros((batch.n_atoms, len(points)))
         slopes = np.zeros((batch.n_atoms, scales.shape[1], len(points)))
         shifts = np.zeros_like(slopes)
@@ -190,6 +206,13 @@ class PointKernel:
         slopes[atoms] = own.slopes[:, None] * scales
         shifts[atoms] = own.shifts[:, None] * scales
         return values, slopes, shifts
+
+
+def constants_of(covariance, points: np.ndarray) -> dict:
+    """Return what a covariance can be told of its points; nothing for simple ones."""
+    if not hasattr(covariance, "point_scales"):
+        return {}
+    return {"point_scales": covariance.point_scales(points)}
 
 
 def project(rows: np.ndarray, projection: np.ndarray) -> np.ndarray:

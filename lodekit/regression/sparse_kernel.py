@@ -22,6 +22,7 @@ from .point_kernel import (
     project,
     triangular_projection,
 )
+from .weighted_sums import PointSum, weighted_sum
 
 
 class SparsePoints(KernelPoints):
@@ -53,6 +54,9 @@ class SparseKernel(PointKernel):
     points: dict[int, SparsePoints] = field(default_factory=dict)
     amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
+    _constants: dict = field(default_factory=dict, init=False, repr=False)
+    _sums: dict = field(default_factory=dict, init=False, repr=False)
+    _coefficients: dict = field(default_factory=dict, init=False, repr=False)
 
     def set_points(self, species: int, features: np.ndarray, rcond: float) -> None:
         """Store sparse points and build their projection.
@@ -86,15 +90,21 @@ class SparseKernel(PointKernel):
         rows[...] = 0.0
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
-            values = self.covariance.matrix(features[atoms], points.features)
-            rows[atoms, self.columns[species]] = values @ points.projection
+            if atoms.size:
+                values = self.covariances(features[atoms], species)
+                rows[atoms, self.columns[species]] = values @ points.projection
+
+    def covariances(self, features: np.ndarray, species: int) -> np.ndarray:
+        """Return covariances of features with the points of a species."""
+        points = self.points[species].features
+        return self.covariance.matrix(features, points, **self.constants(species))
 
     def energy_rows(self, batch: StructureBatch, features: np.ndarray) -> np.ndarray:
         """Return Phi summed over the atoms of each structure, (n_structures, rank)."""
         rows = np.zeros((batch.n_structures, self.rank))
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
-            values = self.covariance.matrix(features[atoms], points.features)
+            values = self.covariances(features[atoms], species)
             totals = sum_structures(batch, atoms, values)
             rows[:, self.columns[species]] = totals @ points.projection
         return rows
@@ -158,6 +168,23 @@ class SparseKernel(PointKernel):
         _, *slopes = self.evaluate_species(batch, state.features, species, own)
         return atoms, *slopes
 
+    def coefficients(self, weights: np.ndarray) -> dict[int, np.ndarray]:
+        """Turn weights (..., rank) into coefficients (..., n_points) by species.
+
+        The last ones are kept, one vector and one matrix: models ask for the same again
+        and again.
+        """
+        known = self._coefficients.get(weights.ndim)
+        if known and known[0] == self.amplitude and np.array_equal(known[1], weights):
+            return known[2]
+        coefficients = {
+            z: weights[..., self.columns[z]] @ points.projection.T
+            for z, points in self.points.items()
+        }
+        known = self.amplitude, np.array(weights), coefficients
+        self._coefficients[weights.ndim] = known
+        return coefficients
+
     def contract(
         self, batch: StructureBatch, features: np.ndarray, coefficients: dict
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -176,18 +203,30 @@ class SparseKernel(PointKernel):
         """
         latents = np.zeros(batch.n_atoms)
         adjoint = np.zeros_like(features)
-        for species, points in self.points.items():
+        for species in self.points:
             atoms = np.flatnonzero(batch.species == species)
-            own = features[atoms]
-            values = self.covariance.evaluate(own, points.features)
+            if not atoms.size:
+                continue
             alpha = coefficients[species]
-            if alpha.ndim == 2:
+            if alpha.ndim == 1:
+                total = self.weighted_sum(species, alpha)
+            else:
                 alpha = alpha[batch.structure_of_atom[atoms]]
-            latents[atoms] = (values.values * alpha).sum(axis=1)
-            adjoint[atoms] = (values.slopes * alpha) @ points.features
-            shifts = (values.shifts * alpha).sum(axis=1)
-            adjoint[atoms] += shifts[:, None] * own
+                points = self.points[species].features
+                constants = self.constants(species)
+                total = PointSum(self.covariance, points, alpha, constants)
+            latents[atoms], adjoint[atoms] = total.evaluate(features[atoms])
         return latents, adjoint
+
+    def weighted_sum(self, species: int, coefficients: np.ndarray):
+        """Return the sum over points, made once for the same array of coefficients."""
+        points = self.points[species].features
+        known = self._sums.get(species)
+        if known is None or known[0] is not points or known[1] is not coefficients:
+            constants = self.constants(species)
+            total = weighted_sum(self.covariance, points, coefficients, constants)
+            known = self._sums[species] = points, coefficients, total
+        return known[2]
 
 
 def sum_structures(batch: StructureBatch, atoms: np.ndarray, values: np.ndarray):

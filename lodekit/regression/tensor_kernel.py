@@ -112,6 +112,7 @@ class TensorKernel(PointKernel):
     points: dict[int, TensorPoints]
     amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
+    _constants: dict = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def select(
@@ -172,12 +173,18 @@ class TensorKernel(PointKernel):
         """Where the harmonics of this order stand among all."""
         return slice(self.order**2, (self.order + 1) ** 2)
 
-    def covariances(self, features, tensors, points: TensorPoints) -> np.ndarray:
-        """Return K of n environments with the points, (n (2 l + 1), n_points (...))."""
+    def covariances(
+        self, features, tensors, points: TensorPoints, constants: dict | None = None
+    ) -> np.ndarray:
+        """Return K of n environments with the points, (n (2 l + 1), n_points (...)).
+
+        ``constants`` are those of the points for the covariance, where they are known.
+        """
         n_components, n_q = tensors.shape[1:]
         products = tensors.reshape(-1, n_q) @ points.tensors.reshape(-1, n_q).T
         shape = (len(tensors), n_components, len(points.tensors), n_components)
-        scalars = self.covariance.matrix(features, points.features)
+        constants = constants or {}
+        scalars = self.covariance.matrix(features, points.features, **constants)
         products.reshape(shape)[...] *= scalars[:, None, :, None]
         return products
 
@@ -189,7 +196,9 @@ class TensorKernel(PointKernel):
         for z, own in self.columns.items():
             points = self.points[z]
             atoms = np.flatnonzero(batch.species == z)
-            values = self.covariances(state.features[atoms], tensors[atoms], points)
+            values = self.covariances(
+                state.features[atoms], tensors[atoms], points, self.constants(z)
+            )
             shape = (atoms.size, n_components, own.stop - own.start)
             rows[atoms, :, own] = (values @ points.projection).reshape(shape)
         return rows
@@ -222,7 +231,7 @@ class TensorKernel(PointKernel):
             own = points.projection @ weights[columns]
             own = own.reshape(len(points.tensors), -1)
             directions = np.einsum("mbq,mb->mq", points.tensors, own)
-            values = self.covariance.evaluate(state.features[atoms], points.features)
+            values = self.covariance_values(state.features[atoms], z)
             weighted.append(WeightedPoints(atoms, points, directions, values))
         return weighted
 

@@ -97,6 +97,41 @@ def test_standard_deviations_come_when_asked_for(model, water):
     assert "energy_std" not in water.calc.results
 
 
+def test_standard_deviations_can_be_named(water):
+    model = CountingModel().fit(make_frames())
+    for std in ("energy", ["energy"]):
+        water.calc = LodekitCalculator(model, std=std)
+        water.get_forces()
+        assert water.calc.results["energy_std"] > 0
+        assert model.asked[-1] == {"energies", "energy", "energy_std", "forces"}
+    message = (
+        r"this CountingModel has no standard deviation of 'stress'; it has those o"
+    )
+    with pytest.raises(ValueError, match=message):
+        LodekitCalculator(model, std=["energy", "stress"])
+
+
+def test_every_property_of_the_model_can_be_asked_for(water):
+    model = CountingModel().fit(make_frames())
+    calculator = water.calc = LodekitCalculator(model)
+    expected = model.compute([water], ["energy_std", "forces_std"])[0]
+    assert calculator.get_property("energy_std", water) == expected["energy_std"]
+    found = calculator.get_property("forces_std", water)
+    np.testing.assert_array_equal(found, expected["forces_std"])
+    found[0] = 7.0  # a copy
+    np.testing.assert_array_equal(
+        calculator.get_property("forces_std"), expected["forces_std"]
+    )
+    assert "forces" not in calculator.results
+    n_calls = len(model.asked)
+    assert calculator.get_property("energy_std", water, allow_calculation=False) > 0
+    assert len(model.asked) == n_calls
+    water.positions[0, 0] += 0.1
+    assert calculator.get_property("forces_std", water, False) is None
+    with pytest.raises(PropertyNotImplementedError, match="has no charges_std; it has"):
+        calculator.get_property("charges_std", water)
+
+
 def test_foreign_species_is_named(model):
     xenon = Atoms("OHXe", [[0, 0, 0], [1, 0, 0], [0, 2, 0]])
     xenon.calc = LodekitCalculator(model)

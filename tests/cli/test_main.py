@@ -10,6 +10,7 @@ import pytest
 from lodekit import __version__
 from lodekit.cli import main as main_module
 from lodekit.cli.main import COMMANDS, describe, main
+from lodekit.compiled_code import LoopCache
 from lodekit.errors import LodekitError
 
 HEAVY = (
@@ -206,3 +207,18 @@ def test_reader_that_goes_away_is_no_error():
 
 def test_click_errors_are_described():
     assert describe(click.ClickException("no colour")) == "no colour"
+
+
+def test_compilation_is_one_line(lodekit, monkeypatch):
+    class EmptyCache:
+        def load_overload(self, signature, target_context):
+            return None
+
+    def compile_twice(arguments):
+        for _ in range(2):
+            LoopCache(EmptyCache()).load_overload(None, None)
+        return 0
+
+    monkeypatch.setattr(main_module, "run", compile_twice)
+    line = "compiling loops, once: the first run takes up to a minute longer"
+    assert lodekit("info", "x") == (0, "", f"lodekit: {line}\n")

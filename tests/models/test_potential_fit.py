@@ -17,7 +17,11 @@ from labelled_structures import (
 from lodekit.fitting.noises import DEFAULT_NOISES
 from lodekit.models import SparsePotential
 from lodekit.observables.energy import build_rows, collect_targets
-from lodekit.regression import CurSelection, PolynomialCovariance
+from lodekit.regression import (
+    CurSelection,
+    PivotedCholeskySelection,
+    PolynomialCovariance,
+)
 from lodekit.structures.batch import StructureBatch
 
 TEST_FRAMES = open_frames(4, seed=70)
@@ -74,17 +78,30 @@ def test_cholesky_and_qr_find_the_same_model():
     assert second.noises_ == first.noises_
 
 
-def test_weight_two_is_a_frame_written_twice():
+@pytest.mark.parametrize(
+    ("n_sparse", "covariance", "selection"),
+    [
+        (100, PolynomialCovariance(2), None),  # all environments are sparse points
+        (100, PolynomialCovariance(1, normalize="mean"), CurSelection()),
+        (4, PolynomialCovariance(2), None),
+        (2, PolynomialCovariance(1, normalize="mean"), PivotedCholeskySelection()),
+    ],
+)
+def test_weight_two_is_a_frame_written_twice(n_sparse, covariance, selection):
     frames = open_frames(5)
     weights = np.array([1.0, 2.0, 1.0, 1.0, 2.0])
-    # all environments are sparse points, so that both have the same ones
-    weighted = small(n_sparse=100).fit(frames, sample_weight=weights)
-    doubled = small(n_sparse=100).fit([*frames, frames[1], frames[4]])
+
+    def fitted(frames, weights=None):
+        model = small(n_sparse=n_sparse, covariance=covariance, selection=selection)
+        return model.fit(frames, sample_weight=weights)
+
+    weighted = fitted(frames, weights)
+    doubled = fitted([*frames, frames[1], frames[4]])
     np.testing.assert_allclose(
         weighted.predict(TEST_FRAMES), doubled.predict(TEST_FRAMES), rtol=0, atol=1e-7
     )
     np.testing.assert_allclose(weighted.baseline_, doubled.baseline_, rtol=1e-10)
-    plain = small(n_sparse=100).fit(frames)
+    plain = fitted(frames)
     assert abs(weighted.predict(TEST_FRAMES) - plain.predict(TEST_FRAMES)).max() > 1e-5
 
 

@@ -208,6 +208,24 @@ def test_score_is_r2_of_energies_per_atom(model):
     assert model.score(frames, energies_of(frames)) == model.score(frames)
 
 
+def test_scores_do_not_count_what_the_composition_explains():
+    # frames of two compositions, whose energies per atom lie 40 eV apart
+    train, frames = (
+        open_frames(3, 4, seed=seed) + open_frames(3, 5, seed=seed) for seed in (0, 40)
+    )
+    model = two_terms().fit(train)
+    sizes = np.array([len(atoms) for atoms in frames])
+    counts = np.array([[(a.numbers == z).sum() for z in (1, 8)] for a in frames])
+    baseline = counts @ model.baseline_
+    true, predicted = (
+        (values - baseline) / sizes
+        for values in (energies_of(frames), model.predict(frames))
+    )
+    residual = ((true - predicted) ** 2).sum() / ((true - true.mean()) ** 2).sum()
+    assert model.score(frames) == pytest.approx(1.0 - residual)
+    assert (energies_of(frames) / sizes).std() > 100.0 * true.std()
+
+
 def test_no_frames_give_no_results(model):
     assert model.compute([]) == []
     assert model.predict([]).shape == (0,)

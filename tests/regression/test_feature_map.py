@@ -4,8 +4,14 @@ from labelled_structures import DESCRIPTORS, open_frames, soap
 from scipy import linalg
 
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.covariances import CovarianceValues
 from lodekit.regression.environments import select_sparse_points
 from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.regression.weighted_sums import (
+    PointSum,
+    PolynomialSum,
+    weighted_sum,
+)
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = np.array([1, 8])
@@ -134,3 +140,72 @@ def test_contracted_latents_and_adjoints_equal_rows_and_derivatives():
     np.testing.assert_allclose(
         -gradients, forces, rtol=0, atol=1e-10 * abs(forces).max()
     )
+
+
+@pytest.mark.parametrize("zeta", [1, 2, 3])
+@pytest.mark.parametrize("normalize", ["each", "mean"])
+@pytest.mark.parametrize("offset", [0.0, 0.7])
+@pytest.mark.parametrize("n_features", [5, 40])
+def test_sums_without_points_equal_sums_over_points(
+    zeta, normalize, offset, n_features
+):
+    rng = np.random.default_rng(0)
+    covariance = PolynomialCovariance(zeta, normalize, offset)
+    points, alpha = rng.normal(size=(9, n_features)), rng.normal(size=9)
+    features = rng.normal(size=(4, n_features))
+    features[2] = 0.0  # an atom without neighbours
+    total = weighted_sum(covariance, points, alpha)
+    has_points = zeta == 3 or (zeta == 2 and n_features > 9)
+    assert isinstance(total, PointSum if has_points else PolynomialSum)
+    values, gradients = total.evaluate(features)
+    direct = covariance.evaluate(features, points)
+    shifts = direct.shifts @ alpha
+    expected = (direct.slopes * alpha) @ points + shifts[:, None] * features
+    np.testing.assert_allclose(values, direct.values @ alpha, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(gradients, expected, rtol=0, atol=1e-12)
+
+
+def test_coefficients_follow_weights_and_amplitudes():
+    frames = open_frames(3)
+    kernel = make_kernel(frames, soap(), PolynomialCovariance(2), 3)
+    weights = np.random.default_rng(1).normal(size=kernel.rank)
+    first = kernel.coefficients(weights)
+    assert kernel.coefficients(weights.copy())[1] is first[1]
+    doubled = kernel.coefficients(2.0 * weights)
+    np.testing.assert_allclose(doubled[1], 2.0 * first[1], rtol=1e-15)
+    kernel.amplify(3.0)
+    amplified = kernel.coefficients(weights)
+    np.testing.assert_allclose(amplified[1], 3.0 * first[1], rtol=1e-14)
+
+
+class Exponential:
+    """k = exp(p . P - 1), a covariance that says the least that it can."""
+
+    moves_lengths = is_linear = False
+
+    def matrix(self, features, points):
+        return np.exp(features @ points.T - 1.0)
+
+    def evaluate(self, features, points):
+        values = self.matrix(features, points)
+        return CovarianceValues(values, values, 0.0 * values)
+
+
+def test_another_covariance_needs_only_what_the_docs_name():
+    frames = open_frames(3)
+    kernel = make_kernel(frames, soap(), PolynomialCovariance(2), 3)
+    lengths = np.linalg.norm(kernel.points[1].features, axis=1).mean()
+    own = SparseKernel(kernel.descriptor, Exponential(), SPECIES)
+    for z, points in kernel.points.items():
+        own.set_points(z, points.features / lengths, 1e-12)
+    batch = StructureBatch.from_frames(frames)
+    state = own.descriptor.evaluate(batch, SPECIES)
+    weights = np.random.default_rng(1).normal(size=own.rank)
+    coefficients = own.coefficients(weights)
+    latents, adjoint = own.contract(batch, state.features, coefficients)
+    totals = np.bincount(batch.structure_of_atom, latents)
+    rows = own.energy_rows(batch, state.features)
+    np.testing.assert_allclose(totals, rows @ weights, rtol=1e-10)
+    forces = own.force_rows(batch, state) @ weights
+    found = -state.reverse(adjoint)[0]
+    np.testing.assert_allclose(found, forces, rtol=0, atol=1e-9 * abs(forces).max())

@@ -13,6 +13,7 @@ from lodekit.regression.environments import (
     batches,
     choose_candidates,
     collect_features,
+    distinct_rows,
     principal_components,
     select_sparse_points,
 )
@@ -93,11 +94,44 @@ def test_fewer_environments_than_points_are_all_taken():
         )
 
 
-def test_copies_of_frames_give_no_more_sparse_points():
+def turned(atoms):
+    """The same structure elsewhere: environments with the same features."""
+    copy = atoms.copy()
+    copy.rotate(77.0, (1.0, 2.0, -1.0))
+    copy.positions += 3.0
+    return copy
+
+
+@pytest.mark.parametrize("n_sparse", [5, 50])
+@pytest.mark.parametrize("duplicate", [lambda atoms: atoms.copy(), turned])
+def test_copies_of_frames_give_no_more_sparse_points(n_sparse, duplicate):
     frames, kernel = open_frames(2), soap_kernel()
-    select_sparse_points(frames * 3, kernel, 5, random_state=0)
+    copies = [duplicate(atoms) for atoms in frames]
+    select_sparse_points(frames + copies, kernel, n_sparse, random_state=0)
     # 2 frames of 2 hydrogens and 2 oxygens
     assert [len(p.features) for p in kernel.points.values()] == [4, 4]
+
+
+def test_copies_of_frames_change_no_draw_of_candidates():
+    frames = open_frames(20)
+    once, twice = soap_kernel(), soap_kernel()
+    select_sparse_points(frames, once, 2, random_state=0)
+    select_sparse_points([*frames, *frames[:7]], twice, 2, random_state=0)
+    for z in SPECIES:
+        np.testing.assert_array_equal(once.points[z].features, twice.points[z].features)
+
+
+def test_distinct_rows_are_the_first_of_each_kind():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(6, 9))
+    close = points[1] * (1.0 + 1e-9)
+    rows = np.array(
+        [*points, points[4], 2.0 * points[2], close, np.zeros(9), points[0]]
+    )
+    assert distinct_rows(rows).tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    assert distinct_rows(rows, scaled=True).tolist() == [0, 1, 2, 3, 4, 5, 9]
+    assert distinct_rows(np.zeros((3, 2))).tolist() == [0]
+    assert distinct_rows(np.zeros((0, 2))).size == 0
 
 
 @pytest.mark.parametrize("selection", [CurSelection(), PivotedCholeskySelection()])

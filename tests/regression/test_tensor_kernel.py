@@ -129,3 +129,12 @@ def test_orders_that_the_descriptor_does_not_have_are_refused(frames):
         TensorKernel.select(
             frames, 2, soap(max_angular=1), PolynomialCovariance(2), SPECIES, 5
         )
+
+
+@pytest.mark.parametrize("n_sparse", [3, 50])
+def test_copies_of_frames_do_not_change_tensors(frames, n_sparse):
+    parts = 1, soap(), PolynomialCovariance(2), SPECIES, n_sparse
+    once = TensorKernel.select(frames, *parts, random_state=0)
+    twice = TensorKernel.select([*frames, *frames[:3]], *parts, random_state=0)
+    found, expected = rows(twice, frames), rows(once, frames)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
