@@ -21,7 +21,8 @@ from ase import Atoms
 
 from lodekit import read_structures
 from lodekit.cli import settings as cli_settings
-from lodekit.cli.fit import Fit, gather
+from lodekit.cli.fit import gather
+from lodekit.cli.fit_run import FitRun
 from lodekit.cli.kinds import KINDS
 from lodekit.cli.main import COMMANDS, commands, main
 from lodekit.errors import SettingsError
@@ -54,7 +55,7 @@ def find_blocks(language):
 
 def code_of(path):
     """Indented lines (True: complete commands) and code in running text of a page."""
-    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    text = FENCE.sub("", path.read_text(encoding="utf-8")).replace("\\\n", "")
     for line in INDENTED.findall(text):
         for part in line.split("&&"):
             yield part.split(" > ")[0].strip(), True
@@ -109,7 +110,7 @@ def check_fit(options, frames):
     options["settings"] = None  # files of the user
     given, overrides = gather(options)
     if not {*(overrides.get("fit") or {}).get("targets", [])} - {"energy", "forces"}:
-        Fit("FILE.xyz", given, overrides, True).choose_settings(frames)
+        FitRun("FILE.xyz", given, overrides, True).choose_settings(frames)
 
 
 @pytest.mark.parametrize(("code", "complete"), find_code(r"lodekit( |$)"))

@@ -1,7 +1,7 @@
 """Where the fit of latent charges starts: the lifted problem in a few directions.
 
 With charges q = B z + c in a few directions z (a constant for each element, and the
-leading direction of the environments of each), c = Q / n, the energy is
+leading directions of the environments of each), c = Q / n, the energy is
 
     U = sum_ab W_ab b_a.A b_b / 2 + sum_a z_a b_a.A c + c.A c / 2,    W = z z^T,
 
@@ -30,6 +30,11 @@ from .sparse_potential import ROW_ATOMS
 START_ATOMS = 5000
 #: Charges in e that one of z stands for; those of environments are smaller.
 ELEMENT_CHARGE = 2.0
+#: Leading directions of the environments of an element that charges may vary along, and
+#: what the loss must fall to for more than the first one.
+N_LEADING, WORTHWHILE = 2, 0.9
+#: Largest of z below which there are no charges.
+LEAST_CHARGE = 1e-6
 #: Eigenvectors of W that are tried.
 N_VECTORS = 4
 
@@ -55,8 +60,13 @@ def find_start(fit, model, noises: dict, chosen) -> np.ndarray:
     none = np.zeros(fit.n_rest + n_lifted)
     lifted = Reduced.of(fit.linearise(expand, none, chosen), fit.n_rest, noises)
     lifted.prior = directions.T @ directions
-    best = min(map(lifted.polish, lifted.starts()), key=lambda found: found.loss)
-    return np.concatenate([lifted.rest(best.weights), directions @ best.weights])
+    few = lifted.part(2 * model.species_.size).least()
+    best = lifted.least()
+    if best.loss > WORTHWHILE * few.loss:  # the simpler charges explain as much
+        best = few
+    z = np.zeros(directions.shape[1])
+    z[: best.weights.size] = best.weights
+    return np.concatenate([lifted.rest(z), directions @ z])
 
 
 def find_directions(model, frames) -> np.ndarray:
@@ -73,15 +83,16 @@ def find_directions(model, frames) -> np.ndarray:
             counts[kind] += len(own)
             totals[kind] += own.sum(axis=0)
             squares[kind] += own.T @ own
-    directions = np.zeros((model.rank, 2 * n_species))
+    directions = np.zeros((model.rank, (1 + N_LEADING) * n_species))
     kinds = np.arange(n_species)
     directions[kinds, kinds] = ELEMENT_CHARGE / model.element_prior
     for kind in kinds:
         mean = totals[kind] / max(counts[kind], 1.0)
         covariance = squares[kind] / max(counts[kind], 1.0) - np.outer(mean, mean)
-        vector = linalg.eigh(covariance)[1][:, -1]
-        directions[n_species:, n_species + kind] = vector
-        directions[kind, n_species + kind] = -mean @ vector / model.element_prior
+        vectors = linalg.eigh(covariance)[1][:, ::-1][:, :N_LEADING]
+        own = n_species * (1 + np.arange(vectors.shape[1])) + kind
+        directions[n_species:, own] = vectors
+        directions[kind, own] = -mean @ vectors / model.element_prior
     return directions
 
 
@@ -263,6 +274,27 @@ class Reduced:
         values, vectors = linalg.eigh(square)
         leading = vectors[:, -N_VECTORS:] * np.sqrt(np.maximum(values[-N_VECTORS:], 0))
         return [lifted[:n_directions], *leading.T, *-leading.T]
+
+    def part(self, n_directions: int):
+        """Return the problem of the first so many directions."""
+        n_all = len(self.prior)
+        first, second = np.triu_indices(n_all)
+        pairs = n_all + np.flatnonzero((first < n_directions) & (second < n_directions))
+        kept = np.concatenate([np.arange(n_directions), pairs])
+        part = Reduced()
+        part.matrix, part.vector = self.matrix[np.ix_(kept, kept)], self.vector[kept]
+        part.prior = self.prior[:n_directions, :n_directions]
+        part.constant = self.constant
+        return part
+
+    def least(self):
+        """Return the best `Minimum` with charges.
+
+        No charges are a saddle point, which steps would not leave.
+        """
+        minima = [self.polish(start) for start in self.starts()]
+        charged = [own for own in minima if np.abs(own.weights).max() > LEAST_CHARGE]
+        return min(charged or minima, key=lambda minimum: minimum.loss)
 
     def polish(self, start: np.ndarray):
         """Return the `Minimum` that Gauss-Newton steps reach."""
