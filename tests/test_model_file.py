@@ -178,7 +178,7 @@ def test_interrupt_while_writing_leaves_nothing(model, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lodekit.model_file.to_buffer", interrupt)
+    monkeypatch.setattr("lodekit.model_arrays.to_buffer", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_model(model, tmp_path / "m.lodekit")
     assert not list(tmp_path.iterdir())

@@ -22,14 +22,15 @@ from .sparse_kernel import SparsePoints
 #: Arrays of the factors of a descriptor, or of features where factors are not known.
 FACTORS = ("left", "right")
 FEATURES = ("features",)
-#: Least lengths of descriptors in Å by their names, and the largest one.
+#: Limits of lengths in Å, and of other numbers that descriptors are made of.
 LENGTHS = {
-    ("cutoff", "radius"): 0.1,
-    ("radial", "radius"): 0.1,
-    ("density", "width"): 0.01,
-    ("density", "smearing"): 0.05,
+    ("cutoff", "radius"): (0.1, 100.0),
+    ("radial", "radius"): (0.1, 100.0),
+    ("density", "width"): (0.01, 100.0),
+    ("density", "smearing"): (0.05, 100.0),
+    ("covariance", "zeta"): (1, 100),
 }
-LONGEST = 100.0
+LARGEST = 1e6
 
 
 class PointStore:
@@ -192,15 +193,18 @@ def check_term(descriptor, covariance) -> None:
     if not isinstance(covariance, PolynomialCovariance):
         raise ValueError(f"the covariance of a term is {covariance!r:.60}")
     covariance.check()
+    check_numbers(covariance.get_params(), "covariance")
     for factor in (descriptor.left, descriptor.right):
         if factor is not None:
-            check_lengths(factor.hypers)
+            check_numbers(factor.hypers)
 
 
-def check_lengths(hypers: dict, name: str = "") -> None:
-    """Raise ``ValueError`` for lengths with which an expansion would not end."""
+def check_numbers(hypers: dict, name: str = "") -> None:
+    """Raise ``ValueError`` for numbers with which an expansion would not end."""
     for key, value in hypers.items():
         if isinstance(value, dict):
-            check_lengths(value, key)
-        elif (name, key) in LENGTHS and not LENGTHS[name, key] <= value <= LONGEST:
-            raise ValueError(f"the {key} of a {name} is {value:g} Å")
+            check_numbers(value, key)
+        elif isinstance(value, (int, float)):
+            limits = LENGTHS.get((name, key), (-LARGEST, LARGEST))
+            if not limits[0] <= value <= limits[1]:
+                raise ValueError(f"the {key} of a {name} is {value:g}")
