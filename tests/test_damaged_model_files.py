@@ -226,11 +226,13 @@ def test_two_arrays_of_one_name_are_refused(potential, path):
             {"descriptor": {"class": "CurSelection", "parameters": {}}},
             "the descriptor of",
         ),
-        ({"points": {"8": 3, "1": 3}}, r"the species of a term are \['8', '1'\]"),
-        ({"points": {"1": 3, "92": 3}}, "the species of a term are"),
-        ({"points": {"1": -3}}, "a number of points is -3"),
+        ({"species": [8, 1]}, r"the species of a term are \[8, 1\]"),
+        ({"species": [1, 92]}, "the species of a term are"),
+        ({"species": [1, "x"]}, "the species of a term are"),
+        ({"species": [1]}, "contradicts itself .zip"),
+        ({"n_points": [3, -3]}, "a number of points is -3"),
         ({"amplitude": 0.0}, "the setting 'amplitude' is 0.0"),
-        ({"environments": "7"}, "lacks 'environments/7/1/left'"),
+        ({"points": "7"}, "lacks 'points/7/1/left'"),
     ],
 )
 def test_terms_that_make_no_sense_are_refused(potential, path, change, message):

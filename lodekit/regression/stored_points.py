@@ -1,7 +1,7 @@
 """Sparse points in model files: every environment is stored once.
 
 Terms with the same descriptor, and atomic moments, share environments; they name theirs
-by rows of arrays ``environments/KIND/Z/...``, with the expansion coefficients of both
+by rows of arrays ``points/KIND/Z/...``, with the expansion coefficients of both
 factors of the descriptor. Features are products of these.
 """
 
@@ -57,10 +57,11 @@ class PointStore:
                 listed.append(int(z))
             arrays[f"{name}/{z}/projection"] = points.base
         return {
-            "points": {str(z): len(own.features) for z, own in kernel.points.items()},
+            "species": [int(z) for z in kernel.points],
+            "n_points": [len(points.features) for points in kernel.points.values()],
             "listed": listed,
             "amplitude": kernel.amplitude,
-            "environments": kind,
+            "points": kind,
         }, arrays
 
     def rows_of(self, place: tuple, names, factors) -> np.ndarray:
@@ -80,7 +81,7 @@ class PointStore:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of all environments by name."""
         return {
-            f"environments/{kind}/{z}/{name}": np.array(rows)
+            f"points/{kind}/{z}/{name}": np.array(rows)
             for (kind, z), parts in self.parts.items()
             for name, rows in parts.items()
         }
@@ -141,14 +142,15 @@ class StoredTerm:
         term = StoredModel({"settings": settings, "arrays": {}})
         self.amplitude = term.positive("amplitude")
         self.listed = term.setting("listed", list)
-        counts = term.setting("points", dict)
-        self.points = {int(z): StoredModel.count(n) for z, n in counts.items()}
-        if counts:
-            self.kind = f"environments/{term.setting('environments', str)}"
+        species, counts = term.setting("species", list), term.setting("n_points", list)
+        counts = [StoredModel.count(number) for number in counts]
+        self.points = dict(zip(species, counts, strict=True))
+        if species:
+            self.kind = f"points/{term.setting('points', str)}"
         known = kernel.species.tolist()
-        fits = list(self.points) == [z for z in known if z in self.points]
-        if not fits or not all(z in self.points for z in self.listed):
-            raise ValueError(f"the species of a term are {list(counts)!r:.60}")
+        fits = species == [z for z in known if z in species]
+        if not fits or not all(z in species for z in self.listed):
+            raise ValueError(f"the species of a term are {species!r:.60}")
 
     def environments(self, z: int) -> tuple:
         """Return features and expansion coefficients of the points of one species."""
