@@ -28,6 +28,7 @@ from lodekit.model_header import (
     parse_header,
 )
 from lodekit.model_upgrades import UPGRADES
+from lodekit.stored_model import check_numbers
 from lodekit.whole_files import check_destination, written_whole
 
 #: Number of the format that is written; see `UPGRADES`.
@@ -67,7 +68,7 @@ def save_model(model, path, overwrite=False, record=None):
     ------
     ModelFileError
         If the file exists already or cannot be written, or the model has a parameter
-        that a file cannot hold; what was there stays.
+        that a file cannot hold, or numbers that are not finite; what was there stays.
     """
     path = check_destination(path, overwrite, ModelFileError)
     state = model.get_state()
@@ -76,6 +77,11 @@ def save_model(model, path, overwrite=False, record=None):
             f"{path}: a model file cannot hold a {state['class']}; it can hold "
             f"{', '.join(MODEL_CLASSES)}"
         )
+    for name, array in state["arrays"].items():
+        try:
+            check_numbers(name, np.asarray(array))
+        except ValueError as problem:
+            raise ModelFileError(f"{path}: not written, {problem}") from None
     with (
         written_whole(path, ModelFileError) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,

@@ -119,6 +119,15 @@ def test_unfit_settings_are_refused_and_leave_no_file(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_is_not_finite_is_not_written(model, tmp_path):
+    model.weights_ = np.array([1.0, np.nan])
+    with pytest.raises(
+        ModelFileError, match="m.lodekit: not written, the array 'weights' holds a num"
+    ):
+        save_model(model, tmp_path / "m.lodekit")
+    assert not list(tmp_path.iterdir())
+
+
 def test_existing_file_stays_unless_overwritten(model, path):
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match="water.lodekit: exists already"):
