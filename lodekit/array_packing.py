@@ -129,7 +129,7 @@ def _deflate(packed: Packed, n_bytes: int) -> None:
     n_stored = len(deflated) + (0 if packed.runs is None else packed.runs.nbytes)
     if _is_worthwhile(n_stored, values.nbytes, n_bytes):
         packed.deflated = {
-            "shape": values.shape,
+            "shape": list(values.shape),
             "dtype": values.dtype.name,
             "size": len(deflated),
         }

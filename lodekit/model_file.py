@@ -16,20 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from lodekit._version import __version__
-from lodekit.array_buffers import check_members, from_buffer, to_buffer
-from lodekit.array_packing import Packed, pack, unpack
+from lodekit.array_buffers import check_members
 from lodekit.errors import ModelFileError
+from lodekit.model_arrays import check_files, read_arrays, store_arrays
 from lodekit.model_header import (
     CONVENTIONS,
     LARGEST_HEADER,
     MAGIC,
-    ArrayEntry,
     check_header,
-    checksum,
     header_checksum,
     parse_header,
 )
 from lodekit.model_upgrades import UPGRADES
+from lodekit.stored_model import check_numbers
 from lodekit.whole_files import check_destination, written_whole
 
 #: Number of the format that is written; see `UPGRADES`.
@@ -69,7 +68,7 @@ def save_model(model, path, overwrite=False, record=None):
     ------
     ModelFileError
         If the file exists already or cannot be written, or the model has a parameter
-        that a file cannot hold; what was there stays.
+        that a file cannot hold, or numbers that are not finite; what was there stays.
     """
     path = check_destination(path, overwrite, ModelFileError)
     state = model.get_state()
@@ -78,6 +77,11 @@ def save_model(model, path, overwrite=False, record=None):
             f"{path}: a model file cannot hold a {state['class']}; it can hold "
             f"{', '.join(MODEL_CLASSES)}"
         )
+    for name, array in state["arrays"].items():
+        try:
+            check_numbers(name, np.asarray(array))
+        except ValueError as problem:
+            raise ModelFileError(f"{path}: not written, {problem}") from None
     with (
         written_whole(path, ModelFileError) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
@@ -109,40 +113,6 @@ def seal(header):
             f"{LARGEST_HEADER}"
         )
     return text
-
-
-def store_arrays(arrays):
-    """Return entries of the header, and buffers by member, of named arrays.
-
-    Arrays of the same content share a buffer.
-    """
-    entries, buffers, members = [], {}, {}
-
-    def store(values):
-        buffer = to_buffer(values)
-        digest = checksum(buffer)
-        if digest not in members:
-            members[digest] = f"arrays/{len(members):04d}.mts"
-            buffers[members[digest]] = buffer
-        return {
-            "file": members[digest],
-            "shape": list(values.shape),
-            "dtype": values.dtype.name,
-            "checksum": digest,
-        }
-
-    for name, array in arrays.items():
-        array = np.asarray(array)
-        packed = pack(array)
-        entry = {"name": name, **store(packed.values)}
-        if packed.values is not array:
-            entry["packed"] = {"shape": list(array.shape), "dtype": array.dtype.name}
-            if packed.runs is not None:
-                entry["packed"]["runs"] = store(packed.runs)
-            if packed.deflated is not None:
-                entry["packed"]["deflated"] = as_json(packed.deflated)
-        entries.append(entry)
-    return entries, buffers
 
 
 def load_model(path):
@@ -238,7 +208,7 @@ def _read(path, with_arrays):
             with zipfile.ZipFile(file) as archive:
                 _check_archive(file, archive)
                 header = _read_header(archive)
-                arrays = _read_arrays(archive, header) if with_arrays else None
+                arrays = read_arrays(archive, header) if with_arrays else None
     except ModelFileError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
     except OSError as problem:
@@ -288,50 +258,9 @@ def _read_header(archive):
             f"{header.get('lodekit')}), this lodekit {__version__} reads up to "
             f"{FORMAT_VERSION}; update lodekit"
         )
-    _check_files(archive, check_header(header, MODEL_CLASSES, version))
+    check_files(archive, check_header(header, MODEL_CLASSES, version), {_HEADER})
     for step in range(version, FORMAT_VERSION):
         UPGRADES[step](header)
     if type(header["settings"].get("summary")) is not dict:
         raise ValueError("it has no summary of the fit")
     return header
-
-
-def _check_files(archive, entries):
-    """Check that a file holds the arrays of its header, and no more."""
-    members = set(archive.namelist())
-    known = {_HEADER}
-    for entry in entries:
-        for own in filter(None, (entry, entry.runs)):
-            known.add(own.file)
-            if own.file not in members:
-                raise ModelFileError(
-                    f"the array {entry.name!r} is missing from the model file; copy it "
-                    "again or fit again"
-                )
-    if members != known:
-        name = min(members - known)
-        raise ValueError(f"nothing is known about the member {name!r:.40}")
-
-
-def _read_arrays(archive, header):
-    """Return the arrays of a file by name; every member is read once."""
-    known: dict = {}
-
-    def read(entry: ArrayEntry):
-        key = entry.file, entry.shape, entry.dtype
-        if key not in known:
-            buffer = archive.read(entry.file)
-            if entry.checksum and checksum(buffer) != entry.checksum:
-                raise ValueError(f"the array {entry.name!r} was changed")
-            known[key] = from_buffer(buffer, entry.shape, entry.dtype)
-        return known[key]
-
-    arrays = {}
-    for entry in map(ArrayEntry.of, header["arrays"]):
-        values = read(entry)
-        if entry.packed_shape is not None:
-            runs = None if entry.runs is None else read(entry.runs)
-            packed = Packed(values, runs, entry.deflated)
-            values = unpack(packed, entry.packed_shape, entry.packed_dtype)
-        arrays[entry.name] = values
-    return arrays

@@ -77,7 +77,7 @@ def _upgrade_part(settings, shapes, prefix):
         term |= _points(
             shapes, f"{prefix}terms/{number}", "points", term.pop("species")
         )
-        term["environments"] = f"terms/{number}"
+        term["points"] = f"terms/{number}"
     settings["parameters"] = {
         "descriptor": [term["descriptor"] for term in settings["terms"]],
         "covariance": [term["covariance"] for term in settings["terms"]],
@@ -86,8 +86,13 @@ def _upgrade_part(settings, shapes, prefix):
 
 def _points(shapes, name, part, species):
     """Return what a term says about its points."""
-    counts = {z: shapes[f"{name}/{z}/{part}"][0] for z in map(str, species)}
-    return {"points": counts, "listed": [], "amplitude": 1.0}
+    return {
+        "species": species,
+        "n_points": [shapes[f"{name}/{z}/{part}"][0] for z in species],
+        "listed": [],
+        "amplitude": 1.0,
+        "points": name,
+    }
 
 
 def _moments(shapes, order):
@@ -100,7 +105,7 @@ def _moments(shapes, order):
     )
     scales = {str(z): 1.0 for z in species}
     points = _points(shapes, name, "features", species)
-    return {**points, "environments": name, "scales": scales}
+    return {**points, "scales": scales}
 
 
 def _name_elements(settings, shapes):
@@ -137,9 +142,9 @@ def _renamed(name):
     prefix = "potential/" if name.startswith("potential/") else ""
     own = name.removeprefix(prefix)
     if own.startswith("terms/") and own.endswith("/points"):
-        return f"{prefix}environments/{own.removesuffix('points')}features"
+        return f"{prefix}points/{own.removesuffix('points')}features"
     if own.startswith("moments/") and own.endswith("/features"):
-        return f"environments/{own}"
+        return f"points/{own}"
     return name
 
 

@@ -15,6 +15,15 @@ MAY_BE_INFINITE = {"bond_hardness"}
 LARGEST = 1e60
 
 
+def check_numbers(name: str, array: np.ndarray) -> None:
+    """Raise ``ValueError`` for numbers that no fitted model has."""
+    if name in MAY_BE_INFINITE:
+        array = array[~np.isposinf(array)]
+    largest = float(np.abs(array).max(initial=0.0))
+    if not largest < LARGEST:  # NaN is not smaller than anything
+        raise ValueError(f"the array {name!r} holds a number that is not finite")
+
+
 class StoredModel:
     """Settings and arrays of a model, or of a part of one.
 
@@ -85,12 +94,7 @@ class StoredModel:
             For another shape or kind of number.
         """
         array = self._take(name, "f", shape)
-        numbers = array
-        if name in MAY_BE_INFINITE:
-            numbers = array[~np.isposinf(array)]
-        largest = float(np.abs(numbers).max(initial=0.0))
-        if not largest < LARGEST:  # NaN is not smaller than anything
-            raise ValueError(f"the array {name!r} holds a number that is not finite")
+        check_numbers(name, array)
         return array
 
     def species(self) -> np.ndarray:

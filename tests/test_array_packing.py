@@ -10,7 +10,7 @@ from lodekit.array_packing import (
     pack,
     unpack,
 )
-from lodekit.model_file import store_arrays
+from lodekit.model_arrays import store_arrays
 
 
 def numbers(*shape):

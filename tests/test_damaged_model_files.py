@@ -5,65 +5,36 @@ Checksums are made anew after every change, so that the checks behind them are t
 
 import io
 import json
-import pathlib
 import zipfile
 
-import numpy as np
 import pytest
 from labelled_structures import lode, open_frames, soap
 
 from lodekit import load_model
-from lodekit.array_buffers import from_buffer
-from lodekit.array_packing import Packed, unpack
 from lodekit.errors import ModelFileError
-from lodekit.model_file import as_json, read_header, seal, store_arrays
-from lodekit.model_header import ArrayEntry, checksum
+from lodekit.model_file import read_header, seal
+from lodekit.model_header import checksum
 from lodekit.models import SparsePotential
 from lodekit.regression import PolynomialCovariance
 
-OLD = pathlib.Path(__file__).parent / "data" / "format_1"
-#: Models of format 1 that stand for their kinds.
-KINDS = ("charges", "charges_of_few_rows", "kqeq_bonds", "kqeq_powers", "latent")
-
 
 @pytest.fixture(scope="module")
-def models():
-    """A fitted model of every kind, with what a file holds of it."""
-    models = [load_model(OLD / f"{name}.lodekit") for name in (*KINDS, "global")]
-    models.append(
-        SparsePotential(
-            *([soap(), lode()], PolynomialCovariance(2), 3),
-            energy_noise=1e-3,
-            targets=["energy"],
-            n_ensemble=2,
-        ).fit(open_frames(4))
-    )
-    return models
-
-
-@pytest.fixture(scope="module")
-def states(models):
-    """Class, settings as JSON has them, and arrays of every kind."""
-    states = []
-    for model in models:
-        state = model.get_state()
-        settings = json.loads(json.dumps(as_json(state["settings"])))
-        states.append((type(model), settings, state["arrays"]))
-    return states
-
-
-@pytest.fixture(scope="module")
-def files(models, tmp_path_factory):
-    """The members of a file of a potential, and of one of charges."""
-    folder = tmp_path_factory.mktemp("files")
-    for name, model in (("potential", models[-1]), ("kqeq", models[2])):
-        model.save(folder / name)
-    return {own.name: members_of(own.read_bytes()) for own in folder.iterdir()}
+def content(tmp_path_factory):
+    """A model file."""
+    path = tmp_path_factory.mktemp("files") / "m.lodekit"
+    SparsePotential(
+        *([soap(), lode()], PolynomialCovariance(2), 3),
+        energy_noise=1e-3,
+        targets=["energy"],
+        n_ensemble=2,
+    ).fit(open_frames(4)).save(path)
+    return path.read_bytes()
 
 
 @pytest.fixture
-def potential(files):
-    return dict(files["potential"])
+def potential(content):
+    """Its members by name."""
+    return members_of(content)
 
 
 @pytest.fixture
@@ -88,32 +59,9 @@ def header_of(members):
     return json.loads(members["model.json"])
 
 
-def arrays_of(members):
-    """Return the arrays of a file by name."""
-    arrays = {}
-    for entry in map(ArrayEntry.of, header_of(members)["arrays"]):
-        parts = [
-            None
-            if own is None
-            else from_buffer(members[own.file], own.shape, own.dtype)
-            for own in (entry, entry.runs)
-        ]
-        array = parts[0]
-        if entry.packed_shape is not None:
-            packed = Packed(*parts, entry.deflated)
-            array = unpack(packed, entry.packed_shape, entry.packed_dtype)
-        arrays[entry.name] = array
-    return arrays
-
-
-def write_changed(path, members, arrays=None, header=None):
-    """Write a file with other arrays or another header, and right checksums."""
-    members, header = dict(members), header or header_of(members)
-    if arrays is not None:
-        header["arrays"], buffers = store_arrays(arrays)
-        members = {"model.json": b"", **buffers}
-    members["model.json"] = seal(header).encode()
-    write(path, members)
+def write_changed(path, members, header):
+    """Write a file with another header, and its checksum."""
+    write(path, {**members, "model.json": seal(header).encode()})
 
 
 def refused(path, match=""):
@@ -122,109 +70,6 @@ def refused(path, match=""):
         load_model(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
-
-
-def test_states_that_nothing_has_changed_are_models(states):
-    for cls, settings, arrays in states:
-        assert cls.from_state({"settings": settings, "arrays": arrays}).weights_.size
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda a: a[:-1],
-        lambda a: a[:0],
-        lambda a: np.concatenate([a, a]),
-        lambda a: a[..., None],
-        lambda a: a.reshape(1, -1) if a.ndim == 1 else a.ravel(),
-        lambda a: a.astype(bool),
-        lambda a: a.astype(complex),
-    ],
-)
-def test_arrays_whose_shapes_contradict_others_are_refused(states, change):
-    for cls, settings, arrays in states:
-        for name, array in arrays.items():
-            if len(change(array)) == len(array) == 0:
-                continue
-            state = {"settings": settings, "arrays": {**arrays, name: change(array)}}
-            with pytest.raises(
-                ValueError, match="shape|rows|points|differ|species|fewer weights"
-            ):
-                cls.from_state(state)
-
-
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e300])
-def test_arrays_with_numbers_that_are_not_finite_are_refused(states, number):
-    for cls, settings, arrays in states:
-        for name, array in arrays.items():
-            may_be = name == "bond_hardness" and number == np.inf
-            if array.dtype.kind != "f" or not array.size or may_be:
-                continue
-            other = array.astype(float)
-            other.flat[-1] = number
-            with pytest.raises(ValueError, match="a number that is not finite"):
-                cls.from_state(
-                    {"settings": settings, "arrays": {**arrays, name: other}}
-                )
-
-
-def test_arrays_that_are_missing_or_too_many_are_refused(states):
-    for cls, settings, arrays in states:
-        for name in arrays:
-            rest = {other: array for other, array in arrays.items() if other != name}
-            try:
-                cls.from_state({"settings": settings, "arrays": rest})
-            except (KeyError, ValueError):
-                continue
-            assert name in ("bond_hardness", "ensemble")  # not all models have them
-        more = {**arrays, "more": np.zeros(3)}
-        with pytest.raises(ValueError, match="'more' does not belong to this model"):
-            cls.from_state({"settings": settings, "arrays": more})
-
-
-def places(table, place=()):
-    """Yield the places of all values of nested tables and lists, but for reports."""
-    for key in table if isinstance(table, dict) else range(len(table)):
-        if key not in ("summary", "parameters", "std_scales", "targets"):
-            yield *place, key
-            if isinstance(table[key], (dict, list)):
-                yield from places(table[key], (*place, key))
-
-
-def changed(settings, place, value=None):
-    """Return settings with another value, or without one."""
-    settings = json.loads(json.dumps(settings))
-    table = settings
-    for key in place[:-1]:
-        table = table[key]
-    if value is None:
-        del table[place[-1]]
-    else:
-        table[place[-1]] = value[0]
-    return settings
-
-
-def test_settings_that_lack_something_are_refused(states):
-    for cls, settings, arrays in states:
-        for place in places(settings):
-            state = {"settings": changed(settings, place), "arrays": arrays}
-            with pytest.raises(Exception):  # noqa: B017, PT011
-                cls.from_state(state)
-
-
-@pytest.mark.parametrize("value", [None, True, -1, 10**400, "x", [], {}, [[]]])
-def test_settings_of_another_kind_are_refused(states, value):
-    for cls, settings, arrays in (states[0], states[-1]):
-        for place in places(settings):
-            state = {"settings": changed(settings, place, [value]), "arrays": arrays}
-            try:
-                cls.from_state(state)
-            except Exception:
-                continue
-            table = settings
-            for key in place:
-                table = table[key]
-            assert table == value or (place[-1], value) == ("is_charged", True)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +174,7 @@ def test_shapes_larger_than_the_file_are_refused(potential, path, part, shape):
     write(buffer, inner)
     potential[entry["file"]] = buffer.getvalue()
     entry["checksum"] = checksum(buffer.getvalue())
-    write_changed(path, potential, header=header)
+    write_changed(path, potential, header)
     refused(path, "damaged or truncated")
 
 
@@ -358,21 +203,21 @@ def test_shapes_larger_than_the_file_are_refused(potential, path, part, shape):
 def test_arrays_that_declare_more_than_there_is_are_refused(potential, path, change):
     header = header_of(potential)
     header["arrays"][-1] |= change
-    write_changed(path, potential, header=header)
+    write_changed(path, potential, header)
     refused(path, "damaged or truncated")
 
 
 def test_two_arrays_of_one_name_are_refused(potential, path):
     header = header_of(potential)
     header["arrays"][1]["name"] = header["arrays"][0]["name"]
-    write_changed(path, potential, header=header)
+    write_changed(path, potential, header)
     refused(path, "two arrays have one name")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cutoff": 1e9}, "the radius of a cutoff is 1e[+]09 Å"),
+        ({"cutoff": 1e9}, "the radius of a cutoff is 1e[+]09"),
         (
             {"covariance": {"class": "CurSelection", "parameters": {}}},
             "the covariance of",
@@ -381,11 +226,13 @@ def test_two_arrays_of_one_name_are_refused(potential, path):
             {"descriptor": {"class": "CurSelection", "parameters": {}}},
             "the descriptor of",
         ),
-        ({"points": {"8": 3, "1": 3}}, r"the species of a term are \['8', '1'\]"),
-        ({"points": {"1": 3, "92": 3}}, "the species of a term are"),
-        ({"points": {"1": -3}}, "a number of points is -3"),
+        ({"species": [8, 1]}, r"the species of a term are \[8, 1\]"),
+        ({"species": [1, 92]}, "the species of a term are"),
+        ({"species": [1, "x"]}, "the species of a term are"),
+        ({"species": [1]}, "contradicts itself .zip"),
+        ({"n_points": [3, -3]}, "a number of points is -3"),
         ({"amplitude": 0.0}, "the setting 'amplitude' is 0.0"),
-        ({"environments": "7"}, "lacks 'environments/7/1/left'"),
+        ({"points": "7"}, "lacks 'points/7/1/left'"),
     ],
 )
 def test_terms_that_make_no_sense_are_refused(potential, path, change, message):
@@ -398,33 +245,5 @@ def test_terms_that_make_no_sense_are_refused(potential, path, change, message):
         left["parameters"]["cutoff"]["pairs"] = [list(pair) for pair in pairs]
     else:
         term |= change
-    write_changed(path, potential, header=header)
+    write_changed(path, potential, header)
     refused(path, message)
-
-
-def test_a_factor_that_is_no_triangle_is_refused(states):
-    cls, settings, arrays = states[0]
-    factor = arrays["solution/factor"]
-    for other in (factor.T, -factor, factor @ factor.T):
-        state = {"settings": settings, "arrays": {**arrays, "solution/factor": other}}
-        with pytest.raises(ValueError, match="is no Cholesky factor"):
-            cls.from_state(state)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("hardness", -1.0, "'hardness' is not positive"),
-        ("widths", 0.0, "'widths' is not positive"),
-        ("widths", 500.0, "a charge is 500 Å wide"),
-        ("bond_hardness", 3.0, "the bond hardness of pairs is not symmetric"),
-        ("potential/species", 200, r"the species are \[1, 200\]"),
-        ("species", 1, r"the species are \[1, 1\]"),
-    ],
-)
-def test_elements_that_cannot_be_are_refused(states, name, value, message):
-    cls, settings, arrays = states[2]
-    other = np.array(arrays[name])
-    other.flat[1] = value
-    with pytest.raises(ValueError, match=message):
-        cls.from_state({"settings": settings, "arrays": {**arrays, name: other}})

@@ -119,6 +119,15 @@ def test_unfit_settings_are_refused_and_leave_no_file(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_is_not_finite_is_not_written(model, tmp_path):
+    model.weights_ = np.array([1.0, np.nan])
+    with pytest.raises(
+        ModelFileError, match="m.lodekit: not written, the array 'weights' holds a num"
+    ):
+        save_model(model, tmp_path / "m.lodekit")
+    assert not list(tmp_path.iterdir())
+
+
 def test_existing_file_stays_unless_overwritten(model, path):
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match="water.lodekit: exists already"):
@@ -178,7 +187,7 @@ def test_interrupt_while_writing_leaves_nothing(model, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lodekit.model_file.to_buffer", interrupt)
+    monkeypatch.setattr("lodekit.model_arrays.to_buffer", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_model(model, tmp_path / "m.lodekit")
     assert not list(tmp_path.iterdir())

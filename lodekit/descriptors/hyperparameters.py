@@ -96,6 +96,7 @@ def check_gaussian(value) -> dict:
             raise SettingsError(
                 f"`density.scaling.type` must be 'Willatt2018', got '{scaling['type']}'"
             )
+        check_number("density.scaling.exponent", scaling["exponent"])
         check_positive("density.scaling.scale", scaling["scale"])
         check_positive("density.scaling.rate", scaling["rate"])
     return density

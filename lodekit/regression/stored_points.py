@@ -1,7 +1,7 @@
 """Sparse points in model files: every environment is stored once.
 
 Terms with the same descriptor, and atomic moments, share environments; they name theirs
-by rows of arrays ``environments/KIND/Z/...``, with the expansion coefficients of both
+by rows of arrays ``points/KIND/Z/...``, with the expansion coefficients of both
 factors of the descriptor. Features are products of these.
 """
 
@@ -22,14 +22,15 @@ from .sparse_kernel import SparsePoints
 #: Arrays of the factors of a descriptor, or of features where factors are not known.
 FACTORS = ("left", "right")
 FEATURES = ("features",)
-#: Least lengths of descriptors in Å by their names, and the largest one.
+#: Limits of lengths in Å, and of other numbers that descriptors are made of.
 LENGTHS = {
-    ("cutoff", "radius"): 0.1,
-    ("radial", "radius"): 0.1,
-    ("density", "width"): 0.01,
-    ("density", "smearing"): 0.05,
+    ("cutoff", "radius"): (0.1, 100.0),
+    ("radial", "radius"): (0.1, 100.0),
+    ("density", "width"): (0.01, 100.0),
+    ("density", "smearing"): (0.05, 100.0),
+    ("covariance", "zeta"): (1, 100),
 }
-LONGEST = 100.0
+LARGEST = 1e6
 
 
 class PointStore:
@@ -56,10 +57,11 @@ class PointStore:
                 listed.append(int(z))
             arrays[f"{name}/{z}/projection"] = points.base
         return {
-            "points": {str(z): len(own.features) for z, own in kernel.points.items()},
+            "species": [int(z) for z in kernel.points],
+            "n_points": [len(points.features) for points in kernel.points.values()],
             "listed": listed,
             "amplitude": kernel.amplitude,
-            "environments": kind,
+            "points": kind,
         }, arrays
 
     def rows_of(self, place: tuple, names, factors) -> np.ndarray:
@@ -79,7 +81,7 @@ class PointStore:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of all environments by name."""
         return {
-            f"environments/{kind}/{z}/{name}": np.array(rows)
+            f"points/{kind}/{z}/{name}": np.array(rows)
             for (kind, z), parts in self.parts.items()
             for name, rows in parts.items()
         }
@@ -140,14 +142,15 @@ class StoredTerm:
         term = StoredModel({"settings": settings, "arrays": {}})
         self.amplitude = term.positive("amplitude")
         self.listed = term.setting("listed", list)
-        counts = term.setting("points", dict)
-        self.points = {int(z): StoredModel.count(n) for z, n in counts.items()}
-        if counts:
-            self.kind = f"environments/{term.setting('environments', str)}"
+        species, counts = term.setting("species", list), term.setting("n_points", list)
+        counts = [StoredModel.count(number) for number in counts]
+        self.points = dict(zip(species, counts, strict=True))
+        if species:
+            self.kind = f"points/{term.setting('points', str)}"
         known = kernel.species.tolist()
-        fits = list(self.points) == [z for z in known if z in self.points]
-        if not fits or not all(z in self.points for z in self.listed):
-            raise ValueError(f"the species of a term are {list(counts)!r:.60}")
+        fits = species == [z for z in known if z in species]
+        if not fits or not all(z in species for z in self.listed):
+            raise ValueError(f"the species of a term are {species!r:.60}")
 
     def environments(self, z: int) -> tuple:
         """Return features and expansion coefficients of the points of one species."""
@@ -192,15 +195,18 @@ def check_term(descriptor, covariance) -> None:
     if not isinstance(covariance, PolynomialCovariance):
         raise ValueError(f"the covariance of a term is {covariance!r:.60}")
     covariance.check()
+    check_numbers(covariance.get_params(), "covariance")
     for factor in (descriptor.left, descriptor.right):
         if factor is not None:
-            check_lengths(factor.hypers)
+            check_numbers(factor.hypers)
 
 
-def check_lengths(hypers: dict, name: str = "") -> None:
-    """Raise ``ValueError`` for lengths with which an expansion would not end."""
+def check_numbers(hypers: dict, name: str = "") -> None:
+    """Raise ``ValueError`` for numbers with which an expansion would not end."""
     for key, value in hypers.items():
         if isinstance(value, dict):
-            check_lengths(value, key)
-        elif (name, key) in LENGTHS and not LENGTHS[name, key] <= value <= LONGEST:
-            raise ValueError(f"the {key} of a {name} is {value:g} Å")
+            check_numbers(value, key)
+        elif isinstance(value, (int, float)):
+            limits = LENGTHS.get((name, key), (-LARGEST, LARGEST))
+            if not limits[0] <= value <= limits[1]:
+                raise ValueError(f"the {key} of a {name} is {value:g}")

@@ -25,65 +25,15 @@ from lodekit.descriptors.power_spectrum import PowerSpectrum, PowerSpectrumFeatu
 from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
-from .covariances import CovarianceValues, PolynomialCovariance
+from .covariances import PolynomialCovariance
 from .environments import choose_environments
-from .point_kernel import (
-    KernelPoints,
-    PointKernel,
-    project,
-    triangular_projection,
-)
-from .rounding import SINGLE
-from .stored_points import PointStore, StoredTerm
+from .point_kernel import PointKernel, project, triangular_projection
+from .stored_points import PointStore
 from .tensor_gradients import HarmonicEntries
+from .tensor_points import TensorPoints, WeightedPoints, read_tensor_points
 
 #: Eigenvalues of K_MM below this times the largest are dropped.
 RCOND = 1e-10
-
-
-@dataclass
-class TensorPoints(KernelPoints):
-    """Sparse points of one centre species, for tensors.
-
-    Attributes
-    ----------
-    tensors : ndarray of shape (n_points, 2 l + 1, n_q)
-        C, divided by s.
-    scale : float
-        s.
-    """
-
-    #: Moments are known to fewer digits than energies.
-    n_bits = SINGLE
-
-    tensors: np.ndarray = field(default=None, kw_only=True)
-    scale: float = field(default=1.0, kw_only=True)
-
-    def keep(self, used: np.ndarray) -> None:
-        """Keep some of the points."""
-        super().keep(used)
-        self.tensors = self.tensors[used]
-
-
-@dataclass
-class WeightedPoints:
-    """Atoms of one species, and their sparse points at given weights.
-
-    Attributes
-    ----------
-    atoms : ndarray of shape (n,)
-    points : TensorPoints
-    directions : ndarray of shape (n_points, n_q)
-        C of the points times projected weights: t_ia = sum_mq k(i, m) C_i[a, q]
-        directions[m, q].
-    covariances : CovarianceValues
-        k and its derivatives.
-    """
-
-    atoms: np.ndarray
-    points: TensorPoints
-    directions: np.ndarray
-    covariances: CovarianceValues
 
 
 @dataclass
@@ -367,26 +317,5 @@ class TensorKernel(PointKernel):
         """
         parts = scalar.descriptor, scalar.covariance, scalar.species
         kernel = cls(order, *parts, {})
-        term = StoredTerm(stored, settings, name, kernel)
-        kernel.amplitude = term.amplitude
-        own = StoredModel({"settings": settings, "arrays": {}})
-        scales = StoredModel({"settings": own.setting("scales", dict), "arrays": {}})
-        for z, n_points in term.points.items():
-            shape = n_points, 2 * order + 1
-            base = stored.array(f"{name}/{z}/projection", np.prod(shape), None)
-            features, factors = term.environments(z)
-            scale = scales.positive(str(z))
-            if factors:
-                tensors = factors[0][:, kernel.harmonics].astype(float) / scale
-            else:
-                (_, n_q), *_ = kernel.descriptor.coefficient_shapes(kernel.species)
-                tensors = stored.array(f"{name}/{z}/tensors", *shape, n_q)
-            kernel.points[z] = TensorPoints(
-                features,
-                kernel.amplitude * base,
-                coefficients=factors,
-                base=base,
-                tensors=tensors,
-                scale=scale,
-            )
+        read_tensor_points(stored, settings, name, kernel)
         return kernel

@@ -9,6 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from crystals import cluster, random_rotation
 from ionic_gas import gas
 from labelled_structures import soap
+from scipy import linalg
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -73,12 +74,32 @@ def truth(frames, seed=0, **arguments):
     model = small(targets=["energy"], noises={}, **arguments)
     model.fit([neutral(atoms) for atoms in frames])
     rng = np.random.default_rng(seed)
-    model.weights_ = 0.5 * rng.normal(size=model.weights_.size)
-    model.weights_[: model.species_.size] *= 0.8 / model.element_prior
+    n_species = model.species_.size
+    elements, drawn = np.split(0.5 * rng.normal(size=model.weights_.size), [n_species])
+    elements *= 0.8 / model.element_prior
+    kernels = along_directions(model.latent_.kernels, drawn)
+    model.weights_ = np.concatenate([elements, kernels])
     rest = model.potential_
-    rest.weights_ = rng.normal(size=rest.weights_.size)
+    rest.weights_ = along_directions(rest.kernels_, rng.normal(size=rest.weights_.size))
     rest.coefficients_ = type(model.latent_)(rest.kernels_).coefficients(rest.weights_)
     return model
+
+
+def along_directions(kernels, drawn):
+    """Weights that are ``drawn`` along the principal directions of sparse points.
+
+    What is drawn does then not depend on the basis that a kernel has for its weights.
+    """
+    weights, start = [], 0
+    for kernel in kernels:
+        for points in kernel.points.values():
+            own = slice(start, start + points.rank)
+            covariances = kernel.covariance.matrix(points.features, points.features)
+            squares, directions = linalg.eigh(covariances)
+            coefficients = directions @ (drawn[own] / np.sqrt(squares))
+            weights.append(np.linalg.solve(points.base, coefficients))
+            start = own.stop
+    return np.concatenate(weights)
 
 
 def neutral(atoms):

@@ -1,0 +1,174 @@
+"""What makes no model is refused, whatever its checksums say."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from labelled_structures import lode, open_frames, soap
+
+from lodekit import load_model
+from lodekit.model_file import as_json
+from lodekit.models import SparsePotential
+from lodekit.regression import PolynomialCovariance
+
+OLD = pathlib.Path(__file__).parent / "data" / "format_1"
+#: Models of format 1 that stand for their kinds.
+KINDS = ("charges", "charges_of_few_rows", "kqeq_bonds", "kqeq_powers", "latent")
+
+
+@pytest.fixture(scope="module")
+def models():
+    """A fitted model of every kind, with what a file holds of it."""
+    models = [load_model(OLD / f"{name}.lodekit") for name in (*KINDS, "global")]
+    models.append(
+        SparsePotential(
+            *([soap(), lode()], PolynomialCovariance(2), 3),
+            energy_noise=1e-3,
+            targets=["energy"],
+            n_ensemble=2,
+        ).fit(open_frames(4))
+    )
+    return models
+
+
+@pytest.fixture(scope="module")
+def states(models):
+    """Class, settings as JSON has them, and arrays of every kind."""
+    states = []
+    for model in models:
+        state = model.get_state()
+        settings = json.loads(json.dumps(as_json(state["settings"])))
+        states.append((type(model), settings, state["arrays"]))
+    return states
+
+
+def test_states_that_nothing_has_changed_are_models(states):
+    for cls, settings, arrays in states:
+        assert cls.from_state({"settings": settings, "arrays": arrays}).weights_.size
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:-1],
+        lambda a: a[:0],
+        lambda a: np.concatenate([a, a]),
+        lambda a: a[..., None],
+        lambda a: a.reshape(1, -1) if a.ndim == 1 else a.ravel(),
+        lambda a: a.astype(bool),
+        lambda a: a.astype(complex),
+    ],
+)
+def test_arrays_whose_shapes_contradict_others_are_refused(states, change):
+    for cls, settings, arrays in states:
+        for name, array in arrays.items():
+            if len(change(array)) == len(array) == 0:
+                continue
+            state = {"settings": settings, "arrays": {**arrays, name: change(array)}}
+            with pytest.raises(
+                ValueError, match="shape|rows|points|differ|species|fewer weights"
+            ):
+                cls.from_state(state)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e300])
+def test_arrays_with_numbers_that_are_not_finite_are_refused(states, number):
+    for cls, settings, arrays in states:
+        for name, array in arrays.items():
+            may_be = name == "bond_hardness" and number == np.inf
+            if array.dtype.kind != "f" or not array.size or may_be:
+                continue
+            other = array.astype(float)
+            other.flat[-1] = number
+            with pytest.raises(ValueError, match="a number that is not finite"):
+                cls.from_state(
+                    {"settings": settings, "arrays": {**arrays, name: other}}
+                )
+
+
+def test_arrays_that_are_missing_or_too_many_are_refused(states):
+    for cls, settings, arrays in states:
+        for name in arrays:
+            rest = {other: array for other, array in arrays.items() if other != name}
+            try:
+                cls.from_state({"settings": settings, "arrays": rest})
+            except (KeyError, ValueError):
+                continue
+            assert name in ("bond_hardness", "ensemble")  # not all models have them
+        more = {**arrays, "more": np.zeros(3)}
+        with pytest.raises(ValueError, match="'more' does not belong to this model"):
+            cls.from_state({"settings": settings, "arrays": more})
+
+
+def places(table, place=()):
+    """Yield the places of all values of nested tables and lists, but for reports."""
+    for key in table if isinstance(table, dict) else range(len(table)):
+        if key not in ("summary", "parameters", "std_scales", "targets"):
+            yield *place, key
+            if isinstance(table[key], (dict, list)):
+                yield from places(table[key], (*place, key))
+
+
+def changed(settings, place, value=None):
+    """Return settings with another value, or without one."""
+    settings = json.loads(json.dumps(settings))
+    table = settings
+    for key in place[:-1]:
+        table = table[key]
+    if value is None:
+        del table[place[-1]]
+    else:
+        table[place[-1]] = value[0]
+    return settings
+
+
+def test_settings_that_lack_something_are_refused(states):
+    for cls, settings, arrays in states:
+        for place in places(settings):
+            state = {"settings": changed(settings, place), "arrays": arrays}
+            with pytest.raises(Exception):  # noqa: B017, PT011
+                cls.from_state(state)
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 10**400, "x", [], {}, [[]]])
+def test_settings_of_another_kind_are_refused(states, value):
+    for cls, settings, arrays in (states[0], states[-1]):
+        for place in places(settings):
+            state = {"settings": changed(settings, place, [value]), "arrays": arrays}
+            try:
+                cls.from_state(state)
+            except Exception:
+                continue
+            table = settings
+            for key in place:
+                table = table[key]
+            assert table == value or (place[-1], value) == ("is_charged", True)
+
+
+def test_a_factor_that_is_no_triangle_is_refused(states):
+    cls, settings, arrays = states[0]
+    factor = arrays["solution/factor"]
+    for other in (factor.T, -factor, factor @ factor.T):
+        state = {"settings": settings, "arrays": {**arrays, "solution/factor": other}}
+        with pytest.raises(ValueError, match="is no Cholesky factor"):
+            cls.from_state(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("hardness", -1.0, "'hardness' is not positive"),
+        ("widths", 0.0, "'widths' is not positive"),
+        ("widths", 500.0, "a charge is 500 Å wide"),
+        ("bond_hardness", 3.0, "the bond hardness of pairs is not symmetric"),
+        ("potential/species", 200, r"the species are \[1, 200\]"),
+        ("species", 1, r"the species are \[1, 1\]"),
+    ],
+)
+def test_elements_that_cannot_be_are_refused(states, name, value, message):
+    cls, settings, arrays = states[2]
+    other = np.array(arrays[name])
+    other.flat[1] = value
+    with pytest.raises(ValueError, match=message):
+        cls.from_state({"settings": settings, "arrays": {**arrays, name: other}})
