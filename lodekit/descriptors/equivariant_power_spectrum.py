@@ -178,11 +178,21 @@ class EquivariantFeatures:
         """
         key = order, sigma, int(center)
         if key not in self._blocks:
-            atoms, plan = np.flatnonzero(self.centers == center), self.plan(*key)
-            flat = np.empty(atoms.size * plan.size)
-            couple_expansions(*self.coefficients, atoms, *plan.arguments, flat)
-            (self._blocks[key],) = plan.split(flat, atoms.size)
+            atoms = np.flatnonzero(self.centers == center)
+            self._blocks[key] = self.values(*key, atoms)
         return self._blocks[key]
+
+    def values(self, order: int, sigma: int, center: int, atoms: np.ndarray):
+        """Compute the features of some atoms of one species, in their order.
+
+        Returns
+        -------
+        features : ndarray of shape (n, 2 order + 1, n_channels)
+        """
+        plan = self.plan(order, sigma, center)
+        flat = np.empty(atoms.size * plan.size)
+        couple_expansions(*self.coefficients, atoms, *plan.arguments, flat)
+        return plan.split(flat, atoms.size)[0]
 
     @property
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
