@@ -17,6 +17,7 @@ from .covariance_gradients import MovingFactor
 from .covariances import CovarianceValues
 from .equivariant_rows import SpeciesRows
 from .point_kernel import project
+from .sparse_kernel import sum_structures
 
 if TYPE_CHECKING:
     from .equivariant_kernel import EquivariantKernel, EquivariantPoints
@@ -84,6 +85,20 @@ class EquivariantState:
             values = kernel.covariances(features, self.tensors(z), points)
             values = values @ points.projection
             rows[atoms, :, columns] = values.reshape(atoms.size, self.n_components, -1)
+        return rows
+
+    def structure_rows(self) -> np.ndarray:
+        """Return Phi summed over atoms, (n_structures, 2 order + 1, rank)."""
+        kernel, batch = self.kernel, self.batch
+        rows = np.zeros((batch.n_structures, self.n_components, kernel.rank))
+        for z, columns in kernel.columns.items():
+            atoms, points = self.atoms(z), kernel.points[z]
+            features = self.invariants.features[atoms]
+            values = kernel.covariances(features, self.tensors(z), points)
+            n_columns = self.n_components * values.shape[1]
+            totals = sum_structures(batch, atoms, values.reshape(-1, n_columns))
+            totals = totals.reshape(-1, values.shape[1]) @ points.projection
+            rows[:, :, columns] = totals.reshape(len(rows), self.n_components, -1)
         return rows
 
     def values(self, weights: np.ndarray) -> np.ndarray:

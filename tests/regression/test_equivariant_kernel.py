@@ -88,6 +88,8 @@ def test_values_are_rows_times_weights(case):
     batch, state = evaluate(kernel, batch_frames())
     weights, _ = drawn(kernel, batch)
     assert_close(state.values(weights), state.rows() @ weights)
+    sums = np.add.reduceat(state.rows(), batch.first_atom[:-1])
+    assert_close(state.structure_rows(), sums)
 
 
 @cases
@@ -221,6 +223,18 @@ def test_arrays_of_a_model_file_give_the_same_rows(case):
     copy.set_arrays(arrays, "kernel")
     _, again = evaluate(copy, batch_frames())
     np.testing.assert_array_equal(again.rows(), state.rows())
+
+
+def test_batches_may_lack_species():
+    kernel = make_kernel("soap 1")
+    batch, state = evaluate(kernel, [Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.2]])])
+    weights, adjoint = drawn(kernel, batch)
+    assert state.structure_rows().shape == (1, 3, kernel.rank)
+    assert_close(state.values(weights), state.rows() @ weights)
+    by_positions, by_strain = state.gradient_rows(adjoint)
+    positions, _ = state.gradients(weights, adjoint)
+    assert_close(by_positions @ weights, positions)
+    assert by_strain.shape == (1, 6, kernel.rank)
 
 
 def test_species_without_tensors_have_no_points():
