@@ -84,7 +84,8 @@ class EquivariantState:
             features = self.invariants.features[atoms]
             values = kernel.covariances(features, self.tensors(z), points)
             values = values @ points.projection
-            rows[atoms, :, columns] = values.reshape(atoms.size, self.n_components, -1)
+            shape = atoms.size, self.n_components, values.shape[1]
+            rows[atoms, :, columns] = values.reshape(shape)
         return rows
 
     def structure_rows(self) -> np.ndarray:
