@@ -156,7 +156,8 @@ def read_tensor(structure, name: str) -> np.ndarray | None:
     """Return a tensor of a structure or of its atoms, None where it is missing.
 
     A target of `lodekit.structures.TARGETS` has the shape and the unit it has there;
-    others are what ``info``, ``arrays`` or the results hold under their name.
+    others are what ``info``, ``arrays`` or the results hold under their name, after
+    ``REF_`` or ``other_``, where predictions have put it, or without.
 
     Raises
     ------
@@ -167,8 +168,12 @@ def read_tensor(structure, name: str) -> np.ndarray | None:
         value = get_target(structure, name)
         return None if value is None else np.asarray(value, dtype=float)
     results = getattr(structure.calc, "results", {})
-    places = (structure.info, structure.arrays, results)
-    found = [place[name] for place in places if name in place]
+    found = [
+        place[key]
+        for key in (*asides(name), name)
+        for place in (structure.info, structure.arrays, results)
+        if key in place
+    ]
     if not found:
         return None
     values = as_numbers(found[0])
@@ -177,11 +182,16 @@ def read_tensor(structure, name: str) -> np.ndarray | None:
     return np.asarray(values, dtype=float)
 
 
+def asides(name: str) -> tuple[str, str]:
+    """Return the names under which reference values stand beside predictions."""
+    return f"REF_{name}", f"other_{name}"
+
+
 def is_per_atom(structure, name: str) -> bool:
     """Return whether a tensor that a structure has is one of every atom."""
     if name in TARGETS:
         return TARGETS[name].per_atom
-    return name in structure.arrays
+    return not {name, *asides(name)}.isdisjoint(structure.arrays)
 
 
 def collect_tensor(frames, name: str) -> tuple[list[np.ndarray], bool]:
