@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from lodekit.fitting.fit import fit
+from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import Rows
 from lodekit.observables.tensors import Tensor
-from lodekit.regression.dual_equations import DualEquations, DualSolution
+from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
-from lodekit.regression.normal_equations import NormalEquations, Solution
+from lodekit.regression.normal_equations import Solution
 from lodekit.structures.batch import StructureBatch
-
-from .amplitudes import choose_amplitudes
-from .progress import progress_bar
-from .row_fit import fit_rows
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
@@ -30,7 +29,7 @@ SMALLEST_SPREAD = 1e-6
 
 
 class TermAmplitude:
-    """The amplitude of one kernel in one part; what `amplify` asks of a kernel."""
+    """The amplitude of one kernel in one part; what a fit asks of a kernel."""
 
     def __init__(self, kernel: EquivariantKernel):
         self.rank, self.factor = kernel.rank, 1.0
@@ -47,37 +46,40 @@ class TensorPart:
     Attributes
     ----------
     order, sigma : int
-    spread : float
-        Root mean square of y beside constants of elements, of a structure over the root
-        of its number of atoms.
     amplitudes : list of float
         a, of every kernel.
     n_elements : int
         Number of constants by element: scalars have them, other tensors have none.
+    spread : float
+        Root mean square of y beside constants of elements, of a structure over the root
+        of its number of atoms.
     element_prior : float
-        Their prior standard deviation, in units of the target.
+        Prior standard deviation of the constants, in units of the target.
     solution : Solution or DualSolution
         Of the constants, then of the kernels.
     std_scale : float
         Calibration factor of standard deviations.
     noise : float
         Standard deviation of the noise of a component of y, in units of the target.
-    held_out_error : float or None
-        Root mean square error of the components of y on held-out frames.
+    left_out_error : float or None
+        Root mean square error of the components of y on groups of frames left out.
     n_rows : int
+    fit_summary : dict
+        What else came out of the fit.
     """
 
     order: int
     sigma: int
-    spread: float
     amplitudes: list[float]
     n_elements: int
+    spread: float
     element_prior: float
     solution: Solution | DualSolution | None = None
     std_scale: float = 1.0
     noise: float = 0.0
-    held_out_error: float | None = None
+    left_out_error: float | None = None
     n_rows: int = 0
+    fit_summary: dict = field(default_factory=dict)
 
     def kernel_weights(self, kernels: list[EquivariantKernel]) -> list[np.ndarray]:
         """Return weights of every kernel, in units of the target."""
@@ -124,8 +126,8 @@ class TensorPart:
         return np.concatenate(parts, axis=2)
 
 
-class PartFit:
-    """Fits one part of a tensor.
+class PartProblem:
+    """Rows of one part of a tensor, linear in the weights: a `lodekit.fitting.Problem`.
 
     Parameters
     ----------
@@ -140,21 +142,24 @@ class PartFit:
     progress : bool
     """
 
+    names, n_linear, solver, units = [ROWS], None, "cholesky", {ROWS: ""}
+
     def __init__(
         self, frames, values, tensor: Tensor, index, kernels, species, progress
     ):
-        self.frames, self.tensor, self.kernels = frames, tensor, kernels
+        self.frames, self.tensor, self.terms = frames, tensor, kernels
         self.species, self.progress = species, progress
         self.values = [tensor.part(index, own) for own in values]
+        self.n_rows = np.array([own.size for own in self.values])
         order, sigma, _ = tensor.parts[index]
-        n_elements = species.size if (order, sigma) == (0, 1) else 0
-        spread, element_prior = self.scales(np.concatenate(self.values), n_elements)
+        self.first_column = species.size if (order, sigma) == (0, 1) else 0
+        self.kernels = [TermAmplitude(kernel) for kernel in kernels]
+        self.rank = self.first_column + sum(kernel.rank for kernel in kernels)
+        scales = self.scales(np.concatenate(self.values))
         amplitudes = [1.0] * len(kernels)
-        self.part = TensorPart(
-            order, sigma, spread, amplitudes, n_elements, element_prior
-        )
+        self.part = TensorPart(order, sigma, amplitudes, self.first_column, *scales)
 
-    def scales(self, values: np.ndarray, n_elements: int) -> tuple[float, float]:
+    def scales(self, values: np.ndarray) -> tuple[float, float]:
         """Return the spread, and the prior of the constants of elements."""
         numbers = [atoms.numbers[:, None] == self.species for atoms in self.frames]
         if self.tensor.per_atom:
@@ -162,74 +167,56 @@ class PartFit:
         else:
             counts = np.array([own.sum(axis=0) for own in numbers], dtype=float)
         rest, size = values, counts.sum(axis=1).mean()
-        if n_elements:
+        if self.first_column:
             rest = values - counts @ np.linalg.lstsq(counts, values)[0]
         square = np.mean(values**2)
         spread = np.sqrt(max(np.mean(rest**2), SMALLEST_SPREAD**2 * square) / size)
         return float(spread), float(ELEMENT_PRIOR * np.sqrt(square) / size)
 
-    @property
-    def rank(self) -> int:
-        """Number of weights."""
-        return self.part.n_elements + sum(kernel.rank for kernel in self.kernels)
-
-    def run(self, train, held_out, noise, lap) -> TensorPart:
-        """Fit to the frames of indices ``train``, then to the held-out ones, too.
+    def fit(self, noise, arguments: dict) -> TensorPart:
+        """Fit the part.
 
         Parameters
         ----------
-        train, held_out : ndarray of int
         noise : float or "auto"
             In units of the target.
-        lap : callable
-            See `fit_rows`.
+        arguments : dict
+            Of `lodekit.fitting.fit.fit`.
         """
-        part, n_rows = self.part, sum(own.size for own in self.values)
-        equations = (
-            DualEquations(self.rank)
-            if n_rows < self.rank
-            else NormalEquations(self.rank, [ROWS])
-        )
-        terms = [TermAmplitude(kernel) for kernel in self.kernels]
+        part = self.part
         given = {ROWS: noise if noise == "auto" else noise / part.spread}
-        fit = fit_rows(
-            self.stream(train),
-            self.stream(held_out),
-            equations,
-            choose_amplitudes(terms, part.n_elements, given),
-            lap,
-        )
-        part.amplitudes = [term.factor for term in terms]
-        part.solution, part.std_scale = fit.solution, fit.std_scale
-        part.noise = fit.noises[ROWS] * part.spread
-        part.n_rows = fit.n_rows[ROWS]
-        if ROWS in fit.held_out_errors:
-            part.held_out_error = fit.held_out_errors[ROWS] * part.spread
+        result = fit(self, given, **arguments)
+        part.amplitudes = [kernel.factor for kernel in self.kernels]
+        part.solution, part.n_rows = result.solution, result.n_rows[ROWS]
+        part.std_scale = scale_of(result.std_scales, ROWS)
+        part.noise = result.noises[ROWS] * part.spread
+        if ROWS in result.errors:
+            part.left_out_error = result.errors[ROWS] * part.spread
+        part.fit_summary = result.summary()
         return part
 
-    def stream(self, chosen):
-        """Yield the rows of every chosen frame, in units of the spread."""
-        some = [self.frames[i] for i in chosen]
+    def rows(self, weights: np.ndarray, frames: np.ndarray):
+        """Yield name, rows and weights (1) of rows, in units of the spread."""
+        some = [self.frames[i] for i in frames]
         groups = list(batches(some, BATCH_ATOMS))
         for group in progress_bar(groups, f"order {self.part.order}", self.progress):
             batch = StructureBatch.from_frames([some[i] for i in group])
             cache: dict = {}
-            states = [kernel.evaluate(batch, cache) for kernel in self.kernels]
+            states = [kernel.evaluate(batch, cache) for kernel in self.terms]
             is_element = (batch.species[:, None] == self.species) * 1.0
             per_atom = self.tensor.per_atom
             matrix = self.part.rows(states, is_element, batch, per_atom)
-            bounds = batch.first_atom if per_atom else np.arange(len(group) + 1)
-            for place, index in enumerate(group):
-                rows = matrix[bounds[place] : bounds[place + 1]].reshape(-1, self.rank)
-                values = self.values[chosen[index]].ravel() / self.part.spread
-                frames = np.full(values.size, chosen[index])
-                yield ROWS, Rows(rows, values, frames), np.ones(values.size)
+            values = [self.values[i] for i in frames[group]]
+            owners = np.repeat(frames[group], [own.size for own in values])
+            values = np.concatenate(values).ravel() / self.part.spread
+            rows = Rows(matrix.reshape(-1, self.rank), values, owners)
+            yield ROWS, rows, np.ones(values.size)
 
 
 def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
     """Return what people may want to know of the fitted parts of all targets."""
     named = [(part_name(name, p), p) for name, own in parts.items() for p in own]
-    errors = {name: held_out_error(tensors[name], own) for name, own in parts.items()}
+    errors = {name: left_out_error(tensors[name], own) for name, own in parts.items()}
     return {
         "tensors": {
             name: [[part.order, part.sigma] for part in own]
@@ -239,7 +226,14 @@ def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
             name: sum(part.n_rows for part in own) for name, own in parts.items()
         },
         "rank": sum(len(part.solution.weights) for _, part in named),
-        "effective_rank": sum(part.solution.effective_rank for _, part in named),
+        "effective_rank": sum(p.fit_summary["effective_rank"] for _, p in named),
+        "n_groups": named[0][1].fit_summary["n_groups"],
+        "n_left_out": named[0][1].fit_summary["n_left_out"],
+        "outliers": [
+            {**outlier, "target": name}
+            for name, part in named
+            for outlier in part.fit_summary["outliers"]
+        ],
         "noises": {name: part.noise for name, part in named},
         "amplitudes": [a for _, part in named for a in part.amplitudes],
         "std_scales": {name: part.std_scale for name, part in named},
@@ -253,12 +247,12 @@ def part_name(name: str, part: TensorPart) -> str:
     return f"{name} of order {part.order}{pseudo}"
 
 
-def held_out_error(tensor: Tensor, parts: list[TensorPart]) -> float | None:
-    """Return the root mean square error of the components on held-out frames."""
-    if parts[0].held_out_error is None:
+def left_out_error(tensor: Tensor, parts: list[TensorPart]) -> float | None:
+    """Return the root mean square error of the components on groups left out."""
+    if parts[0].left_out_error is None:
         return None
     squares = sum(
-        part.held_out_error**2 * np.sum(matrix**2)
+        part.left_out_error**2 * np.sum(matrix**2)
         for part, (_, _, matrix) in zip(parts, tensor.parts, strict=True)
     )
     return float(np.sqrt(squares / len(tensor.parts[0][2])))

@@ -7,6 +7,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.groups import find_groups
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.tensors import Tensor, collect_tensor, describe_tensor
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
@@ -14,10 +17,8 @@ from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises
-from .clock import Clock
 from .prediction import check_species
-from .progress import progress_bar
-from .tensor_fit import BATCH_ATOMS, PartFit, summarize_parts
+from .tensor_fit import BATCH_ATOMS, PartProblem, summarize_parts
 from .tensor_prediction import TensorPrediction
 from .tensor_state import TensorState
 from .tensor_terms import choose_tensor_terms
@@ -59,7 +60,8 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
         Standard deviation of the noise of components by target; what makes the targets
         most probable where it is missing.
     validation_fraction : float
-        Share of the frames that calibrates standard deviations.
+        Largest share of the frames that is left out, one group at a time, for errors,
+        noises and the calibration of standard deviations.
     random_state : int or numpy.random.RandomState
     progress : bool
 
@@ -91,7 +93,7 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
         targets=None,
         spherical=None,
         noises=None,
-        validation_fraction=0.1,
+        validation_fraction=1.0,
         random_state=0,
         progress=False,
     ):
@@ -114,7 +116,7 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    def fit(self, frames, y=None):
+    def fit(self, frames, y=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -122,6 +124,8 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
         frames : list of ase.Atoms
         y : None
             Not used: tensors come from the frames.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, see `SparsePotential.fit`.
 
         Raises
         ------
@@ -146,17 +150,18 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self.kernels_ = self._select(frames, random_state)
         clock.lap("sparse points")
-        n_held_out = int(round(self.validation_fraction * len(frames)))
-        n_held_out = min(n_held_out, len(frames) - 1) if n_held_out > 1 else 0
-        order = random_state.permutation(len(frames))
-        sets = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+        arguments = {
+            "groups": find_groups(frames, groups),
+            "fraction": self.validation_fraction,
+            "random_state": random_state,
+            "lap": clock.lap,
+        }
         self.parts_ = {
-            name: self._fit_parts(frames, own, self.tensors_[name], sets, clock.lap)
+            name: self._fit_parts(frames, own, self.tensors_[name], arguments)
             for name, (own, _) in values.items()
         }
         self.summary_ = {
             "n_structures": len(frames),
-            "n_held_out": n_held_out,
             "species": self.species_.tolist(),
             **summarize_parts(self.tensors_, self.parts_),
             "seconds": clock.seconds,
@@ -182,16 +187,23 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
             for key in progress_bar(keys, "sparse points", self.progress)
         }
 
-    def _fit_parts(self, frames, values, tensor: Tensor, sets, lap) -> list:
+    def _fit_parts(self, frames, values, tensor: Tensor, arguments: dict) -> list:
         """Return the fitted parts of one target."""
         values = [own.reshape(len(own), -1) for own in values]
         noise = (self.noises or {}).get(tensor.name, "auto")
-        parts = []
-        for index, (order, sigma, _) in enumerate(tensor.parts):
-            kernels = self.kernels_[order, sigma]
-            arguments = tensor, index, kernels, self.species_, self.progress
-            parts.append(PartFit(frames, values, *arguments).run(*sets, noise, lap))
-        return parts
+        problems = [
+            PartProblem(
+                frames,
+                values,
+                tensor,
+                index,
+                self.kernels_[order, sigma],
+                self.species_,
+                self.progress,
+            )
+            for index, (order, sigma, _) in enumerate(tensor.parts)
+        ]
+        return [problem.fit(noise, arguments) for problem in problems]
 
     @property
     def properties(self) -> list[str]:

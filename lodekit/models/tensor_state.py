@@ -22,13 +22,13 @@ from .tensor_fit import TensorPart
 NUMBERS = (
     "order",
     "sigma",
-    "spread",
     "amplitudes",
     "n_elements",
+    "spread",
     "element_prior",
     "std_scale",
     "noise",
-    "held_out_error",
+    "left_out_error",
     "n_rows",
 )
 

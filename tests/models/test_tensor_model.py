@@ -225,7 +225,7 @@ def test_scalars_have_a_constant_of_every_element(frames):
         ({"targets": ["none"]}, "frame 1 .* has no none"),
         ({"n_channels": 0}, "n_channels must be a whole number of at least 1, got 0"),
         ({"n_sparse": 0}, "n_sparse must be a whole number"),
-        ({"validation_fraction": 1}, "validation_fraction must lie in"),
+        ({"validation_fraction": 1.5}, "validation_fraction must lie in"),
         ({"noises": {"forces": 1}}, "noises name 'forces', which is not among"),
         ({"noises": {"dipole": -1}}, "the noise of dipole must be a positive number"),
         ({"spherical": [], "targets": ["spherical"]}, "named among `spherical`"),
