@@ -8,9 +8,8 @@ how structures are turned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from lodekit.structures.batch import StructureBatch, as_frames
@@ -21,19 +20,18 @@ from .channels import Channels, square_scales
 NAMES = ("l_1", "l_2", "neighbor_1_type", "n_1", "neighbor_2_type", "n_2")
 
 
-@dataclass
-class ChannelSelection:
+class ChannelSelection(BaseEstimator):
     """The channels that an `EquivariantPowerSpectrum` computes.
 
-    Attributes
+    Parameters
     ----------
     chosen : dict of (order, sigma, center) to ndarray of shape (n_channels, 6)
         Rows l_1, l_2, neighbor_1_type, n_1, neighbor_2_type, n_2 for centres of one
         atomic number, in ascending order.
     """
 
-    chosen: dict[tuple[int, int, int], np.ndarray]
-    _channels: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    def __init__(self, chosen):
+        self.chosen = chosen
 
     @classmethod
     def select(
@@ -115,12 +113,29 @@ class ChannelSelection:
         right = descriptor.right or descriptor.left
         sizes = descriptor.left.n_radial, right.n_radial
         is_square = descriptor.right is None
+        known = vars(self).setdefault("_channels", {})
         key = order, sigma, int(center), species.tobytes(), *sizes, is_square
-        if key not in self._channels:
+        if key not in known:
             empty = np.zeros((0, 6), dtype=np.intp)
             rows = self.chosen.get((order, sigma, int(center)), empty)
-            self._channels[key] = self.number(order, rows, sizes, species, is_square)
-        return self._channels[key]
+            self.check(order, sigma, rows, (descriptor.left, right))
+            known[key] = self.number(order, rows, sizes, species, is_square)
+        return known[key]
+
+    @staticmethod
+    def check(order: int, sigma: int, rows: np.ndarray, sides: tuple) -> None:
+        """Raise ``ValueError`` for channels that two expansions do not have."""
+        l1, l2, _, n1, _, n2 = rows.T
+        fits = (abs(l1 - l2) <= order) & (order <= l1 + l2)
+        fits &= (-1) ** ((l1 + l2 + order) % 2) == sigma
+        for l, n, side in zip((l1, l2), (n1, n2), sides, strict=True):
+            fits &= (l >= 0) & (l <= side.max_angular)
+            fits &= (n >= 0) & (n < side.n_radial)
+        if not fits.all():
+            raise ValueError(
+                f"the expansions have no channel {rows[~fits][0].tolist()} of order "
+                f"{order} and sigma {sigma} ({', '.join(NAMES)})"
+            )
 
     @staticmethod
     def number(order, rows, sizes, species, is_square) -> Channels:
@@ -139,23 +154,6 @@ class ChannelSelection:
         numbers = np.stack([rows[:, 0], rows[:, 1], first, second], axis=1)
         scales = square_scales(numbers) if is_square else np.ones(len(numbers))
         return Channels(order, np.ascontiguousarray(numbers, dtype=np.intp), scales)
-
-    def get_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Return arrays (named ``name/order/sigma/center``) for a model file."""
-        return {
-            f"{name}/{order}/{sigma}/{center}": rows
-            for (order, sigma, center), rows in self.chosen.items()
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: dict, name: str) -> ChannelSelection:
-        """Rebuild a selection from what `get_arrays` returned."""
-        chosen = {}
-        for key, rows in arrays.items():
-            if key.startswith(f"{name}/"):
-                order, sigma, center = (int(part) for part in key.split("/")[-3:])
-                chosen[order, sigma, center] = rows.astype(np.intp)
-        return cls(chosen)
 
 
 def label_channels(channels: Channels, descriptor, species: np.ndarray) -> np.ndarray:

@@ -93,6 +93,26 @@ class EquivariantPowerSpectrum(BaseEstimator):
         )
         return all_channels(order, sigma, left, right)
 
+    def couple(self, order: int, sigma: int, center: int, species, left, right=None):
+        """Return the features of one species of centres from expansion coefficients.
+
+        Parameters
+        ----------
+        species : ndarray of shape (n_species,)
+            Sorted atomic numbers of all neighbours that may occur.
+        left, right : ndarray of shape (n, n_lm, n_q)
+            Coefficients of both factors; a square has one.
+
+        Returns
+        -------
+        features : ndarray of shape (n, 2 order + 1, n_channels)
+        """
+        plan = self.channels(order, sigma, center, species).plan
+        flat, atoms = np.empty(len(left) * plan.size), np.arange(len(left))
+        other = left if right is None else right
+        couple_expansions(left, other, atoms, *plan.arguments, flat)
+        return plan.split(flat, len(left))[0]
+
     def evaluate(
         self, batch: StructureBatch, species: np.ndarray, cache: dict | None = None
     ) -> EquivariantFeatures:

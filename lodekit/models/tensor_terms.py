@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn.base import clone
-
-from lodekit.descriptors import EquivariantPowerSpectrum
+from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.descriptors.channel_selection import ChannelSelection
 from lodekit.regression import FarthestPointSelection
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
@@ -80,30 +78,23 @@ def choose_tensor_terms(model, frames, keys: list, random_state) -> list[tuple]:
         model.n_sparse,
         default=lambda _: build_tensor_terms({"terms": tensor_terms()}),
     )
-    several = isinstance(model.descriptor, (list, tuple))
-    given = list(model.descriptor) if several else [model.descriptor] * len(terms)
-    known: dict = {}
-    chosen = []
-    for (invariants, own, n_sparse), descriptor in zip(terms, given, strict=True):
+    invariants: dict = {}
+    for descriptor, own, _ in terms:
         own.scalar.check()
-        selection = getattr(descriptor, "selection", None)
-        key = id(invariants), id(selection)
-        if key not in known:
-            equivariants = EquivariantPowerSpectrum(invariants.left, invariants.right)
-            equivariants.selection = selection
-            check_keys(equivariants, keys)
-            if selection is None:
-                equivariants.selection = ChannelSelection.select(
-                    frames,
-                    equivariants,
-                    model.n_channels,
-                    model.selection or FarthestPointSelection(),
-                    keys=keys,
-                    random_state=random_state,
-                )
-            known[key] = invariants, equivariants
-        chosen.append((known[key][1], invariants, clone(own), n_sparse))
-    return chosen
+        if id(descriptor) in invariants:
+            continue
+        invariants[id(descriptor)] = PowerSpectrum(descriptor.left, descriptor.right)
+        check_keys(descriptor, keys)
+        if descriptor.selection is None:
+            descriptor.selection = ChannelSelection.select(
+                frames,
+                descriptor,
+                model.n_channels,
+                model.selection or FarthestPointSelection(),
+                keys=keys,
+                random_state=random_state,
+            )
+    return [(one, invariants[id(one)], own, size) for one, own, size in terms]
 
 
 def check_keys(descriptor: EquivariantPowerSpectrum, keys: list) -> None:

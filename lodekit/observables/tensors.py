@@ -24,7 +24,7 @@ import numpy as np
 from lodekit.descriptors.clebsch_gordan import clebsch_gordan
 from lodekit.errors import StructureError
 from lodekit.structures import TARGETS, frame_name, get_target
-from lodekit.structures.keys import as_numbers
+from lodekit.structures.values import as_numbers
 
 #: A part that is smaller than this, times the length of the tensors, is left out.
 SMALLEST_PART = 1e-3
@@ -45,12 +45,20 @@ class Tensor:
         Of one structure, or of one atom.
     parts : list of (order, sigma, ndarray of shape (n_components, 2 order + 1))
         Irreducible parts; multiplied with one, the matrix gives its components.
+    is_spherical : bool
+        Whether the components are those of a spherical tensor.
     """
 
     name: str
     per_atom: bool
     shape: tuple
     parts: list[tuple]
+    is_spherical: bool = False
+
+    @property
+    def keys(self) -> list[tuple[int, int]]:
+        """Order and sigma of the parts."""
+        return [part[:2] for part in self.parts]
 
     def part(self, index: int, values: np.ndarray) -> np.ndarray:
         """Return one part y of ``values`` (n, n_components), (n, 2 order + 1)."""
@@ -128,7 +136,8 @@ def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False)
                 f"a spherical tensor has 2 l + 1 components, {name} has {n_components}"
             )
         order = n_components // 2
-        return Tensor(name, per_atom, shape, [(order, 1, np.eye(n_components))])
+        parts = [(order, 1, np.eye(n_components))]
+        return Tensor(name, per_atom, shape, parts, is_spherical=True)
     if n_components not in (1, 3, 6, 9, 27):
         raise ValueError(
             f"{name} has {n_components} components; Cartesian tensors have 1, 3, 6 or "

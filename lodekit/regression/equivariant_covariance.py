@@ -43,15 +43,25 @@ class EquivariantCovariance(BaseEstimator):
         """Whether derivatives need ``shifts``: features divided by their own length."""
         return self.normalize == "each"
 
-    def evaluate(self, features: np.ndarray, points: np.ndarray) -> CovarianceValues:
+    def point_scales(self, points: np.ndarray) -> np.ndarray:
+        """Return what depends on the sparse points only, (n_points,)."""
+        return self.scalar.point_scales(points)
+
+    def evaluate(
+        self, features: np.ndarray, points: np.ndarray, point_scales=None
+    ) -> CovarianceValues:
         """Return f of invariants ``features`` with ``points`` and its derivatives.
 
         Parameters
         ----------
         features : ndarray of shape (n_environments, n_invariants)
         points : ndarray of shape (n_points, n_invariants)
+        point_scales : ndarray of shape (n_points,), optional
+            Those of `point_scales`, where they are known.
         """
-        cosines, scales, inverse_squares = self.scalar.cosines(features, points)
+        cosines, scales, inverse_squares = self.scalar.cosines(
+            features, points, point_scales
+        )
         below = np.zeros_like(cosines)
         if self.zeta > 1:
             below = (self.zeta - 1) * cosines ** (self.zeta - 2) * scales
@@ -60,7 +70,7 @@ class EquivariantCovariance(BaseEstimator):
             values, below * scales, -self.zeta * values * inverse_squares
         )
 
-    def matrix(self, features: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def matrix(self, features, points, point_scales=None) -> np.ndarray:
         """Return only f, (n_environments, n_points)."""
-        cosines, scales, _ = self.scalar.cosines(features, points)
+        cosines, scales, _ = self.scalar.cosines(features, points, point_scales)
         return cosines ** (self.zeta - 1) * scales

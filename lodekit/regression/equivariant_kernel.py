@@ -18,44 +18,42 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import linalg
 
 from lodekit.descriptors.equivariant_power_spectrum import EquivariantPowerSpectrum
 from lodekit.descriptors.power_spectrum import PowerSpectrum
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
 from .covariance_gradients import PointTransfers
-from .environments import batches, select_sparse_points
+from .environments import choose_environments
 from .equivariant_covariance import EquivariantCovariance
 from .equivariant_state import EquivariantState
-from .point_kernel import PointKernel
-from .sparse_kernel import SparseKernel
+from .point_kernel import KernelPoints, PointKernel, triangular_projection
+from .stored_points import PointStore, StoredTerm
 
-#: Eigenvalues of K_MM below this times the largest are dropped.
+#: Points are left out where others leave less than this of the trace of K_MM.
 RCOND = 1e-10
-#: Atoms whose features are held at once.
-BATCH_ATOMS = 1000
-#: Arrays of `EquivariantPoints`, in this order.
-PARTS = ("features", "tensors", "projection")
 
 
 @dataclass
-class EquivariantPoints:
-    """Sparse points of one centre species.
+class EquivariantPoints(KernelPoints):
+    """Sparse points of one centre species, for tensors of any order.
 
     Attributes
     ----------
-    features : ndarray of shape (n_points, n_invariants)
-        P.
     tensors : ndarray of shape (n_points, 2 order + 1, n_channels)
         p, divided by s.
-    projection : ndarray of shape (n_points * (2 order + 1), rank)
-        Covariances with the points times it are Phi.
+    scale : float
+        s.
     """
 
-    features: np.ndarray
-    tensors: np.ndarray
-    projection: np.ndarray
+    tensors: np.ndarray = field(default=None, kw_only=True)
+    scale: float = field(default=1.0, kw_only=True)
+
+    def keep(self, used: np.ndarray) -> None:
+        """Keep some of the points."""
+        super().keep(used)
+        self.tensors = self.tensors[used]
 
 
 @dataclass
@@ -66,10 +64,10 @@ class EquivariantKernel(PointKernel):
     ----------
     order, sigma : int
         lambda, and 1 for tensors or -1 for pseudotensors.
-    descriptor : EquivariantPowerSpectrum
+    equivariants : EquivariantPowerSpectrum
         Gives p.
-    invariants : PowerSpectrum
-        Gives P, of the same expansions or of others.
+    descriptor : PowerSpectrum
+        Gives P, of the same expansions.
     covariance : EquivariantCovariance
     species : ndarray of shape (n_species,)
         Sorted atomic numbers of centres and neighbours.
@@ -81,23 +79,19 @@ class EquivariantKernel(PointKernel):
 
     order: int
     sigma: int
-    descriptor: EquivariantPowerSpectrum
-    invariants: PowerSpectrum
+    equivariants: EquivariantPowerSpectrum
+    descriptor: PowerSpectrum
     covariance: EquivariantCovariance
     species: np.ndarray
     points: dict[int, EquivariantPoints] = field(default_factory=dict)
     amplitude: float = field(default=1.0, init=False)
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def n_angular(self) -> int:
-        """Number of angular channels of the invariants."""
-        return self.invariants.n_angular
+    _constants: dict = field(default_factory=dict, init=False, repr=False)
 
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter."""
-        return max(self.descriptor.reach, self.invariants.reach)
+        return self.descriptor.reach
 
     def select(
         self, frames, n_sparse: int, *, selection=None, random_state=None
@@ -108,64 +102,72 @@ class EquivariantKernel(PointKernel):
         ----------
         frames : list of ase.Atoms
         selection, random_state
-            See `select_sparse_points`.
+            See `choose_environments`.
         """
-        scalar = SparseKernel(self.invariants, self.covariance.scalar, self.species)
-        chosen = select_sparse_points(
-            frames, scalar, n_sparse, selection=selection, random_state=random_state
+        chosen = choose_environments(
+            frames,
+            self,
+            n_sparse,
+            selection=selection,
+            random_state=random_state,
+            single=True,
         )
-        tensors = self.collect(frames, chosen)
         self.points.clear()
-        for z, points in scalar.points.items():
-            self.set_points(z, points.features, tensors[z])
+        for z, (_, _, coefficients) in chosen.items():
+            self.set_environments(z, coefficients)
         return self
 
-    def collect(self, frames, chosen: dict[int, np.ndarray]) -> dict:
-        """Return p of chosen atoms (sorted indices in all frames) by species."""
-        first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])])
-        wanted = np.sort(np.concatenate(list(chosen.values())))
-        used = np.unique(np.searchsorted(first, wanted, side="right") - 1)
-        parts: dict = {z: [] for z in chosen}
-        for group in batches([frames[i] for i in used], BATCH_ATOMS):
-            indices = used[group]
-            batch = StructureBatch.from_frames([frames[i] for i in indices])
-            numbers = np.concatenate([np.arange(*first[i : i + 2]) for i in indices])
-            features = self.descriptor.evaluate(batch, self.species)
-            for z, atoms in chosen.items():
-                places = np.flatnonzero(np.isin(numbers, atoms))
-                parts[z].append(features.values(self.order, self.sigma, z, places))
-        return {z: np.concatenate(arrays) for z, arrays in parts.items() if arrays}
-
-    def set_points(self, species: int, features, tensors: np.ndarray) -> None:
-        """Store sparse points with their invariants P and tensors p.
+    def set_environments(self, species: int, coefficients) -> None:
+        """Store environments as sparse points, no more of them than have to be.
 
         None are stored where all tensors vanish.
+
+        Parameters
+        ----------
+        species : int
+        coefficients : sequence of ndarray of shape (n_points, n_lm, n_q)
+            Expansion coefficients of the factors, in single precision: a sparse point
+            need not be an environment to all digits.
         """
+        features, tensors = self.multiply(species, coefficients)
         factors = self.covariance.matrix(features, features)
         squares = np.einsum("mac,mac->m", tensors, tensors)
-        scale = np.mean(factors.diagonal() * squares) / tensors.shape[1]
+        scale = np.sum(factors.diagonal() * squares) / tensors.shape[1]
         self._transfers.clear()
         if not scale > 0.0:
             return
-        points = EquivariantPoints(features, tensors / scale, np.empty(0))
-        eigenvalues, axes = linalg.eigh(self.covariances(features, tensors, points))
-        kept = eigenvalues > RCOND * eigenvalues[-1]
-        points.projection = np.ascontiguousarray(
-            axes[:, kept] / np.sqrt(eigenvalues[kept])
+        scale = float(scale / len(tensors))
+        points = EquivariantPoints(
+            features, np.empty((0, 0)), tensors=tensors / scale, scale=scale
         )
+        covariances = self.covariances(features, tensors, points)
+        points.base = points.projection = triangular_projection(covariances, RCOND)
+        points.compress(coefficients)
         self.points[int(species)] = points
 
-    def covariances(self, features, tensors, points: EquivariantPoints) -> np.ndarray:
+    def multiply(self, species: int, coefficients) -> tuple[np.ndarray, np.ndarray]:
+        """Return P and p of expansion coefficients of centres of one species."""
+        factors = [np.ascontiguousarray(factor, dtype=float) for factor in coefficients]
+        tensors = self.equivariants.couple(
+            self.order, self.sigma, species, self.species, *factors
+        )
+        return self.descriptor.multiply(*factors), tensors
+
+    def covariances(
+        self, features, tensors, points: EquivariantPoints, constants=None
+    ) -> np.ndarray:
         """Return K of n environments with the points, (n (2 order + 1), columns).
 
-        A column is a point and a component, which is faster.
+        A column is a point and a component, which is faster; ``constants`` are those of
+        the points for the covariance, where they are known.
         """
         n_components, n_channels = tensors.shape[1:]
         products = (
             tensors.reshape(-1, n_channels) @ points.tensors.reshape(-1, n_channels).T
         )
         shape = (len(tensors), n_components, len(points.tensors), n_components)
-        factors = self.covariance.matrix(features, points.features)
+        constants = constants or {}
+        factors = self.covariance.matrix(features, points.features, **constants)
         products.reshape(shape)[...] *= factors[:, None, :, None]
         return products
 
@@ -181,8 +183,8 @@ class EquivariantKernel(PointKernel):
         return EquivariantState(
             self,
             batch,
-            self.invariants.evaluate(batch, self.species, cache),
             self.descriptor.evaluate(batch, self.species, cache),
+            self.equivariants.evaluate(batch, self.species, cache),
         )
 
     def tensor_transfers(self, factor, species: int) -> PointTransfers:
@@ -198,21 +200,38 @@ class EquivariantKernel(PointKernel):
             )
         return self._transfers[key]
 
-    def get_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Return arrays (named ``name/...``) for a model file."""
-        return {
-            f"{name}/{z}/{part}": getattr(points, part)
-            for z, points in self.points.items()
-            for part in PARTS
-        }
+    def get_state(self, name: str, store: PointStore) -> tuple[dict, dict]:
+        """Return settings and arrays (named ``name/...``) for a model file.
 
-    def set_arrays(self, arrays: dict, name: str) -> None:
-        """Take over the points that `get_arrays` returned."""
-        self._transfers.clear()
-        self.points = {
-            int(z): EquivariantPoints(
-                *(np.ascontiguousarray(arrays[f"{name}/{z}/{part}"]) for part in PARTS)
+        Environments go to ``store``.
+        """
+        settings, arrays = store.add(self, name)
+        settings["scales"] = {str(z): own.scale for z, own in self.points.items()}
+        return settings, arrays
+
+    def take_state(self, stored: StoredModel, settings: dict, name: str) -> None:
+        """Take over the points that `get_state` described.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If they contradict the kernel.
+        """
+        term = StoredTerm(stored, settings, name, self)
+        self.amplitude = term.amplitude
+        own = StoredModel({"settings": settings, "arrays": {}})
+        scales = StoredModel({"settings": own.setting("scales", dict), "arrays": {}})
+        for z, n_points in term.points.items():
+            n_rows = n_points * (2 * self.order + 1)
+            base = stored.array(f"{name}/{z}/projection", n_rows, None)
+            _, coefficients = term.environments(z)
+            features, tensors = self.multiply(z, coefficients)
+            scale = scales.positive(str(z))
+            self.points[z] = EquivariantPoints(
+                features,
+                self.amplitude * base,
+                coefficients=coefficients,
+                base=base,
+                tensors=tensors / scale,
+                scale=scale,
             )
-            for z in self.species
-            if f"{name}/{z}/{PARTS[0]}" in arrays
-        }

@@ -54,7 +54,7 @@ class SpeciesRows:
         """The expansions of the tensors, contracted with the adjoint."""
         state, kernel = self.state, self.kernel
         order, sigma = kernel.order, kernel.sigma
-        channels = kernel.descriptor.channels(
+        channels = kernel.equivariants.channels(
             order, sigma, self.species, kernel.species
         )
         return [

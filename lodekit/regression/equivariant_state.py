@@ -82,7 +82,8 @@ class EquivariantState:
         for z, columns in kernel.columns.items():
             atoms, points = self.atoms(z), kernel.points[z]
             features = self.invariants.features[atoms]
-            values = kernel.covariances(features, self.tensors(z), points)
+            constants = kernel.constants(z)
+            values = kernel.covariances(features, self.tensors(z), points, constants)
             values = values @ points.projection
             shape = atoms.size, self.n_components, values.shape[1]
             rows[atoms, :, columns] = values.reshape(shape)
@@ -95,7 +96,8 @@ class EquivariantState:
         for z, columns in kernel.columns.items():
             atoms, points = self.atoms(z), kernel.points[z]
             features = self.invariants.features[atoms]
-            values = kernel.covariances(features, self.tensors(z), points)
+            constants = kernel.constants(z)
+            values = kernel.covariances(features, self.tensors(z), points, constants)
             n_columns = self.n_components * values.shape[1]
             totals = sum_structures(batch, atoms, values.reshape(-1, n_columns))
             totals = totals.reshape(-1, values.shape[1]) @ points.projection
@@ -121,7 +123,7 @@ class EquivariantState:
             coefficients = coefficients.reshape(len(points.tensors), -1)
             directions = np.einsum("mbc,mb->mc", points.tensors, coefficients)
             features = self.invariants.features[atoms]
-            covariances = self.kernel.covariance.evaluate(features, points.features)
+            covariances = self.kernel.covariance_values(features, z)
             weighted.append(WeightedPoints(z, atoms, points, directions, covariances))
         return weighted
 

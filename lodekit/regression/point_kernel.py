@@ -90,11 +90,6 @@ class PointKernel:
     scalars, 2 l + 1 for tensors.
     """
 
-    @property
-    def n_angular(self) -> int:
-        """Number of angular channels of the invariants."""
-        return self.descriptor.n_angular
-
     def amplify(self, factor: float) -> None:
         """Multiply Phi: the prior standard deviation of what it gives."""
         self.amplitude *= float(factor)
@@ -170,7 +165,7 @@ class PointKernel:
             self._transfers[key] = PointTransfers(
                 factor,
                 self.points[species].features,
-                self.n_angular,
+                self.descriptor.n_angular,
                 self.species.size,
             )
         return self._transfers[key]
@@ -183,7 +178,7 @@ class PointKernel:
             factor,
             state.features,
             atoms,
-            self.n_angular,
+            self.descriptor.n_angular,
             self.species.size,
         )
 

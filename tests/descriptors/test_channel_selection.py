@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -6,6 +8,7 @@ from labelled_structures import density, potential
 
 from lodekit.descriptors import EquivariantPowerSpectrum
 from lodekit.descriptors.channel_selection import NAMES, ChannelSelection
+from lodekit.parameters import decode, encode
 from lodekit.regression import FarthestPointSelection, PivotedCholeskySelection
 from lodekit.structures.batch import StructureBatch
 
@@ -91,12 +94,30 @@ def test_tensor_map_of_selected_channels():
                 np.testing.assert_allclose(block.values[..., place], values, atol=1e-14)
 
 
-def test_arrays_of_a_model_file_give_the_same_selection():
-    chosen = select(make("soap"), frames())
-    again = ChannelSelection.from_arrays(chosen.get_arrays("first"), "first")
-    assert again.keys == chosen.keys
-    for key, rows in chosen.chosen.items():
-        np.testing.assert_array_equal(again.chosen[key], rows)
+def test_a_model_file_keeps_the_selection():
+    descriptor = make("soap")
+    descriptor.selection = select(descriptor, frames())
+    again = decode(json.loads(json.dumps(encode(descriptor, "descriptor"))))
+    assert again.selection.keys == descriptor.selection.keys
+    for key, rows in descriptor.selection.chosen.items():
+        np.testing.assert_array_equal(again.selection.chosen[key], rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [
+        ([3, 3, 1, 0, 1, 0], (0, 1)),
+        ([0, 1, 1, 0, 1, 0], (0, 1)),
+        ([0, 0, 1, 9, 1, 0], (0, 1)),
+        ([0, 0, 1, 0, 1, -1], (0, 1)),
+        ([1, 1, 1, 0, 1, 0], (2, -1)),
+    ],
+)
+def test_channels_that_expansions_lack_are_refused(row, key):
+    descriptor = make("soap")
+    descriptor.selection = ChannelSelection({(*key, 1): np.array([row])})
+    with pytest.raises(ValueError, match="the expansions have no channel"):
+        descriptor.channels(*key, 1, SPECIES)
 
 
 def test_few_environments_are_enough_and_are_drawn_by_the_random_state():

@@ -17,6 +17,8 @@ from lodekit.regression.covariances import PolynomialCovariance
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.regression.sparse_kernel import SparseKernel
+from lodekit.regression.stored_points import PointStore
+from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = np.array([1, 8, 11])
@@ -29,7 +31,6 @@ CASES = {
     "pseudotensor": ("soap", (1, -1), SQUARE, None),
     "linear lode 2": ("lode", (2, 1), LINEAR, None),
     "lode 3 of some channels": ("lode", (3, 1), SQUARE, 9),
-    "soap and lode": ("mixed", (1, 1), SQUARE, None),
 }
 cases = pytest.mark.parametrize("case", CASES)
 
@@ -49,7 +50,7 @@ def make_kernel(case):
     first = density()
     second = None if name == "soap" else potential()
     descriptor = EquivariantPowerSpectrum(first, second, max_lambda=3)
-    invariants = PowerSpectrum(first, None if name == "mixed" else second)
+    invariants = PowerSpectrum(first, second)
     if n_channels:
         descriptor.selection = ChannelSelection.select(
             training_frames(),
@@ -106,7 +107,8 @@ def test_rows_reproduce_the_covariance_of_sparse_points(case):
         tensors = state.tensors(z)
         distances = np.linalg.norm(features[:, None] - points.features, axis=2)
         chosen = distances.argmin(axis=0)
-        assert distances.min(axis=0).max() < 1e-10
+        # in single precision
+        assert distances.min(axis=0).max() < 1e-6 * distances.max()
         own = rows[atoms[chosen]]
         found = np.einsum("iar,jbr->iajb", own, own)
         some, p = features[chosen], tensors[chosen]
@@ -117,7 +119,7 @@ def test_rows_reproduce_the_covariance_of_sparse_points(case):
         factors = cosines ** (kernel.covariance.zeta - 1) / np.outer(lengths, lengths)
         expected = np.einsum("ij,iac,jbc->iajb", factors, p, p)
         expected /= np.einsum("iaia->", expected) / len(p) / p.shape[1]
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_proper", [True, False])
@@ -211,18 +213,15 @@ def test_order_zero_with_all_channels_is_the_kernel_of_scalars():
 def test_arrays_of_a_model_file_give_the_same_rows(case):
     kernel = make_kernel(case)
     _, state = evaluate(kernel, batch_frames())
-    arrays = kernel.get_arrays("kernel")
-    copy = EquivariantKernel(
-        kernel.order,
-        kernel.sigma,
-        kernel.descriptor,
-        kernel.invariants,
-        kernel.covariance,
-        SPECIES,
-    )
-    copy.set_arrays(arrays, "kernel")
-    _, again = evaluate(copy, batch_frames())
-    np.testing.assert_array_equal(again.rows(), state.rows())
+    store = PointStore()
+    settings, arrays = kernel.get_state("kernel", store)
+    stored = StoredModel({"settings": {}, "arrays": {**arrays, **store.arrays()}})
+    parts = kernel.equivariants, kernel.descriptor, kernel.covariance, SPECIES
+    again = EquivariantKernel(kernel.order, kernel.sigma, *parts)
+    again.take_state(stored, settings, "kernel")
+    stored.finish()
+    _, other = evaluate(again, batch_frames())
+    np.testing.assert_array_equal(other.rows(), state.rows())
 
 
 def test_batches_may_lack_species():
