@@ -41,6 +41,7 @@ MODEL_CLASSES = {
     "ChargeEquilibrationModel": "lodekit.models",
     "LatentChargeModel": "lodekit.models",
     "GlobalPotential": "lodekit.models",
+    "TensorModel": "lodekit.models",
 }
 _HEADER = "model.json"
 _FIRST_BYTES = b"PK\x03\x04"

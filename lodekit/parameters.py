@@ -19,6 +19,8 @@ from lodekit.errors import ModelFileError
 #: Objects that parameters may be, and the modules that they live in.
 CLASSES = {
     "PowerSpectrum": "lodekit.descriptors",
+    "EquivariantPowerSpectrum": "lodekit.descriptors",
+    "ChannelSelection": "lodekit.descriptors.channel_selection",
     "SphericalExpansion": "lodekit.descriptors",
     "LodeSphericalExpansion": "lodekit.descriptors",
     "LodeBandExpansion": "lodekit.descriptors.lode_bands",
@@ -26,6 +28,7 @@ CLASSES = {
     "ManyBodyTensor": "lodekit.descriptors.global_descriptors",
     "CoulombPairs": "lodekit.descriptors.global_descriptors",
     "PolynomialCovariance": "lodekit.regression",
+    "EquivariantCovariance": "lodekit.regression",
     "FarthestPointSelection": "lodekit.regression",
     "CurSelection": "lodekit.regression",
     "PivotedCholeskySelection": "lodekit.regression",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.observables.charges import reference
-from lodekit.structures import get_target
+from lodekit.observables.tensors import is_per_atom, read_tensor
+from lodekit.structures import TARGETS
 
 #: Targets that can be compared, with the unit of their errors.
 UNITS = {
@@ -28,7 +29,8 @@ class Comparison:
     Attributes
     ----------
     target : str
-        A name in `UNITS`; the values are in its unit, so energies are per atom.
+        A name in `UNITS`, in whose unit the values are, so that energies are per atom;
+        or that of any tensor, as it is written.
     reference, predicted : ndarray of shape (n,)
         The values.
     frame : ndarray of shape (n,)
@@ -49,7 +51,7 @@ class Comparison:
     @property
     def unit(self):
         """Unit of values and errors."""
-        return UNITS[self.target]
+        return unit_of(self.target)
 
     @property
     def errors(self):
@@ -66,6 +68,17 @@ class Comparison:
             None if self.species is None else self.species[chosen],
             None if self.std is None else self.std[chosen],
         )
+
+
+def unit_of(target):
+    """Return the unit of the errors of a target, nothing where it is not known.
+
+    >>> unit_of("energy"), unit_of("polarizability"), unit_of("something else")
+    ('eV/atom', 'Å³', '')
+    """
+    if target in UNITS:
+        return UNITS[target]
+    return TARGETS[target].unit if target in TARGETS else ""
 
 
 def compare(frames, results, targets=None):
@@ -104,7 +117,7 @@ def _compare_frame(target, index, structure, result):
     """Return reference, prediction, frame, species and deviation of each number."""
     if target not in result:
         return None
-    values = get_target(structure, target)
+    values = read_tensor(structure, target)
     if values is None:
         return None
     if target == "quadrupole":  # without the trace, as it is predicted
@@ -113,12 +126,14 @@ def _compare_frame(target, index, structure, result):
     values = scale * np.ravel(values)
     predicted = scale * np.ravel(result[target])
     std = result.get(f"{target}_std")
-    numbers = structure.numbers if target in PER_ATOM else ()
+    numbers = ()
+    if target in PER_ATOM or is_per_atom(structure, target):
+        numbers = structure.numbers
     return (
         values,
         predicted,
         np.full(values.size, index),
-        np.repeat(numbers, PER_ATOM.get(target, 0)),
+        np.repeat(numbers, values.size // len(structure)),
         np.full(values.size, np.nan) if std is None else scale * np.ravel(std),
     )
 
@@ -132,7 +147,7 @@ def _join(target, parts):
         reference,
         predicted,
         frame,
-        species.astype(int) if target in PER_ATOM else None,
+        species.astype(int) if species.size else None,
         None if np.isnan(std).any() else std,
     )
 

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from .errors import Comparison, coverage, error_statistics, subtract_composition
-from .tables import READABLE
+from .tables import readable
 
 #: Points of one set that are drawn at most; more are thinned out evenly.
 MOST_POINTS = 30_000
@@ -29,6 +29,11 @@ _NAMES = {
     "mep": "electrostatic potential",
 }
 PANEL = 3.9  # inches
+
+
+def name_of(target):
+    """Return how figures call a number of a target."""
+    return _NAMES.get(target, f"{target} component")
 
 
 def target_figure(target, comparisons, frames):
@@ -86,7 +91,7 @@ def draw_parity(axes, target, comparisons, colors):
             **_point_style(chosen.size) | {"alpha": 0.6},
         )
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.set_xlabel(f"reference {_NAMES[target]} ({unit})", fontsize=8)
+    axes.set_xlabel(f"reference {name_of(target)} ({unit})", fontsize=8)
     axes.set_ylabel(f"predicted ({unit})", fontsize=8)
     _write_statistics(axes, comparisons)
     tidy(axes)
@@ -94,7 +99,7 @@ def draw_parity(axes, target, comparisons, colors):
 
 def draw_error_histogram(axes, comparisons, colors):
     """Draw the distribution of errors of every set as a density."""
-    unit, factor = READABLE[next(iter(comparisons.values())).unit]
+    unit, factor = readable(next(iter(comparisons.values())).unit)
     sizes = np.concatenate([np.abs(c.errors) for c in comparisons.values()])
     edge = factor * max(np.quantile(sizes, 0.995), 1e-12)
     n_smallest = min(c.errors.size for c in comparisons.values())
@@ -115,7 +120,7 @@ def draw_error_histogram(axes, comparisons, colors):
 
 def draw_error_against_size(axes, target, comparisons, colors):
     """Draw absolute errors against the size of the reference, with a running RMSE."""
-    unit, factor = READABLE[next(iter(comparisons.values())).unit]
+    unit, factor = readable(next(iter(comparisons.values())).unit)
     floors = []
     for name, comparison in comparisons.items():
         size, error = _sizes_and_errors(target, comparison)
@@ -134,7 +139,7 @@ def draw_error_against_size(axes, target, comparisons, colors):
     axes.set_ylim(bottom=min(floors))
     if target == "forces":
         axes.set_xscale("log")
-    per_atom = "|F|" if target == "forces" else _NAMES[target]
+    per_atom = "|F|" if target == "forces" else name_of(target)
     reference_unit = next(iter(comparisons.values())).unit
     axes.set_xlabel(f"reference {per_atom} ({reference_unit})", fontsize=8)
     axes.set_ylabel(f"absolute error ({unit}), line: RMSE", fontsize=8)
@@ -166,7 +171,7 @@ def calibration_figure(comparisons):
 
 def draw_calibration(axes, target, comparison):
     """Draw absolute errors and binned RMSE against predicted standard deviations."""
-    unit, factor = READABLE[comparison.unit]
+    unit, factor = readable(comparison.unit)
     std = factor * np.maximum(comparison.std, 1e-12)
     error = factor * np.maximum(np.abs(comparison.errors), 1e-9)
     chosen = _thinned(std.size)
@@ -270,7 +275,7 @@ def _write_statistics(axes, comparisons):
     lines = []
     for name, comparison in comparisons.items():
         numbers = error_statistics(comparison)
-        unit, factor = READABLE[numbers["unit"]]
+        unit, factor = readable(numbers["unit"])
         lines.append(f"{name}: RMSE {factor * numbers['rmse']:.3g} {unit}")
     text = "\n".join(lines)
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8)

@@ -83,13 +83,15 @@ def draw_images(frames, comparisons):
     from .plots import calibration_figure, png_bytes, target_figure
 
     images = []
-    for target in UNITS:
+    compared = dict.fromkeys(name for own in comparisons.values() for name in own)
+    # in the order of the table, tensors of other names at the end
+    for target in [*UNITS, *(name for name in compared if name not in UNITS)]:
         parts = {
             name: own[target] for name, own in comparisons.items() if target in own
         }
         if parts:
             figure = target_figure(target, parts, frames)
-            images.append((target, target.capitalize(), png_bytes(figure)))
+            images.append((_plain(target), target.capitalize(), png_bytes(figure)))
     for name, own in comparisons.items():
         figure = calibration_figure(own)
         if figure is not None:

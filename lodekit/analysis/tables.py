@@ -13,6 +13,15 @@ READABLE = {
 HEADINGS = ("", "target", "unit", "n", "RMSE", "MAE", "max", "R2")
 
 
+def readable(unit):
+    """Return the unit in which people read errors, and the factor to it.
+
+    >>> readable("eV/atom"), readable("Å³")
+    (('meV/atom', 1000.0), ('Å³', 1.0))
+    """
+    return READABLE.get(unit, (unit, 1.0))
+
+
 def error_rows(summaries):
     """Return error statistics as cells of a table.
 
@@ -30,7 +39,7 @@ def error_rows(summaries):
     rows = []
     for name, summary in summaries.items():
         for target, numbers in summary.items():
-            unit, factor = READABLE[numbers["unit"]]
+            unit, factor = readable(numbers["unit"])
             errors = [
                 "" if numbers.get(key) is None else f"{factor * numbers[key]:.4g}"
                 for key in ("rmse", "mae", "max")

@@ -50,11 +50,15 @@ def check_prefix(prefix, properties):
             )
 
 
-def place_of(name, prefix=""):
-    """Return where a prediction goes: "results", "info" or "arrays"."""
+def place_of(name, prefix="", per_atom=()):
+    """Return where a prediction goes: "results", "info" or "arrays".
+
+    ``per_atom`` are names, besides those known, of what has a row for every atom.
+    """
     if name in _ASE_RESULTS and not prefix:
         return "results"
-    return "arrays" if name.removesuffix("_std") in _PER_ATOM else "info"
+    has_rows = name.removesuffix("_std") in {*_PER_ATOM, *per_atom}
+    return "arrays" if has_rows else "info"
 
 
 def check_room(structure, names, prefix=""):
@@ -87,7 +91,7 @@ def check_room(structure, names, prefix=""):
             )
 
 
-def add_predictions(structure, result, prefix=""):
+def add_predictions(structure, result, prefix="", per_atom=()):
     """Store predictions in a structure, in place.
 
     Without a prefix, predictions become the results of the structure's calculator. What
@@ -104,6 +108,8 @@ def add_predictions(structure, result, prefix=""):
         Its predictions, as ``model.compute`` returns them.
     prefix : str
         Put before the names of predictions.
+    per_atom : iterable of str
+        Predictions, besides those known, with one row for every atom.
 
     Raises
     ------
@@ -115,15 +121,19 @@ def add_predictions(structure, result, prefix=""):
         _set_aside(structure, result)
     results = {}
     for name, value in result.items():
-        place, key = place_of(name, prefix), prefix + name
+        place, key = place_of(name, prefix, per_atom), prefix + name
         if name == "quadrupole":  # as reference values are written
             value = as_matrix(value).ravel()
         if place == "results":
             results[name] = value
         elif place == "arrays":
-            structure.arrays[key] = np.asarray(value)
-        else:
-            structure.info[key] = value
+            rows = np.asarray(value)
+            if rows.ndim > 2:  # a column holds a row of numbers
+                rows = rows.reshape(len(rows), -1)
+            structure.arrays[key] = rows
+        else:  # readers differ in how they order a matrix
+            flat = np.ravel(value) if np.ndim(value) > 1 else value
+            structure.info[key] = flat
     if results:
         from ase.calculators.singlepoint import SinglePointCalculator
 
@@ -161,12 +171,13 @@ def _set_aside(structure, predicted):
     """Move what is in the way of predictions, and the results of the calculator."""
     moved = _in_the_way(structure, predicted)
     values = dict(getattr(structure.calc, "results", {}))
+    columns = {*structure.arrays}
     structure.calc = None
     for place in (structure.info, structure.arrays):
         values.update({name: place.pop(name) for name in moved if name in place})
     for name, value in values.items():
         key = _aside(name) if name in moved else name
-        if _has_rows(name, value, structure):
+        if name in columns or _has_rows(name, value, structure):
             structure.arrays[key] = np.asarray(value)
         else:
             structure.info[key] = value

@@ -66,7 +66,7 @@ def evaluate(model_path, path, options):
     from lodekit.analysis.errors import compare, summarize
     from lodekit.model_file import load_model
 
-    from .evaluation import present_targets, wanted_properties
+    from .evaluation import atomic_tensors, present_targets, wanted_properties
     from .frames import read_frames
     from .prediction import check_frames, compute_in_chunks
 
@@ -97,7 +97,7 @@ def evaluate(model_path, path, options):
     if options["report"]:
         write_page(model_path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
-        write_predictions(frames, results, options)
+        write_predictions(frames, results, atomic_tensors(model), options)
 
 
 def check_comparisons(comparisons, path):
@@ -199,14 +199,14 @@ def write_page(model_path, frames, comparisons, errors, groups, options):
     tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
 
 
-def write_predictions(frames, results, options):
+def write_predictions(frames, results, per_atom, options):
     """Write the structures with the predictions."""
     from lodekit.structures import write_structures
 
     from .annotation import add_predictions
 
     for structure, result in zip(frames, results, strict=True):
-        add_predictions(structure, result)
+        add_predictions(structure, result, per_atom=per_atom)
     path = options["predictions"]
     write_structures(path, frames, overwrite=bool(options["overwrite"]))
     tell(f"wrote {len(frames)} structures with predictions to {path}", options)

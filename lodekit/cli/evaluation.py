@@ -49,18 +49,19 @@ def wanted_properties(model, names, std):
 
 def present_targets(model, frames, asked, path):
     """Return the targets that can be judged: those asked for, or all in the frames."""
-    from lodekit.analysis.errors import UNITS
-    from lodekit.structures import find_lookalikes, get_target
+    from lodekit.observables.tensors import read_tensor
+    from lodekit.structures import TARGETS, find_lookalikes
 
-    computed = [name for name in UNITS if name in model.properties]
+    computed = computed_targets(model)
     check_properties(model, asked or ())
     there = [
         name
         for name in computed
-        if any(get_target(frame, name) is not None for frame in frames)
+        if any(read_tensor(frame, name) is not None for frame in frames)
     ]
     missing = [name for name in asked or () if name not in there]
     absent = [name for name in asked or computed if name not in there]
+    absent = [name for name in absent if name in TARGETS]
     alike = [one for one in find_lookalikes(frames, absent) if one.by_name]
     if missing or not there:
         if alike:
@@ -76,6 +77,24 @@ def present_targets(model, frames, asked, path):
     return list(asked or there)
 
 
+def computed_targets(model):
+    """Return the targets that a model computes, tensors of other names at the end."""
+    from lodekit.analysis.errors import UNITS
+
+    known = [name for name in UNITS if name in model.properties]
+    return [*known, *(name for name in tensors_of(model) if name not in known)]
+
+
+def tensors_of(model):
+    """Return what is known of the tensors that a model was fitted to, by name."""
+    return getattr(model, "tensors_", {})
+
+
+def atomic_tensors(model):
+    """Return the names of tensors of atoms that a model computes."""
+    return [name for name, tensor in tensors_of(model).items() if tensor.per_atom]
+
+
 def check_properties(model, names):
     """Check that a model computes some properties."""
     for name in names:
@@ -88,16 +107,16 @@ def check_properties(model, names):
 
 def held_out_summary(summary):
     """Return the errors on held-out frames that a model remembers from its fit."""
-    from lodekit.analysis.errors import UNITS
+    from lodekit.analysis.errors import UNITS, unit_of
 
     errors = {
         **summary.get("held_out_errors", {}),
         **summary.get("potential", {}).get("held_out_errors", {}),
     }
     return {
-        name: {"rmse": error, "unit": UNITS[name]}
+        name: {"rmse": error, "unit": unit_of(name)}
         for name, error in errors.items()
-        if name in UNITS
+        if name in UNITS or name in summary.get("tensors", {})
     }
 
 

@@ -35,18 +35,19 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     type=click.Choice(MODELS),
     help="Kind of model: potential (energy, forces, stress), charges, dipole (charges "
     "and atomic dipoles from molecular dipoles), kqeq (charges that equilibrate and "
-    "respond to fields), latent-charges (charges from energies and forces) "
-    "[potential].",
+    "respond to fields), latent-charges (charges from energies and forces), tensor "
+    "(vectors, matrices and other tensors of structures or atoms) [potential].",
 )
 @click.option(
     "--targets",
     multiple=True,
-    type=NameList(ALL_TARGETS),
+    type=NameList(),
     metavar="TARGET...",
     help="What to fit: energy, forces, stress, for models of charges also charges, "
-    "dipole, quadrupole, mep (potential at mep_points) [all that the file has of "
-    "energy, forces and stress; charges, moments and mep for charges and kqeq; dipole "
-    "for dipole].",
+    "dipole, quadrupole, mep (potential at mep_points), for tensor any tensor of the "
+    "file, such as polarizability [all that the file has of energy, forces and stress; "
+    "charges, moments and mep for charges and kqeq; dipole for dipole; dipole and "
+    "polarizability for tensor].",
 )
 @click.option(
     "--max-multipole",
@@ -154,8 +155,23 @@ def gather(options):
         order = {"max_multipole": options["max_multipole"]}
         overrides = merge(overrides, {"fit": order})
     given["run"] = merge(_DEFAULTS, given["run"])
-    check_model(given["run"]["model"], given["structures"].get("weight_key"))
+    model = given["run"]["model"]
+    check_model(model, given["structures"].get("weight_key"))
+    check_names(model, flatten(options["targets"]))
     return given, overrides
+
+
+def check_names(model, targets):
+    """Check that targets have a name that some kind of model knows.
+
+    Tensors have the name that they have in the file.
+    """
+    for name in targets if KINDS[model].targets else ():
+        if name not in ALL_TARGETS:
+            raise click.BadParameter(
+                f"{name!r} is not one of {', '.join(ALL_TARGETS)}",
+                param_hint="'--targets'",
+            )
 
 
 def check_model(model, weight_key):

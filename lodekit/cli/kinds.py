@@ -69,12 +69,41 @@ class Charges:
         return build_charge_model(self.name, settings, progress=True)
 
 
+class Tensors:
+    """A `TensorModel` of any tensors that the frames have."""
+
+    #: Any name is a target.
+    targets = ()
+    default_targets = ("dipole", "polarizability")
+    takes_weights = False
+    needs_total_charge = False
+
+    def default_settings(self, frames, targets):
+        """Return complete settings for frames."""
+        from lodekit.models.tensor_settings import default_tensor_settings
+
+        return default_tensor_settings(targets)
+
+    def check_settings(self, settings):
+        """Return complete settings, or say what is wrong with them."""
+        from lodekit.models.tensor_settings import check_tensor_settings
+
+        return check_tensor_settings(settings)
+
+    def build(self, settings):
+        """Return an unfitted model."""
+        from lodekit.models.tensor_settings import build_tensor_model
+
+        return build_tensor_model(settings, progress=True)
+
+
 KINDS = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
     "dipole": Charges("DipoleModel", ("dipole",)),
     "kqeq": Charges("ChargeEquilibrationModel"),
     "latent-charges": Charges("LatentChargeModel", ENERGIES),
+    "tensor": Tensors(),
 }
-#: Every target of some kind.
+#: Every target of some kind, but for the names of tensors.
 ALL_TARGETS = (*ENERGIES, *MOMENTS)

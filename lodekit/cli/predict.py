@@ -75,13 +75,12 @@ def command(model_path, path, **options):
 
 def predict(model_path, path, options):
     """Do what `command` says."""
-    from lodekit.analysis.errors import UNITS
     from lodekit.errors import StructureFileError
     from lodekit.model_file import load_model
     from lodekit.structures import structure_writer
 
     from .annotation import check_prefix
-    from .evaluation import check_properties, wanted_properties
+    from .evaluation import check_properties, computed_targets, wanted_properties
     from .frames import read_pieces
     from .prediction import counted
 
@@ -92,13 +91,11 @@ def predict(model_path, path, options):
     asked = flatten(options["properties"])
     check_properties(model, asked)
     properties = wanted_properties(
-        model,
-        asked or [name for name in UNITS if name in model.properties],
-        options["std"],
+        model, asked or computed_targets(model), options["std"]
     )
     check_prefix(prefix, properties)
-    check_holds(output, properties, prefix)
     work = PieceWork(model, path, properties, options["field"], prefix)
+    check_holds(output, properties, prefix, work.per_atom)
     work.needs_points = "mep" in (asked or ())
     pieces = read_pieces(path, **reading(options), originals=bool(prefix))
     n_frames = 0
@@ -117,13 +114,13 @@ def predict(model_path, path, options):
         click.echo(f"wrote {n_frames} structures with predictions to {output}")
 
 
-def check_holds(output, properties, prefix):
+def check_holds(output, properties, prefix, per_atom=()):
     """Check that the format of the output has room for predictions."""
     from lodekit.structures import check_format
 
     from .annotation import place_of
 
-    places = {prefix + name: place_of(name, prefix) for name in properties}
+    places = {prefix + name: place_of(name, prefix, per_atom) for name in properties}
     check_format(Path(output).resolve(), places)
 
 
@@ -150,7 +147,10 @@ class PieceWork:
     def __init__(self, model, path, properties, field, prefix):
         from lodekit.models.charge_checks import field_argument
 
+        from .evaluation import atomic_tensors
+
         self.model, self.path, self.prefix = model, path, prefix
+        self.per_atom = atomic_tensors(model)
         self.properties = properties
         self.field = field_argument(model, field)
 
@@ -164,7 +164,7 @@ class PieceWork:
         try:
             results = self.compute(piece, frames)
             for frame, result in zip(frames, results, strict=True):
-                add_predictions(frame, result, self.prefix)
+                add_predictions(frame, result, self.prefix, self.per_atom)
         except LodekitError:
             raise
         except ValueError as problem:

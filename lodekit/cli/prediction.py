@@ -98,7 +98,9 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
 def compute_piece(model, frames, properties, **more):
     """Return ``model.compute`` of frames that differ in what is defined for them."""
     results = [None] * len(frames)
-    undefined = [_undefined(atoms) for atoms in frames]
+    # tensors are fitted to whatever moments a file has
+    is_free = hasattr(model, "tensors_")
+    undefined = [() if is_free else _undefined(atoms) for atoms in frames]
     for excluded in dict.fromkeys(undefined):
         own = [i for i, other in enumerate(undefined) if other == excluded]
         wanted = [n for n in properties if n.removesuffix("_std") not in excluded]

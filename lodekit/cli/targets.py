@@ -38,11 +38,11 @@ def choose_targets(frames, asked, kind, partial=False):
     SettingsError
         If the kind of model cannot be fitted to a target.
     """
-    from lodekit.structures import check_structures
+    from lodekit.structures import TARGETS, check_structures
     from lodekit.structures.checks import can_have
 
     for name in asked or ():
-        if name not in kind.targets:
+        if kind.targets and name not in kind.targets:
             raise SettingsError(
                 f"this kind of model cannot be fitted to {name}; it can be fitted to "
                 f"{', '.join(kind.targets)}"
@@ -54,21 +54,25 @@ def choose_targets(frames, asked, kind, partial=False):
         for name in there
         if any(_have([frame for frame in frames if can_have(frame, name)], name))
     ]
-    check_keys(frames, wanted, there)
+    check_keys(frames, [name for name in wanted if name in TARGETS], there)
     for name in there:
         if name not in chosen and not asked:
             warn(f"{name} not used: no frame that has it {NEEDS[name]}")
     for name in asked or chosen or wanted[:1]:
         if not partial:
             _check_most_have(frames, name, chosen)
-        check_structures(frames, [name], allow_missing=True)
+        known = [name] if name in TARGETS else []
+        check_structures(frames, known, allow_missing=True)
     return list(asked or chosen)
 
 
 def _have(frames, name):
     """Return for every frame whether it has a target, also one that cannot be read."""
-    from lodekit.structures import find_target, get_target
+    from lodekit.observables.tensors import read_tensor
+    from lodekit.structures import TARGETS, find_target, get_target
 
+    if name not in TARGETS:
+        return [read_tensor(frame, name) is not None for frame in frames]
     return [
         find_target(frame, name) is not None or get_target(frame, name) is not None
         for frame in frames
@@ -100,12 +104,12 @@ def describe_sources(frames, targets):
     >>> describe_sources([], [])
     'none'
     """
-    from lodekit.structures import find_target
+    from lodekit.structures import TARGETS, find_target
 
     parts = []
     for name in targets:
         sources = set()
-        for frame in frames:
+        for frame in frames if name in TARGETS else ():
             found = find_target(frame, name)
             home = found.source if found is not None else ""
             sources.add(frame.info.get("target_keys", {}).get(name, home))

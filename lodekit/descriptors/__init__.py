@@ -1,5 +1,6 @@
 """Surroundings of atoms to features: SOAP densities, LODE potentials, products."""
 
+from .equivariant_power_spectrum import EquivariantPowerSpectrum
 from .global_descriptors import CoulombMatrixMoments, CoulombPairs, ManyBodyTensor
 from .lode import LodeSphericalExpansion
 from .lode_bands import LodeBandExpansion
@@ -9,6 +10,7 @@ from .spherical_expansion import SphericalExpansion
 __all__ = [
     "CoulombMatrixMoments",
     "CoulombPairs",
+    "EquivariantPowerSpectrum",
     "LodeBandExpansion",
     "LodeSphericalExpansion",
     "ManyBodyTensor",

@@ -18,6 +18,7 @@ from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.structures.stress import symmetric_part
 
 from .expansion import CoefficientJacobian, Expansion
+from .factor_gradients import contract_factors, contract_strain
 
 
 class PowerSpectrum(BaseEstimator):
@@ -200,30 +201,11 @@ class PowerSpectrumFeatures:
         gradients : ndarray of shape (n_atoms, n_atoms, 3)
             Of the first atom by the position of the second.
         """
-        n_atoms = len(adjoint)
-        gradients = np.zeros((n_atoms, n_atoms, 3))
-        adjoints = self.reverse_product(adjoint, more)
-        for factor, own in zip(self.factors, adjoints, strict=True):
-            jacobian = factor.jacobian
-            n_lm, n_radial = jacobian.derivatives.shape[2:]
-            own = own.reshape(n_atoms, n_lm, -1, n_radial).swapaxes(1, 2)
-            moved = np.einsum(
-                "exln,eln->ex",
-                jacobian.derivatives,
-                own[jacobian.centers, jacobian.channels],
-            )
-            np.add.at(gradients, (jacobian.centers, jacobian.movers), moved)
-            np.subtract.at(gradients, (jacobian.centers, jacobian.centers), moved)
-        return gradients
+        return contract_factors(self.factors, self.reverse_product(adjoint, more))
 
     def atom_strain_gradients(self, adjoint: np.ndarray, more=0.0) -> np.ndarray:
         """Do what `atom_gradients` does, for strain: (n_atoms, 3, 3)."""
-        adjoints = self.reverse_product(adjoint, more)
-        parts = [
-            np.einsum("iabln,iln->iab", factor.strain_jacobian, own)
-            for factor, own in zip(self.factors, adjoints, strict=True)
-        ]
-        return sum(parts)
+        return contract_strain(self.factors, self.reverse_product(adjoint, more))
 
     @cached_property
     def factors(self) -> list[Factor]:

@@ -28,6 +28,8 @@ DEFAULT_NOISES = {
     "mep": 2e-2,
     # of charges before they are conditioned; no model of environments is exact
     "total_charge": 2e-2,
+    # of tensors, in units of their spread over the root of the number of atoms
+    "tensor": 1e-1,
 }
 #: Rows of this name are no data but a condition that charges fulfil.
 CONDITION = "total_charge"

@@ -5,6 +5,7 @@ from .charge_model import ChargeModel, DipoleModel
 from .global_potential import GlobalPotential
 from .latent_charge_model import LatentChargeModel
 from .sparse_potential import SparsePotential
+from .tensor_model import TensorModel
 
 __all__ = [
     "ChargeEquilibrationModel",
@@ -13,4 +14,5 @@ __all__ = [
     "GlobalPotential",
     "LatentChargeModel",
     "SparsePotential",
+    "TensorModel",
 ]

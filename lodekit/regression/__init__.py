@@ -1,6 +1,7 @@
 """Features to latents: covariances, sparse points, rows, solvers, uncertainty."""
 
 from .covariances import PolynomialCovariance
+from .equivariant_covariance import EquivariantCovariance
 from .selection import (
     CurSelection,
     FarthestPointSelection,
@@ -9,6 +10,7 @@ from .selection import (
 
 __all__ = [
     "CurSelection",
+    "EquivariantCovariance",
     "FarthestPointSelection",
     "PivotedCholeskySelection",
     "PolynomialCovariance",

@@ -1,0 +1,71 @@
+"""Predictions of tensors for a few frames at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.observables.tensors import Tensor
+from lodekit.structures.batch import StructureBatch
+
+
+class TensorPrediction:
+    """What a fitted `TensorModel` says of some frames.
+
+    Parameters
+    ----------
+    model : TensorModel
+    frames : list of ase.Atoms
+    """
+
+    def __init__(self, model, frames):
+        self.model, self.frames = model, frames
+        self.batch, cache = StructureBatch.from_frames(frames), {}
+        self.states = {
+            key: [kernel.evaluate(self.batch, cache) for kernel in kernels]
+            for key, kernels in model.kernels_.items()
+        }
+        self.is_element = (self.batch.species[:, None] == model.species_) * 1.0
+
+    def results(self, wanted: list[str]) -> list[dict]:
+        """Return targets, or with _std their standard deviations, of every frame."""
+        results = [{} for _ in self.frames]
+        for name in wanted:
+            tensor = self.model.tensors_[name.removesuffix("_std")]
+            is_value = name in self.model.tensors_
+            values = self.values(tensor) if is_value else self.deviations(tensor)
+            bounds = np.arange(1, len(self.frames))
+            if tensor.per_atom:
+                bounds = self.batch.first_atom[1:-1]
+            for result, own in zip(results, np.split(values, bounds), strict=True):
+                own = own.reshape(len(own), *tensor.shape)
+                result[name] = own if tensor.per_atom else own[0]
+        return results
+
+    def parts(self, tensor: Tensor):
+        """Yield every fitted part of a target with its matrix and its states."""
+        fitted = self.model.parts_[tensor.name]
+        for part, (_, _, matrix) in zip(fitted, tensor.parts, strict=True):
+            yield part, matrix, self.states[part.order, part.sigma]
+
+    def values(self, tensor: Tensor) -> np.ndarray:
+        """Return a target of all atoms or structures, (n, n_components)."""
+        total = np.zeros((self.batch.n_atoms, len(tensor.parts[0][2])))
+        for part, matrix, states in self.parts(tensor):
+            kernels = self.model.kernels_[part.order, part.sigma]
+            total += part.values(kernels, states, self.is_element) @ matrix.T
+        if tensor.per_atom:
+            return total
+        return np.add.reduceat(total, self.batch.first_atom[:-1])
+
+    def deviations(self, tensor: Tensor) -> np.ndarray:
+        """Return standard deviations of a target, (n, n_components).
+
+        Parts have posteriors of their own: their variances add up.
+        """
+        variances = 0.0
+        for part, matrix, states in self.parts(tensor):
+            rows = part.rows(states, self.is_element, self.batch, tensor.per_atom)
+            rows = part.std_scale * part.spread * (matrix @ rows)
+            found = part.solution.standard_deviations(rows.reshape(-1, rows.shape[2]))
+            variances = variances + found.reshape(rows.shape[:2]) ** 2
+        return np.sqrt(variances)

@@ -1,0 +1,198 @@
+"""A fitted model of tensors as plain settings and arrays, for model files."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.observables.tensors import Tensor, cartesian_parts
+from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
+from lodekit.regression.equivariant_covariance import EquivariantCovariance
+from lodekit.regression.equivariant_kernel import EquivariantKernel
+from lodekit.regression.stored_points import PointStore, check_term
+from lodekit.stored_model import StoredModel
+
+from .charge_state import read_solution, solution_arrays
+from .potential_state import read_summary
+from .tensor_fit import TensorPart
+
+
+class TensorState:
+    """What `TensorModel` does to become a model file and come back."""
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        check_is_fitted(self, "parts_")
+        store, arrays = PointStore(), {"species": self.species_}
+        first = next(iter(self.kernels_.values()))
+        settings = {
+            "parameters": encode_parameters(self),
+            "terms": [
+                {
+                    "equivariants": encode(kernel.equivariants, "descriptor"),
+                    "covariance": encode(kernel.covariance, "covariance"),
+                }
+                for kernel in first
+            ],
+            "kernels": [],
+            "tensors": [],
+            "fits": {},
+            "summary": self.summary_,
+        }
+        for (order, sigma), kernels in self.kernels_.items():
+            entry = {"order": order, "sigma": sigma, "terms": []}
+            for number, kernel in enumerate(kernels):
+                name = f"kernels/{order}/{sigma}/{number}"
+                term, more = kernel.get_state(name, store)
+                entry["terms"].append(term)
+                arrays |= more
+            settings["kernels"].append(entry)
+        for name, parts in self.parts_.items():
+            entry = tensor_settings(self.tensors_[name], parts)
+            settings["tensors"].append(entry)
+            for part in parts:
+                number = str(len(settings["fits"]))
+                entry["fits"].append(number)
+                settings["fits"][number] = part_settings(part)
+                more = {"weights": part.solution.weights}
+                more |= solution_arrays(part.solution)
+                arrays |= {f"fits/{number}/{n}": own for n, own in more.items()}
+        arrays |= store.arrays()
+        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the state contradicts itself, or lacks something.
+        """
+        stored = StoredModel(state)
+        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
+        model.species_ = stored.species()
+        model.kernels_ = read_kernels(stored, model.species_)
+        model.tensors_, model.parts_ = {}, {}
+        fits = stored.part("fits")
+        for entry in stored.setting("tensors", list):
+            own = StoredModel({"settings": entry, "arrays": {}})
+            tensor = read_tensor_settings(own)
+            model.tensors_[tensor.name] = tensor
+            model.parts_[tensor.name] = [
+                read_part(fits.part(number), key, model.kernels_, model.species_)
+                for number, key in zip(
+                    own.setting("fits", list), tensor.keys, strict=True
+                )
+            ]
+        if not model.tensors_:
+            raise ValueError("a model needs a tensor")
+        model.targets_ = list(model.tensors_)
+        model.summary_ = read_summary(stored, model.species_)
+        stored.finish()
+        return model
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the fitted model to one file; see `lodekit.model_file`."""
+        from lodekit.model_file import save_model
+
+        save_model(self, path, overwrite=overwrite)
+
+
+def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:
+    """Return the kernels of every order and sigma."""
+    terms, known = [], {}
+    for term in stored.setting("terms", list):
+        equivariants = decode(term["equivariants"], known)
+        covariance = decode(term["covariance"])
+        if not isinstance(equivariants, EquivariantPowerSpectrum):
+            raise ValueError(f"the descriptor of a term is {equivariants!r:.60}")
+        if not isinstance(covariance, EquivariantCovariance):
+            raise ValueError(f"the covariance of a term is {covariance!r:.60}")
+        descriptor = known.setdefault(
+            id(equivariants), PowerSpectrum(equivariants.left, equivariants.right)
+        )
+        check_term(descriptor, covariance.scalar)
+        terms.append((equivariants, descriptor, covariance))
+    kernels = {}
+    for entry in stored.setting("kernels", list):
+        own = StoredModel({"settings": entry, "arrays": {}})
+        key = own.setting("order", int), own.setting("sigma", int)
+        kernels[key] = []
+        for number, (term, settings) in enumerate(
+            zip(terms, own.setting("terms", list), strict=True)
+        ):
+            if key not in term[0].keys:
+                raise ValueError(f"a descriptor lacks order and sigma {key}")
+            kernel = EquivariantKernel(*key, *term, species)
+            kernel.take_state(stored, settings, f"kernels/{key[0]}/{key[1]}/{number}")
+            kernels[key].append(kernel)
+    return kernels
+
+
+def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
+    """Return what is known of a target, but for the fits of its parts."""
+    return {
+        "name": tensor.name,
+        "per_atom": tensor.per_atom,
+        "shape": list(tensor.shape),
+        "is_spherical": tensor.is_spherical,
+        "parts": [[part.order, part.sigma] for part in parts],
+        "fits": [],
+    }
+
+
+def read_tensor_settings(own: StoredModel) -> Tensor:
+    """Return what is known of a target."""
+    name, shape = own.setting("name", str), own.setting("shape", list)
+    shape = tuple(StoredModel.count(size) for size in shape)
+    n_components = int(np.prod(shape))
+    if own.setting("is_spherical", bool):
+        matrices = {(n_components // 2, 1): np.eye(n_components)}
+    else:
+        matrices = cartesian_parts(n_components)
+    keys = [tuple(key) for key in own.setting("parts", list)]
+    if not keys or not set(keys) <= set(matrices):
+        raise ValueError(f"the parts of {name} are {keys!r:.60}")
+    parts = [(*key, matrices[key]) for key in keys]
+    per_atom = own.setting("per_atom", bool)
+    return Tensor(name, per_atom, shape, parts, own.setting("is_spherical", bool))
+
+
+def part_settings(part: TensorPart) -> dict:
+    """Return the numbers of a fitted part."""
+    return {
+        "amplitudes": part.amplitudes,
+        "spread": part.spread,
+        "element_prior": part.element_prior,
+        "std_scale": part.std_scale,
+        "noise": part.noise,
+        "left_out_error": part.left_out_error,
+        "n_rows": part.n_rows,
+        "solution": type(part.solution).__name__,
+    }
+
+
+def read_part(stored: StoredModel, key: tuple, kernels: dict, species) -> TensorPart:
+    """Return a fitted part of order and sigma ``key``."""
+    terms = kernels[key]
+    amplitudes = stored.setting("amplitudes", list)
+    if len(amplitudes) != len(terms) or not all(type(a) is float for a in amplitudes):
+        raise ValueError(f"the amplitudes of a part are {amplitudes!r:.60}")
+    n_elements = species.size if key == (0, 1) else 0
+    part = TensorPart(
+        *key,
+        amplitudes,
+        n_elements,
+        stored.positive("spread"),
+        stored.positive("element_prior"),
+        std_scale=stored.positive("std_scale"),
+        noise=stored.positive("noise"),
+        n_rows=StoredModel.count(stored.setting("n_rows", int)),
+    )
+    if stored.has_setting("left_out_error"):
+        part.left_out_error = stored.setting("left_out_error", float)
+    rank = n_elements + sum(kernel.rank for kernel in terms)
+    part.solution = read_solution(stored, stored.array("weights", rank))
+    return part

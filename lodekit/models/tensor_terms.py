@@ -1,0 +1,107 @@
+"""Terms of tensors: descriptors with their selected channels, and their defaults."""
+
+from __future__ import annotations
+
+from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.descriptors.channel_selection import ChannelSelection
+from lodekit.regression import FarthestPointSelection
+from lodekit.regression.equivariant_covariance import EquivariantCovariance
+
+from .potential_state import check_whole, choose_terms
+from .settings import SOAP, build_terms
+
+#: The surroundings as far as molecules are rigid.
+TENSOR_SOAP = {
+    **SOAP,
+    "cutoff": 4.0,
+    "smoothing_width": 1.0,
+    "scaling_exponent": 4,
+    "scaling_radius": 2.0,
+    "max_radial": 5,
+    "n_sparse": 300,
+}
+#: The bonds of an atom, all with the same weight.
+NEAR_TENSOR = {**TENSOR_SOAP, "cutoff": 3.0, "scaling_exponent": 0}
+#: What is farther away, in less detail.
+WIDE_TENSOR = {**TENSOR_SOAP, "cutoff": 5.0, "scaling_exponent": 3}
+
+
+def tensor_terms() -> dict:
+    """Return settings of the default terms of tensors."""
+    terms = {"soap": TENSOR_SOAP, "near": NEAR_TENSOR, "wide": WIDE_TENSOR}
+    return {name: dict(term) for name, term in terms.items()}
+
+
+def build_tensor_terms(settings: dict) -> list[tuple]:
+    """Return (descriptor, covariance, n_sparse) of every term of complete settings."""
+    known: dict = {}
+    terms = []
+    for invariants, covariance, n_sparse in build_terms(settings):
+        if id(invariants) not in known:
+            known[id(invariants)] = (
+                invariants,
+                EquivariantPowerSpectrum(invariants.left, invariants.right),
+            )
+        own = EquivariantCovariance(covariance.zeta, covariance.normalize)
+        terms.append((known[id(invariants)][1], own, n_sparse))
+    return terms
+
+
+def choose_tensor_terms(model, frames, keys: list, random_state) -> list[tuple]:
+    """Return the terms of a `TensorModel`, with selected channels.
+
+    Parameters
+    ----------
+    model : TensorModel
+    frames : list of ase.Atoms
+    keys : list of (order, sigma)
+        Of the parts that are fitted.
+
+    Returns
+    -------
+    terms : list of (descriptor, invariants, covariance, n_sparse)
+        With a `PowerSpectrum` of the same expansions as invariants.
+
+    Raises
+    ------
+    ValueError
+        If the expansions, or the channels selected, do not reach an order.
+    """
+    check_whole("n_channels", model.n_channels)
+    covariance = model.covariance
+    if model.descriptor is not None and covariance is None:
+        covariance = EquivariantCovariance()
+    terms = choose_terms(
+        frames,
+        model.descriptor,
+        covariance,
+        model.n_sparse,
+        default=lambda _: build_tensor_terms({"terms": tensor_terms()}),
+    )
+    invariants: dict = {}
+    for descriptor, own, _ in terms:
+        own.scalar.check()
+        if id(descriptor) in invariants:
+            continue
+        invariants[id(descriptor)] = PowerSpectrum(descriptor.left, descriptor.right)
+        check_keys(descriptor, keys)
+        if descriptor.selection is None:
+            descriptor.selection = ChannelSelection.select(
+                frames,
+                descriptor,
+                model.n_channels,
+                model.selection or FarthestPointSelection(),
+                keys=keys,
+                random_state=random_state,
+            )
+    return [(one, invariants[id(one)], own, size) for one, own, size in terms]
+
+
+def check_keys(descriptor: EquivariantPowerSpectrum, keys: list) -> None:
+    """Raise ``ValueError`` if a descriptor lacks an order of the targets."""
+    for order, sigma in keys:
+        if (order, sigma) not in descriptor.keys:
+            raise ValueError(
+                f"the targets have parts of order {order} and sigma {sigma}, which the "
+                "descriptor does not reach or has not selected; raise its max_angular"
+            )
