@@ -27,6 +27,10 @@ class ReportError(LodekitError, ValueError):
     """A report cannot be written where it was asked for."""
 
 
+class CheckpointError(LodekitError, ValueError):
+    """Sums of an interrupted fit cannot be read or written."""
+
+
 class BasisError(LodekitError, ValueError):
     """An auxiliary basis, or coefficients in it, cannot be used as they are."""
 

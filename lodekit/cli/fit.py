@@ -93,6 +93,12 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "these with their spread.",
 )
 @click.option(
+    "--resume",
+    is_flag=True,
+    default=None,
+    help="Go on with a fit that was interrupted, from the sums in OUTPUT.partial.",
+)
+@click.option(
     "--partial",
     is_flag=True,
     default=None,

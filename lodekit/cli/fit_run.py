@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from lodekit.errors import StructureError
 
 from .kinds import KINDS
+from .main import say
 from .outputs import check_outputs
 from .settings import complete, merge
 from .toml_text import format_toml
@@ -152,8 +154,30 @@ class FitRun:
         model = self.kind.build(settings)
         start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}
-        model.fit(frames, groups=groups, **arguments)
+        with self.resumable(len(frames)):
+            model.fit(frames, groups=groups, **arguments)
         return model, time.perf_counter() - start
+
+    @contextmanager
+    def resumable(self, n_frames):
+        """Keep the sums of a fit that is interrupted, and say where."""
+        from lodekit.fitting.checkpoint import resumable
+
+        output = Path(self.options["output"])
+        path = output.with_name(f"{output.name}.partial")
+        if path.exists() and not self.options.get("resume"):
+            warn(f"{path}: sums of an interrupted fit are not used without --resume")
+            path.unlink()
+        with resumable(path) as checkpoint:
+            try:
+                yield
+            except BaseException:
+                if checkpoint.n_kept:
+                    say(
+                        f"sums of {checkpoint.n_kept} of {n_frames} structures are "
+                        f"kept in {path}; the same command with --resume continues"
+                    )
+                raise
 
     def save(self, model, settings, sets, seconds, folds=None):
         """Judge the model, write it, and report."""

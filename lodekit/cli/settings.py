@@ -19,7 +19,7 @@ SECTIONS = {
     ),
     "run": (
         *("model", "output", "validation", "folds", "report", "threads"),
-        "overwrite",
+        *("overwrite", "resume"),
     ),
 }
 _MODEL_SECTIONS = ("fit", "terms", "potential")

@@ -21,6 +21,7 @@ from lodekit.regression.normal_equations import (
     weighted_sums,
 )
 
+from .checkpoint import LEAST_SECONDS, next_stage
 from .groups import can_be_left_out, find_groups
 from .left_out import KeptGroups, LeftOut
 from .noises import (
@@ -65,6 +66,9 @@ class Problem(Protocol):
         Rows are linear in all weights, the values such that residuals at ``weights``
         are those of the model itself.
         """
+
+    def content(self):
+        """Yield arrays that tell this problem from others: targets, sparse points."""
 
     def start(self, noises: dict) -> np.ndarray:
         """Return the weights to start from, where residuals are not linear."""
@@ -124,6 +128,8 @@ class FitResult:
         }
 
 
+#: Rows after which the sums of a fit may be kept, so that it can be continued.
+PORTION_ROWS = 2000
 #: Times that a fit is made because frames need a noise of their own, and the factor by
 #: which the variance of one has to change for that.
 MAX_ROUNDS, LEAST_CHANGE = 4, 4.0
@@ -185,12 +191,13 @@ class Fitting:
         self.own_noise = {name: np.ones(len(problem.frames)) for name in problem.names}
         self.is_linear = problem.n_linear is None
         self.weights, self.n_steps = np.zeros(problem.rank), 0
+        self.stage = next_stage(problem)
 
     def run(self) -> FitResult:
         """Fit, and fit again where frames turn out to need a noise of their own."""
         start = read_noises(self.problem.names, self.given)
         if not self.is_linear:
-            self.weights = self.problem.start(start)
+            self.weights = self.first_weights(start)
             self.lap("start")
         for _ in range(MAX_ROUNDS):
             result, left_out = self.fit_once(start)
@@ -265,14 +272,28 @@ class Fitting:
         for name, rows, weights in self.problem.rows(self.weights, frames):
             yield name, rows, weights / self.own_noise[name][rows.frames]
 
+    def first_weights(self, start: dict) -> np.ndarray:
+        """Return the weights to start from, or where an interrupted fit was."""
+        known = self.stage.kept if self.stage else None
+        if known is None:
+            return self.problem.start(start)
+        return known[1]["weights"]
+
     def assemble(self) -> tuple:
         """Return the equations of all rows, and those of groups to be left out."""
         equations, kept = self.equations(), self.kept_groups()
-        for name, rows, weights in self.rows(self.everything):
+        if self.stage is None or not self.is_linear:
+            self.add_rows(equations, kept, self.everything)
+        else:
+            assemble_in_stages(self, equations, kept)
+        return equations, kept
+
+    def add_rows(self, equations, kept: KeptGroups, frames: np.ndarray) -> None:
+        """Add the rows of frames to equations, and those of some groups to be kept."""
+        for name, rows, weights in self.rows(frames):
             equations.add(name, rows.matrix, rows.values, weights)
             if name != CONDITION:
                 kept.add(name, rows, weights)
-        return equations, kept
 
     def keep_rows(self) -> KeptGroups:
         """Return the rows of groups to be left out alone."""
@@ -321,9 +342,71 @@ class Fitting:
                 n_rows = equations.n_rows()
                 errors = {n: np.sqrt(s / n_rows[n]) for n, s in squares.items() if s}
                 show_step(self.n_steps, loss, errors, problem.units)
+            if self.stage and self.stage.is_due():
+                self.stage.keep({"n_done": len(problem.frames)}, {"weights": weights})
             return *weighted_sums(equations.grams, noises), loss
 
         problem.forget()
         minimum = minimise(linearise, self.weights, problem.n_linear)
         self.weights = minimum.weights
         return Solution(minimum.weights, minimum.factor)
+
+
+def assemble_in_stages(fitting: Fitting, equations, kept: KeptGroups) -> None:
+    """Add the rows of all frames, in portions after which their sums may be kept.
+
+    Begins where an interrupted fit has ended, and writes sums when it is interrupted.
+    """
+    stage, n_frames = fitting.stage, len(fitting.everything)
+    n_done, own_noise = 0, fitting.own_noise
+    known = stage.kept
+    if known is not None and known[0]["own_noise"] == as_lists(own_noise):
+        meta, arrays = known
+        n_done = meta["n_done"]
+        for holder, prefix in ((equations, "equations/"), (kept, "kept/")):
+            holder.set_arrays(
+                {
+                    name.removeprefix(prefix): array
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                }
+            )
+
+    def keep():
+        parts = {"equations/": equations.get_arrays(), "kept/": kept.get_arrays()}
+        arrays = {p + n: a for p, named in parts.items() for n, a in named.items()}
+        stage.keep({"n_done": n_done, "own_noise": as_lists(own_noise)}, arrays)
+
+    is_whole = True
+    try:
+        for portion in portions(fitting.everything[n_done:], fitting.problem.n_rows):
+            collected = list(fitting.rows(portion))
+            is_whole = False
+            for name, rows, weights in collected:
+                equations.add(name, rows.matrix, rows.values, weights)
+                if name != CONDITION:
+                    kept.add(name, rows, weights)
+            is_whole, n_done = True, int(portion[-1]) + 1
+            if n_done < n_frames and stage.is_due():
+                keep()
+    except BaseException:
+        if is_whole and 0 < n_done < n_frames and stage.is_due(LEAST_SECONDS):
+            keep()
+        raise
+
+
+def as_lists(own_noise: dict) -> dict:
+    """Return noises of frames as plain numbers."""
+    return {name: factors.tolist() for name, factors in own_noise.items()}
+
+
+def portions(frames: np.ndarray, n_rows: np.ndarray):
+    """Yield frames, ascending, some `PORTION_ROWS` rows at a time."""
+    first = 0
+    counts = np.cumsum(n_rows[frames])
+    while first < len(frames):
+        before = counts[first - 1] if first else 0
+        stop = int(np.searchsorted(counts, before + PORTION_ROWS, side="right"))
+        stop = max(stop, first + 1)
+        yield frames[first:stop]
+        first = stop

@@ -22,6 +22,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
+from lodekit.observables.energy import Rows
+
 #: Memory for rows that are left out.
 KEPT_BYTES = 1.5e9
 #: Rows that are left out, at the most: in units of the number of weights, or as many as
@@ -101,6 +103,26 @@ class KeptGroups:
             mine = np.flatnonzero(owners == group)
             part = name, rows.take(mine), weights[mine]
             self.parts.setdefault(int(group), []).append(part)
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return the rows by name, for `set_arrays`."""
+        arrays = {}
+        for group, parts in self.parts.items():
+            for number, (name, rows, weights) in enumerate(parts):
+                key = f"{group}/{number}/{name}"
+                arrays[f"{key}/matrix"] = rows.matrix
+                columns = rows.values, rows.frames, weights
+                arrays[f"{key}/columns"] = np.array(columns, float)
+        return arrays
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over rows from `get_arrays`."""
+        for key, matrix in arrays.items():
+            group, _, name, what = key.split("/")
+            if what == "matrix":
+                columns = arrays[key.removesuffix("matrix") + "columns"]
+                rows = Rows(matrix, columns[0], columns[1].astype(np.intp))
+                self.parts.setdefault(int(group), []).append((name, rows, columns[2]))
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""

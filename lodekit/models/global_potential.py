@@ -340,6 +340,11 @@ class GlobalProblem:
         self.names, self.rank = targets.names, scales.size
         self.n_rows = targets.count_rows(frames)
 
+    def content(self):
+        """Yield features and targets."""
+        yield self.matrix
+        yield from self.targets.arrays()
+
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, frame by frame."""
         for index in frames:

@@ -22,7 +22,7 @@ from lodekit.observables.energy import Rows, build_rows, row_owners
 from lodekit.regression.baseline import count_species
 from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent
+from lodekit.regression.latent import Latent, point_features
 from lodekit.regression.normal_equations import NormalEquations, weighted_sums
 from lodekit.structures.batch import StructureBatch
 
@@ -127,6 +127,11 @@ class JointFit:
     def start(self, noises: dict) -> np.ndarray:
         """Return the weights to start from: the charges have those of the model."""
         return np.concatenate([np.zeros(self.n_rest), self.model.weights_])
+
+    def content(self):
+        """Yield targets and sparse points."""
+        yield from self.targets.arrays()
+        yield from point_features([*self.rest.kernels, *self.model.kernels])
 
     def forget(self) -> None:
         """Drop rows that are kept from step to step."""

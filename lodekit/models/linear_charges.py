@@ -28,7 +28,7 @@ from lodekit.observables.charges import (
     total_charge,
 )
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent, count_points
+from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.threads import threads_for
@@ -360,6 +360,13 @@ class ChargeProblem:
         counts = [[row_counts([a], name) for name in self.names] for a in frames]
         self.n_rows = np.array(counts).sum(axis=1)
         self.progress = model.progress
+
+    def content(self):
+        """Yield targets and sparse points."""
+        for atoms in self.frames:
+            values = [get_target(atoms, name) for name in self.names]
+            yield from (np.asarray(value) for value in values if value is not None)
+        yield from point_features(self.model.kernels)
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, batch by batch."""

@@ -13,7 +13,7 @@ from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent, count_points
+from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 
@@ -302,6 +302,12 @@ class PotentialProblem:
         is_searched = any(noises[name] == "auto" for name in self.names)
         is_plain = self.rank == Latent(model.kernels_).rank
         self.kernels = model.kernels_ if is_searched and is_plain else []
+
+    def content(self):
+        """Yield weights, targets and sparse points."""
+        yield self.weights
+        yield from self.targets.arrays()
+        yield from point_features(self.model.kernels_)
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights of rows, batch by batch."""

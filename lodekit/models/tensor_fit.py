@@ -159,6 +159,10 @@ class PartProblem:
         amplitudes = [1.0] * len(kernels)
         self.part = TensorPart(order, sigma, amplitudes, self.first_column, *scales)
 
+    def content(self):
+        """Yield targets."""
+        yield from self.values
+
     def scales(self, values: np.ndarray) -> tuple[float, float]:
         """Return the spread, and the prior of the constants of elements."""
         numbers = [atoms.numbers[:, None] == self.species for atoms in self.frames]

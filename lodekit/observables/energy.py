@@ -39,6 +39,11 @@ class EnergyTargets:
         """Names of the targets that take part."""
         return list(self.values)
 
+    def arrays(self):
+        """Yield the value of every frame that has one, target by target."""
+        for values in self.values.values():
+            yield from (np.asarray(value) for value in values if value is not None)
+
     def count_rows(self, frames) -> np.ndarray:
         """Return the number of rows of every frame, (n_frames,)."""
         sizes = {"energy": 1, "stress": 6}

@@ -208,6 +208,23 @@ class DualEquations:
         self._gather()
         return np.einsum("rw,rw->r", self.matrix, self.matrix)
 
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return the rows, for `set_arrays`."""
+        self._gather()
+        return {
+            "matrix": self.matrix,
+            "values": np.array(self.values),
+            "names": np.array(self.names),
+            "parts": np.array(self.parts),
+        }
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over rows from `get_arrays`."""
+        self.matrix, self.values = arrays["matrix"], arrays["values"].tolist()
+        self.names, self.parts = arrays["names"].tolist(), arrays["parts"].tolist()
+        for name, part in zip(self.names, self.parts, strict=True):
+            self.n_parts[name] = part + 1
+
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""
         names, counts = np.unique(self.names, return_counts=True)

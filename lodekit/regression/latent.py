@@ -223,6 +223,13 @@ class Latent:
         return cls(kernels)
 
 
+def point_features(kernels):
+    """Yield the features of the sparse points of kernels."""
+    for kernel in kernels:
+        for points in kernel.points.values():
+            yield points.features
+
+
 def count_points(kernels) -> list[dict]:
     """Return the number of sparse points by term and species."""
     return [

@@ -239,6 +239,24 @@ class NormalEquations:
         """Return the number of rows of every target."""
         return {name: gram.n_rows for name, gram in self.grams.items()}
 
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return the sums by name, for `set_arrays`."""
+        arrays = {}
+        for name, gram in self.grams.items():
+            arrays[f"{name}/matrix"] = gram.matrix
+            arrays[f"{name}/moment"] = gram.moment
+            numbers = gram.square, gram.n_rows, gram.log_weights
+            arrays[f"{name}/numbers"] = np.array(numbers, float)
+        return arrays
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over sums from `get_arrays`."""
+        for name, gram in self.grams.items():
+            gram.matrix = np.asfortranarray(arrays[f"{name}/matrix"])
+            gram.moment = arrays[f"{name}/moment"]
+            gram.square, n_rows, gram.log_weights = arrays[f"{name}/numbers"].tolist()
+            gram.n_rows = int(n_rows)
+
 
 def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
     """Return A (lower triangle) and the right-hand side."""
@@ -300,3 +318,14 @@ class QrEquations:
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""
         return dict(self.counts)
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return what the rows have become, for `set_arrays`."""
+        counts = np.array(list(self.counts.values()))
+        projected = self.projected
+        return {"triangle": self.triangle, "projected": projected, "counts": counts}
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `get_arrays` returned."""
+        self.triangle, self.projected = arrays["triangle"], arrays["projected"]
+        self.counts = dict(zip(self.counts, arrays["counts"].tolist(), strict=True))

@@ -43,6 +43,9 @@ class Linear:
     def model(self, weights):
         return self.matrix @ weights
 
+    def content(self):
+        yield self.values
+
     def rows(self, weights, frames):
         for index in frames:
             matrix = self.matrix[index] * self.kernels[0].amplitude
