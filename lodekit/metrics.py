@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lodekit.analysis.errors import UNITS, compare
+from lodekit.analysis.errors import compare
+from lodekit.quantities import UNITS
 from lodekit.structures import get_target
 from lodekit.structures.batch import as_frames
 

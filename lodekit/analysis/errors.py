@@ -4,22 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lodekit.observables.charges import reference
+from lodekit.observables.charges import OBSERVABLES
 from lodekit.observables.tensors import is_per_atom, read_tensor
-from lodekit.structures import TARGETS
-
-#: Targets that can be compared, with the unit of their errors.
-UNITS = {
-    "energy": "eV/atom",
-    "forces": "eV/Å",
-    "stress": "eV/Å^3",
-    "charges": "e",
-    "dipole": "e·Å",
-    "quadrupole": "e·Å²",
-    "mep": "V",
-}
-#: Targets of atoms, and how many numbers every atom has.
-PER_ATOM = {"forces": 3, "charges": 1}
+from lodekit.quantities import UNITS, error_units, quantity
 
 
 @dataclass
@@ -76,9 +63,7 @@ def unit_of(target):
     >>> unit_of("energy"), unit_of("polarizability"), unit_of("something else")
     ('eV/atom', 'Å³', '')
     """
-    if target in UNITS:
-        return UNITS[target]
-    return TARGETS[target].unit if target in TARGETS else ""
+    return error_units([target])[target]
 
 
 def compare(frames, results, targets=None):
@@ -120,14 +105,15 @@ def _compare_frame(target, index, structure, result):
     values = read_tensor(structure, target)
     if values is None:
         return None
-    if target == "quadrupole":  # without the trace, as it is predicted
-        values = reference(structure, target)
+    if target in OBSERVABLES:  # as it is predicted: a quadrupole without the trace
+        observable = OBSERVABLES[target]
+        values = observable.present(structure, observable.reference(structure))
     scale = 1.0 / len(structure) if target == "energy" else 1.0
     values = scale * np.ravel(values)
     predicted = scale * np.ravel(result[target])
     std = result.get(f"{target}_std")
     numbers = ()
-    if target in PER_ATOM or is_per_atom(structure, target):
+    if quantity(target).per_atom or is_per_atom(structure, target):
         numbers = structure.numbers
     return (
         values,

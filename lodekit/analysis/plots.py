@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from lodekit.quantities import quantity
+
 from .errors import Comparison, coverage, error_statistics, subtract_composition
 from .tables import readable
 
@@ -19,21 +21,12 @@ from .tables import readable
 MOST_POINTS = 30_000
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2")
 _BACKGROUND = "#9ca3af"
-_NAMES = {
-    "energy": "energy above composition baseline",
-    "forces": "force component",
-    "stress": "stress component",
-    "charges": "charge",
-    "dipole": "dipole component",
-    "quadrupole": "quadrupole component",
-    "mep": "electrostatic potential",
-}
 PANEL = 3.9  # inches
 
 
 def name_of(target):
     """Return how figures call a number of a target."""
-    return _NAMES.get(target, f"{target} component")
+    return quantity(target).label or f"{target} component"
 
 
 def target_figure(target, comparisons, frames):

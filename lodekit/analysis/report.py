@@ -2,7 +2,9 @@
 
 import json
 
-from .errors import UNITS, summarize_by_element
+from lodekit.quantities import UNITS
+
+from .errors import summarize_by_element
 from .page import (
     fact_table,
     image,

@@ -24,10 +24,13 @@ from ase.data import chemical_symbols
 from lodekit.models.charge_checks import field_argument
 from lodekit.observables.charges import ATOMIC_MOMENTS
 from lodekit.observables.fragments import CHARGES, LABELS
+from lodekit.quantities import BOUNDARIES, QUANTITIES, quantity
 from lodekit.structures import get_target
 
 #: What is computed whenever anything is, where the model and the boundary allow it.
-_ALWAYS = ("energy", "energies", "charges", "dipole")
+_ALWAYS = {
+    name for name, own in QUANTITIES.items() if own.in_ase and not own.is_gradient
+}
 
 
 def _given(atoms):
@@ -190,27 +193,22 @@ class LodekitCalculator(Calculator):
 
     def _wanted(self, properties):
         """Return what to compute when some properties are asked for."""
-        wanted = {*_ALWAYS, *properties} - {"free_energy"}
+        wanted = _ALWAYS.union(properties) - {"free_energy"}
         if "stress" in wanted:
             wanted.add("forces")
         if self.std:
             wanted |= {f"{n}_std" for n in (wanted if self.std is True else self.std)}
-        if self.atoms.pbc.any():
-            wanted -= {"dipole", "dipole_std"}
+        wanted -= {n for n in wanted if not quantity(n).fits(self.atoms.pbc)}
         return sorted(wanted.intersection(self.model.properties))
 
     def _check(self, properties):
         pbc = self.atoms.pbc
-        if "stress" in properties and not pbc.all():
-            raise PropertyNotImplementedError(
-                "stress needs a structure that is periodic in three directions, pbc is "
-                f"{pbc.tolist()}"
-            )
-        if {"dipole", "dipole_std"} & {*properties} and pbc.any():
-            raise PropertyNotImplementedError(
-                "a dipole needs a structure without periodic directions, pbc is "
-                f"{pbc.tolist()}"
-            )
+        for name in properties:
+            if not quantity(name).fits(pbc):
+                raise PropertyNotImplementedError(
+                    f"{quantity(name).name} needs a structure "
+                    f"{BOUNDARIES[quantity(name).boundary]}, pbc is {pbc.tolist()}"
+                )
         if not len(self.atoms):
             raise ValueError("the structure has no atoms")
         foreign = sorted(set(self.atoms.numbers.tolist()) - self._species)

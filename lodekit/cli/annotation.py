@@ -5,22 +5,10 @@ import re
 import numpy as np
 
 from lodekit.errors import SettingsError, StructureError
+from lodekit.quantities import quantity
 from lodekit.structures.stress import as_matrix
 
 REFERENCE = "REF_"
-#: What ASE's calculators know; other predictions go to info and arrays.
-_ASE_RESULTS = ("energy", "forces", "stress", "energies", "charges", "dipole")
-#: Predictions with one row for every atom.
-_PER_ATOM = (
-    "forces",
-    "energies",
-    "charges",
-    "atomic_dipoles",
-    "atomic_quadrupoles",
-    "electronegativities",
-    "hardnesses",
-    "electrostatic_forces",
-)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -55,9 +43,10 @@ def place_of(name, prefix="", per_atom=()):
 
     ``per_atom`` are names, besides those known, of what has a row for every atom.
     """
-    if name in _ASE_RESULTS and not prefix:
+    own = quantity(name)
+    if own.in_ase and own.name == name and not prefix:
         return "results"
-    has_rows = name.removesuffix("_std") in {*_PER_ATOM, *per_atom}
+    has_rows = own.per_atom or own.name in per_atom
     return "arrays" if has_rows else "info"
 
 

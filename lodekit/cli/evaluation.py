@@ -79,7 +79,7 @@ def present_targets(model, frames, asked, path):
 
 def computed_targets(model):
     """Return the targets that a model computes, tensors of other names at the end."""
-    from lodekit.analysis.errors import UNITS
+    from lodekit.quantities import UNITS
 
     known = [name for name in UNITS if name in model.properties]
     return [*known, *(name for name in tensors_of(model) if name not in known)]
@@ -107,7 +107,8 @@ def check_properties(model, names):
 
 def held_out_summary(summary):
     """Return the errors on held-out frames that a model remembers from its fit."""
-    from lodekit.analysis.errors import UNITS, unit_of
+    from lodekit.analysis.errors import unit_of
+    from lodekit.quantities import UNITS
 
     errors = {
         **summary.get("held_out_errors", {}),
@@ -247,6 +248,6 @@ def _number(value, form):
 
 
 def _unit(name):
-    from lodekit.analysis.errors import UNITS
+    from lodekit.quantities import error_units, quantity
 
-    return {**UNITS, "total_charge": "e"}.get(name, "")
+    return "" if quantity(name).noise is None else error_units([name])[name]

@@ -1,7 +1,6 @@
 """Kinds of models that ``lodekit fit`` knows."""
 
-ENERGIES = ("energy", "forces", "stress")
-MOMENTS = ("charges", "dipole", "quadrupole", "mep")
+from lodekit.quantities import CHARGES, ENERGIES, family
 
 
 class Potential:
@@ -42,11 +41,11 @@ class Charges:
         Targets that are fitted where the user names none.
     """
 
-    targets = (*MOMENTS, *ENERGIES)
+    targets = (*CHARGES, *ENERGIES)
     takes_weights = False
     needs_total_charge = True
 
-    def __init__(self, name, default_targets=MOMENTS):
+    def __init__(self, name, default_targets=CHARGES):
         self.name = name
         self.default_targets = default_targets
 
@@ -74,7 +73,7 @@ class Tensors:
 
     #: Any name is a target.
     targets = ()
-    default_targets = ("dipole", "polarizability")
+    default_targets = family("tensors")
     takes_weights = False
     needs_total_charge = False
 
@@ -106,4 +105,4 @@ KINDS = {
     "tensor": Tensors(),
 }
 #: Every target of some kind, but for the names of tensors.
-ALL_TARGETS = (*ENERGIES, *MOMENTS)
+ALL_TARGETS = (*ENERGIES, *CHARGES)

@@ -5,16 +5,13 @@ import time
 from contextlib import contextmanager
 
 from lodekit.errors import StructureError
+from lodekit.quantities import undefined
 
 #: Atoms, and frames, that go to the model at once.
 CHUNK_ATOMS = 20_000
 CHUNK_FRAMES = 500
 #: Seconds between lines of progress of work of unknown length.
 SILENCE = 10.0
-#: Properties that are defined for fully periodic frames only.
-PERIODIC_ONLY = ("stress", "electrostatic_stress")
-#: Properties that are defined for structures without periodic directions only.
-OPEN_ONLY = ("dipole", "quadrupole", "mep")
 
 
 def check_frames(model, frames, path, n_before=0):
@@ -100,9 +97,9 @@ def compute_piece(model, frames, properties, **more):
     results = [None] * len(frames)
     # tensors are fitted to whatever moments a file has
     is_free = hasattr(model, "tensors_")
-    undefined = [() if is_free else _undefined(atoms) for atoms in frames]
-    for excluded in dict.fromkeys(undefined):
-        own = [i for i, other in enumerate(undefined) if other == excluded]
+    lacking = [() if is_free else _lacking(atoms) for atoms in frames]
+    for excluded in dict.fromkeys(lacking):
+        own = [i for i, other in enumerate(lacking) if other == excluded]
         wanted = [n for n in properties if n.removesuffix("_std") not in excluded]
         if wanted:
             computed = model.compute([frames[i] for i in own], wanted, **more)
@@ -113,12 +110,11 @@ def compute_piece(model, frames, properties, **more):
     return results
 
 
-def _undefined(structure):
+def _lacking(structure):
     """Return the properties that a structure does not have."""
     from lodekit.structures import get_target
 
-    names = () if structure.pbc.all() else PERIODIC_ONLY
-    names += OPEN_ONLY if structure.pbc.any() else ()
+    names = undefined(structure.pbc)
     points = (get_target(structure, name) for name in ("mep", "mep_points"))
     return names if any(p is not None for p in points) else (*names, "mep")
 

@@ -1,14 +1,15 @@
 """Which targets to fit, and what each frame counts."""
 
 from lodekit.errors import SettingsError, StructureError
+from lodekit.quantities import quantity
 
 from .unused import check_keys, warn
 
 #: What a frame must be to have a target; see `lodekit.structures.checks.can_have`.
 NEEDS = {
-    "stress": "is periodic in three directions",
-    "forces": "has more than one atom",
-    **dict.fromkeys(("dipole", "quadrupole", "mep"), "is without periodic directions"),
+    "cell": "is periodic in three directions",
+    "open": "is without periodic directions",
+    "any": "has more than one atom",
 }
 
 
@@ -57,7 +58,8 @@ def choose_targets(frames, asked, kind, partial=False):
     check_keys(frames, [name for name in wanted if name in TARGETS], there)
     for name in there:
         if name not in chosen and not asked:
-            warn(f"{name} not used: no frame that has it {NEEDS[name]}")
+            needed = NEEDS[quantity(name).boundary]
+            warn(f"{name} not used: no frame that has it {needed}")
     for name in asked or chosen or wanted[:1]:
         if not partial:
             _check_most_have(frames, name, chosen)

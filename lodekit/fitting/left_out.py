@@ -22,7 +22,7 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 
 #: Memory for rows that are left out.
 KEPT_BYTES = 1.5e9

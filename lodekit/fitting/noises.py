@@ -15,20 +15,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from lodekit.quantities import QUANTITIES
 from lodekit.regression.evidence import most_probable
 
-#: Noises to start from: eV/atom, eV/Å, eV/Å^3, e, e·Å, e·Å², V.
+#: Noises to start from, by target; of tensors, in units of their spread over the root
+#: of the number of atoms.
 DEFAULT_NOISES = {
-    "energy": 1e-3,
-    "forces": 3e-2,
-    "stress": 1e-3,
-    "charges": 1e-2,
-    "dipole": 2e-2,
-    "quadrupole": 1e-1,
-    "mep": 2e-2,
-    # of charges before they are conditioned; no model of environments is exact
-    "total_charge": 2e-2,
-    # of tensors, in units of their spread over the root of the number of atoms
+    **{name: own.noise for name, own in QUANTITIES.items() if own.noise is not None},
     "tensor": 1e-1,
 }
 #: Rows of this name are no data but a condition that charges fulfil.

@@ -7,6 +7,7 @@ import numbers
 
 import numpy as np
 
+from lodekit.quantities import quantity
 from lodekit.structures import frame_name
 from lodekit.structures.values import as_numbers
 
@@ -57,7 +58,8 @@ def check_weights(given, n_frames: int) -> np.ndarray:
 def check_stress(frames, properties) -> None:
     """Raise ``ValueError`` where the stress of open structures is asked for."""
     periodic = [bool(atoms.pbc.all()) for atoms in frames]
-    if {"stress", "electrostatic_stress"} & {*properties} and not all(periodic):
+    needs_cell = any(quantity(name).boundary == "cell" for name in properties)
+    if needs_cell and not all(periodic):
         raise ValueError(
             "stress is defined for fully periodic frames only, "
             f"{frame_name(periodic.index(False))} is not"

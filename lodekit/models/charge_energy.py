@@ -16,10 +16,9 @@ from sklearn.base import clone
 from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.fragments import CHARGES, LABELS
+from lodekit.quantities import ENERGIES
 from lodekit.structures import get_target
 from lodekit.structures.stress import symmetric_part
-
-ENERGY_TARGETS = ("energy", "forces", "stress")
 
 
 @dataclass
@@ -46,13 +45,13 @@ class EnergyParts:
 
 
 def energy_targets(frames, targets, potential) -> list[str]:
-    """Return which of `ENERGY_TARGETS` are fitted.
+    """Return which of `ENERGIES` are fitted.
 
     Those among ``targets``; where these are None, none without a ``potential`` and all
     that are there with one.
     """
     if targets is not None:
-        return [name for name in targets if name in ENERGY_TARGETS]
+        return [name for name in targets if name in ENERGIES]
     if potential is None:
         return []
     return collect_targets(frames).names
@@ -75,7 +74,7 @@ def fit_remainder(potential, frames, parts, targets, groups=None):
     frames : list of ase.Atoms
     parts : list of EnergyParts
     targets : list of str
-        Of `ENERGY_TARGETS`.
+        Of `ENERGIES`.
     groups : array-like of shape (n_frames,), optional
 
     Returns
@@ -134,7 +133,7 @@ def add_energies(results, together, remainder, wanted) -> None:
         Takes names of properties (None for all), and returns energy, forces and stress
         of the remainder by structure.
     wanted : set of str
-        Of `ENERGY_TARGETS`; stress is left out where a frame is not fully periodic.
+        Of `ENERGIES`; stress is left out where a frame is not fully periodic.
     """
     if not {"forces", "stress"} & wanted:
         rest = remainder(["energy"])

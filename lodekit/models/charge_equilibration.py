@@ -18,13 +18,13 @@ from lodekit.observables.fragments import (
     fragment_labels,
     given_charges,
 )
+from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.units import COULOMB_CONSTANT
 
 from .charge_energy import (
-    ENERGY_TARGETS,
     energy_targets,
     fit_remainder,
     remainders,
@@ -180,7 +180,7 @@ class ChargeEquilibrationModel(
         energies = energy_targets(frames, self.targets, self.potential)
         check_powers(self.charge_powers, energies, self.learn_from_energies)
         self.shaping_ = energies if self.learn_from_energies else []
-        if set(self.targets or ["charges"]) <= set(ENERGY_TARGETS):
+        if set(self.targets or ["charges"]) <= set(ENERGIES):
             self._start_from_table(frames)
         else:
             super().fit(frames, groups=groups)

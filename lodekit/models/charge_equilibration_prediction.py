@@ -7,28 +7,24 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.observables.charges import DEVIATIONS, PROPERTIES
+from lodekit.observables.charges import DEVIATIONS, default_properties
 from lodekit.observables.fragments import check_fragments, given_charges
+from lodekit.quantities import CHARGES, ENERGIES, family, quantity
 from lodekit.regression.environments import batches
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
-from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
+from .charge_energy import add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
 from .charged_remainder import ChargedRemainder
 from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
-GRADIENTS = {"electrostatic_forces", "electrostatic_stress"}
 ENERGY_STD = "electrostatic_energy_std"
-OTHERS = {
-    "electronegativities",
-    "hardnesses",
-    "chemical_potential",
-    "electrostatic_energy",
-    ENERGY_STD,
-}
+#: What an equilibration gives besides charges, and which of it are derivatives.
+FURTHER = {*family("equilibration"), ENERGY_STD}
+GRADIENTS = {name for name in FURTHER if quantity(name).is_gradient}
 
 
 class EquilibratedPredictions(LinearChargeModel):
@@ -42,10 +38,10 @@ class EquilibratedPredictions(LinearChargeModel):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        energies = () if self.potential_ is None else ENERGY_TARGETS
+        energies = () if self.potential_ is None else ENERGIES
         if self.ensemble_ is not None:
             energies = (*energies, "energy_std")
-        return [*energies, *super().properties, *sorted(GRADIENTS | OTHERS)]
+        return [*energies, *super().properties, *sorted(FURTHER)]
 
     def _remainder(self, together, properties=None) -> list[dict]:
         """Return energy, forces and stress of the remainder of one batch.
@@ -148,10 +144,11 @@ class EquilibratedPredictions(LinearChargeModel):
         for index, (atoms, found) in enumerate(
             zip(frames, together.solutions, strict=True)
         ):
-            default = {"charges"} if atoms.pbc.any() else {"charges", "dipole"}
-            names = default if wanted is None else wanted
+            names = default_properties(atoms.pbc) if wanted is None else wanted
             result = {
-                name: together.observed(index, name) for name in {*PROPERTIES} & names
+                name: together.observed(index, name)
+                for name in CHARGES
+                if name in names
             }
             result["electronegativities"] = together.chi[together.own(index)]
             result["hardnesses"] = together.hardness[together.own(index)]
@@ -172,12 +169,12 @@ class EquilibratedPredictions(LinearChargeModel):
             deviations = together.energy_deviations()
             for result, value in zip(results, deviations, strict=True):
                 result[ENERGY_STD] = value
-        kept = wanted or {*PROPERTIES, *ENERGY_TARGETS}
+        kept = wanted or {*CHARGES, *ENERGIES}
         if "energy_std" in kept:
             spreads = energy_spread(self, together)
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
-        if self.potential_ is not None and kept & {*ENERGY_TARGETS}:
+        if self.potential_ is not None and kept & {*ENERGIES}:
             remainder = partial(self._remainder, together)
-            add_energies(results, together, remainder, kept & {*ENERGY_TARGETS})
+            add_energies(results, together, remainder, kept & {*ENERGIES})
         return [{name: r[name] for name in r if name in kept} for r in results]

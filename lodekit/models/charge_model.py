@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
+from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.stored_model import StoredModel
 from lodekit.structures.batch import StructureBatch, as_frames
@@ -15,7 +16,6 @@ from .atomic_moments import AtomicMoments
 from .charge_checks import is_number
 from .charge_conditioning import ConditionedCharges
 from .charge_energy import (
-    ENERGY_TARGETS,
     add_energies,
     add_remainder,
     energy_targets,
@@ -131,7 +131,7 @@ class ChargeModel(LinearChargeModel):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        energies = () if self.potential_ is None else ENERGY_TARGETS
+        energies = () if self.potential_ is None else ENERGIES
         if self.ensemble_ is not None:
             energies = (*energies, "energy_std")
         moments = ATOMIC_MOMENTS[: len(self.moments_.kernels)]
@@ -238,8 +238,8 @@ class ChargeModel(LinearChargeModel):
 
     def _compute_batch(self, frames, properties) -> list[dict]:
         """Predict frames that fit into memory together."""
-        wanted = set(ENERGY_TARGETS if properties is None else properties)
-        wanted &= {*ENERGY_TARGETS, "energy_std"}
+        wanted = set(ENERGIES if properties is None else properties)
+        wanted &= {*ENERGIES, "energy_std"}
         if not wanted or self.potential_ is None:
             return super()._compute_batch(frames, properties)
         together = MovingCharges(self, frames)
@@ -251,9 +251,9 @@ class ChargeModel(LinearChargeModel):
             spreads = energy_spread(self, together)
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
-        if {*ENERGY_TARGETS} & wanted:
+        if {*ENERGIES} & wanted:
             remainder = partial(self.potential_.compute, frames)
-            add_energies(results, together, remainder, {*ENERGY_TARGETS} & wanted)
+            add_energies(results, together, remainder, {*ENERGIES} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

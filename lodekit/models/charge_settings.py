@@ -11,8 +11,8 @@ import inspect
 from importlib import import_module
 
 from lodekit.errors import SettingsError
+from lodekit.quantities import CHARGES, ENERGIES, quantity
 
-from .charge_energy import ENERGY_TARGETS
 from .settings import (
     REMAINDER_FIT,
     build_arguments,
@@ -24,17 +24,8 @@ from .settings import (
 )
 
 #: Keys of the noise of every target; those of energies where these shape the charges.
-NOISES = {
-    "charges": "charge_noise",
-    "dipole": "dipole_noise",
-    "quadrupole": "quadrupole_noise",
-    "mep": "mep_noise",
-}
-ENERGY_NOISES = {
-    "energy": "energy_noise",
-    "forces": "force_noise",
-    "stress": "stress_noise",
-}
+NOISES = {name: quantity(name).noise_key for name in CHARGES}
+ENERGY_NOISES = {name: quantity(name).noise_key for name in ENERGIES}
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "noises", "potential", "progress"}
 #: Arguments that are numbers, or something else that the model checks.
@@ -57,7 +48,7 @@ def fit_defaults(kind: str) -> dict:
 def default_charge_settings(kind: str, targets) -> dict:
     """Return complete settings of a class of models for these targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
-    has_energies = bool(set(targets) & set(ENERGY_TARGETS))
+    has_energies = bool(set(targets) & set(ENERGIES))
     linear = not has_energies or _model_class(kind).linear_with_energies
     settings = {"fit": fit, "terms": charge_terms(linear)}
     if has_energies:
@@ -96,7 +87,7 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
             f"charges leave over is potential.fit.{given[0]}"
         )
     if "potential" in settings:
-        if not set(fit["targets"] or ()) & set(ENERGY_TARGETS):
+        if not set(fit["targets"] or ()) & set(ENERGIES):
             raise SettingsError(
                 "[potential] is fitted to energy, forces or stress; name some of them "
                 "among the targets"

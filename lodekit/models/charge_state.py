@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.observables.charges import PROPERTIES
 from lodekit.parameters import decode_parameters, encode_parameters
+from lodekit.quantities import CHARGES
 from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.latent import Latent
 from lodekit.regression.normal_equations import Solution
@@ -69,7 +69,7 @@ class ChargeState:
         model.species_ = stored.species()
         model.latent_ = Latent.from_state(stored, "terms", model.species_)
         model.targets_ = stored.setting("targets", list)
-        if not set(model.targets_) <= set(PROPERTIES):
+        if not set(model.targets_) <= set(CHARGES):
             raise ValueError(f"the targets are {model.targets_!r:.60}")
         model.is_charged_ = stored.setting("is_charged", bool)
         model.std_scales_ = read_scales(stored)

@@ -7,9 +7,8 @@ from sklearn.utils import check_random_state
 
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
-from lodekit.observables.charges import UNITS as CHARGE_UNITS
-from lodekit.observables.energy import UNITS as ENERGY_UNITS
 from lodekit.observables.energy import collect_targets
+from lodekit.quantities import UNITS
 from lodekit.regression.latent import count_points
 from lodekit.regression.normal_equations import Solution
 
@@ -65,7 +64,7 @@ class EnergyFit:
             "n_sparse": count_points(model.latent_.kernels),
             "rank": result.weights.size,
             **result.summary(),
-            "units": {**ENERGY_UNITS, **CHARGE_UNITS},
+            "units": UNITS,
             "seconds": self.clock.seconds,
         }
         model.potential_ = problem.potential(result, ensemble, dict(model.summary_))

@@ -11,13 +11,15 @@ from lodekit.descriptors.global_descriptors import GLOBAL_DESCRIPTORS
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
-from lodekit.observables.energy import UNITS, Rows, collect_targets
+from lodekit.observables.energy import collect_targets
+from lodekit.observables.rows import Rows
 from lodekit.parameters import (
     decode,
     decode_parameters,
     encode,
     encode_parameters,
 )
+from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.baseline import count_species
 from lodekit.stored_model import StoredModel
 from lodekit.structures import check_structures
@@ -29,8 +31,9 @@ from .energy_estimator import EnergyEstimator
 from .potential_state import read_scales, read_summary
 from .prediction import check_species
 
-PROPERTIES = ("energy", "forces")
-DEVIATIONS = ("energy_std", "forces_std")
+#: Structures are open: all of energies but the stress.
+PROPERTIES = tuple(name for name in ENERGIES if quantity(name).boundary != "cell")
+DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
 
 
 class GlobalPotential(EnergyEstimator):
@@ -131,7 +134,7 @@ class GlobalPotential(EnergyEstimator):
             "species": self.species_.tolist(),
             "rank": int(self.weights_.size),
             **result.summary(),
-            "units": {name: UNITS[name] for name in PROPERTIES},
+            "units": error_units(PROPERTIES),
             "seconds": clock.seconds,
         }
         return self

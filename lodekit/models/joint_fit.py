@@ -15,10 +15,10 @@ from sklearn.base import clone
 from lodekit.fitting.fit import FitResult
 from lodekit.fitting.kept_rows import KeptRows
 from lodekit.fitting.progress import progress_bar
-from lodekit.observables.charges import UNITS as CHARGE_UNITS
 from lodekit.observables.charges import charge_rows, present_targets, row_counts
-from lodekit.observables.energy import UNITS as ENERGY_UNITS
-from lodekit.observables.energy import Rows, build_rows, row_owners
+from lodekit.observables.energy import build_rows, row_owners
+from lodekit.observables.rows import Rows
+from lodekit.quantities import UNITS
 from lodekit.regression.baseline import count_species
 from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.environments import batches
@@ -93,7 +93,7 @@ class JointFit:
     """
 
     first_column, kernels, solver = 0, (), "cholesky"
-    units = {**ENERGY_UNITS, **CHARGE_UNITS}
+    units = UNITS
 
     def __init__(self, model, frames, targets, linear, expansion, random_state):
         self.model = model

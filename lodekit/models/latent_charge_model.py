@@ -11,20 +11,21 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import (
     DEVIATIONS,
-    PROPERTIES,
     AffineCharges,
     check_total_charges,
     collect_charge_targets,
+    default_properties,
     total_charge,
 )
 from lodekit.observables.energy import collect_targets
+from lodekit.quantities import CHARGES, ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, is_number
-from .charge_energy import ENERGY_TARGETS, add_energies, add_remainder
+from .charge_energy import add_energies, add_remainder
 from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .latent_charge_batch import (
@@ -187,14 +188,14 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             )
         names = None
         if self.targets is not None:
-            names = [name for name in self.targets if name in ENERGY_TARGETS]
+            names = [name for name in self.targets if name in ENERGIES]
         if names is not None and not {"energy", "forces"} & {*names}:
             raise ValueError(
                 "latent charges are learned from energy or forces, got the targets "
                 f"{list(self.targets)}; `ChargeModel` needs charges or moments alone"
             )
         targets = collect_targets(frames, names, y)
-        moments = [name for name in self.targets or () if name not in ENERGY_TARGETS]
+        moments = [name for name in self.targets or () if name not in ENERGIES]
         self.targets_ = collect_charge_targets(frames, moments) if moments else []
         self.is_charged_ = check_total_charges(frames)
         check_noises(self.noises or {}, [*self._linear(), *targets.names])
@@ -225,7 +226,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [*ENERGY_TARGETS, "energy_std", *super().properties]
+        return [*ENERGIES, "energy_std", *super().properties]
 
     def predict(self, frames) -> np.ndarray:
         """Return the total energies in eV, (n_frames,)."""
@@ -276,11 +277,11 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         for atoms, charges in zip(frames, together.charges, strict=True):
             wanted = properties
             if wanted is None:
-                wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
+                wanted = default_properties(atoms.pbc)
             none = np.zeros((len(atoms), self.rank))
             fixed = AffineCharges(none, charges)
-            results.append(self._compute_one(atoms, fixed, {*PROPERTIES} & {*wanted}))
-        wanted = {*(ENERGY_TARGETS if properties is None else properties)}
+            results.append(self._compute_one(atoms, fixed, {*CHARGES} & {*wanted}))
+        wanted = {*(ENERGIES if properties is None else properties)}
         if {*DEVIATIONS} & wanted:
             for result, (atoms, affine) in zip(
                 results, self._affine(frames), strict=True
@@ -291,9 +292,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
                 results, energy_spread(self, together), strict=True
             ):
                 result["energy_std"] = deviation
-        if {*ENERGY_TARGETS} & wanted:
+        if {*ENERGIES} & wanted:
             remainder = partial(self.potential_.compute, frames)
-            add_energies(results, together, remainder, {*ENERGY_TARGETS} & wanted)
+            add_energies(results, together, remainder, {*ENERGIES} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

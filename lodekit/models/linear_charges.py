@@ -14,19 +14,19 @@ from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import (
     ATOMIC_MOMENTS,
     DEVIATIONS,
-    PROPERTIES,
-    UNITS,
+    OBSERVABLES,
     AffineCharges,
     charge_rows,
     check_defined,
     check_total_charges,
     collect_charge_targets,
+    default_properties,
     observe,
     present_targets,
     reference,
     row_counts,
-    total_charge,
 )
+from lodekit.quantities import CHARGES, ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures, frame_name, get_target
@@ -124,7 +124,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             "rank": self.rank,
             "amplitudes": [kernel.amplitude for kernel in self.kernels],
             **result.summary(),
-            "units": UNITS,
+            "units": error_units(CHARGES),
             "seconds": clock.seconds,
         }
         return self
@@ -155,7 +155,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [*PROPERTIES, *DEVIATIONS]
+        return [*CHARGES, *DEVIATIONS]
 
     @property
     def reach(self) -> float:
@@ -226,8 +226,9 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         check_is_fitted(self, "weights_")
         name = self.targets_[0]
         values = [result[name] for result in self.compute(frames, [name])]
-        is_long = name in ("charges", "mep")
-        return np.concatenate(values) if is_long else np.array(values)
+        own = quantity(name)
+        has_any_length = own.per_atom or None in own.shape
+        return np.concatenate(values) if has_any_length else np.array(values)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -287,7 +288,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         for name in names:
             if name in self.properties:
                 continue
-            if name in ("energy", "forces", "stress"):
+            if name in ENERGIES:
                 raise ValueError(
                     f"this model was not fitted to energies, it has no {name}; name "
                     "energy among its targets"
@@ -303,20 +304,18 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         """Return the properties of one structure, those of its boundary where None."""
         result = {}
         if wanted is None:
-            wanted = ["charges"] if atoms.pbc.any() else ["charges", "dipole"]
+            wanted = default_properties(atoms.pbc)
         if charges.moments:
             moments = charges.moment_values(self.weights_)
             named = zip(ATOMIC_MOMENTS, moments, strict=False)
             result.update({name: values for name, values in named if name in wanted})
-        for name in PROPERTIES:
+        for name in CHARGES:
             if not {name, f"{name}_std"} & set(wanted):
                 continue
             observed = observe(atoms, charges, name)
             if name in wanted:
-                value = observed.values(self.weights_)
-                if name == "dipole":
-                    value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
-                result[name] = value
+                values = observed.values(self.weights_)
+                result[name] = OBSERVABLES[name].present(atoms, values)
             if f"{name}_std" in wanted:
                 deviations = self.solution_.standard_deviations(observed.matrix)
                 scale = scale_of(self.std_scales_, name)
@@ -384,7 +383,7 @@ def linear_targets(targets, default) -> list | None:
     """Return the targets that charges are fitted to; energies come afterwards."""
     if targets is None:
         return default
-    names = [name for name in targets if name not in ("energy", "forces", "stress")]
+    names = [name for name in targets if name not in ENERGIES]
     if not names:
         raise ValueError(
             "charges need charges, a dipole, a quadrupole or a mep among the targets, "

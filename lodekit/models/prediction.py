@@ -6,6 +6,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from lodekit.fitting.left_out import scale_of
+from lodekit.quantities import family, quantity
 from lodekit.regression.baseline import count_species
 from lodekit.regression.ensembles import Ensemble
 from lodekit.regression.environments import batches
@@ -17,14 +18,10 @@ from lodekit.threads import threads_for
 
 from .charge_checks import check_stress
 
+_POTENTIAL = family("potential")
 PROPERTIES = (
-    "energy",
-    "forces",
-    "stress",
-    "energies",
-    "energy_std",
-    "energies_std",
-    "forces_std",
+    *_POTENTIAL,
+    *(f"{name}_std" for name in _POTENTIAL if quantity(name).boundary != "cell"),
 )
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000

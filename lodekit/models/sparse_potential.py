@@ -11,7 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
-from lodekit.observables.energy import UNITS, Rows, build_rows, collect_targets
+from lodekit.observables.energy import build_rows, collect_targets
+from lodekit.observables.rows import Rows
+from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures
@@ -205,11 +207,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
                 )
 
     def _given_noises(self) -> dict:
-        return {
-            "energy": self.energy_noise,
-            "forces": self.force_noise,
-            "stress": self.stress_noise,
-        }
+        return {name: getattr(self, quantity(name).noise_key) for name in ENERGIES}
 
     @property
     def _rank(self) -> int:
@@ -236,7 +234,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
             "rank": int(self.weights_.size),
             "amplitudes": [kernel.amplitude for kernel in self.kernels_],
             **result.summary(),
-            "units": UNITS,
+            "units": error_units(ENERGIES),
             "seconds": clock.seconds,
         }
 

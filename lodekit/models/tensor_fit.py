@@ -9,7 +9,7 @@ import numpy as np
 from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
 from lodekit.fitting.progress import progress_bar
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 from lodekit.observables.tensors import Tensor
 from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.environments import batches

@@ -11,6 +11,7 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.groups import find_groups
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.tensors import Tensor, collect_tensor, describe_tensor
+from lodekit.quantities import family
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures, frame_name, get_target
@@ -24,7 +25,7 @@ from .tensor_state import TensorState
 from .tensor_terms import choose_tensor_terms
 
 #: Targets that are fitted where the user names none.
-DEFAULT_TARGETS = ("dipole", "polarizability")
+DEFAULT_TARGETS = family("tensors")
 
 
 class TensorModel(TensorState, RegressorMixin, BaseEstimator):

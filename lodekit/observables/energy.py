@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.quantities import ENERGIES, quantity
 from lodekit.regression.baseline import count_species, find_baseline
 from lodekit.regression.latent import Latent
 from lodekit.regression.sparse_kernel import SparseKernel
@@ -19,9 +20,7 @@ from lodekit.structures.batch import StructureBatch
 from lodekit.structures.checks import can_have
 
 from .presence import is_present
-
-PROPERTIES = ("energy", "forces", "stress")
-UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å^3"}
+from .rows import Rows
 
 
 @dataclass
@@ -46,10 +45,9 @@ class EnergyTargets:
 
     def count_rows(self, frames) -> np.ndarray:
         """Return the number of rows of every frame, (n_frames,)."""
-        sizes = {"energy": 1, "stress": 6}
         counts = [
             [
-                value is not None and sizes.get(name, 3 * len(atoms))
+                value is not None and quantity(name).count(len(atoms))
                 for name, value in own
             ]
             for atoms, own in zip(frames, self.by_frame(), strict=True)
@@ -123,15 +121,16 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
         If names are not given and a key looks like a target that is not there.
     """
     values = {}
-    for name in names or PROPERTIES:
-        if name not in PROPERTIES:
-            raise ValueError(f"targets must be among {list(PROPERTIES)}, got '{name}'")
+    for name in names or ENERGIES:
+        if name not in ENERGIES:
+            raise ValueError(f"targets must be among {list(ENERGIES)}, got '{name}'")
         if name == "energy" and energies is not None:
             found = check_energies(energies, len(frames))
         else:
             found = [get_target(atoms, name) for atoms in frames]
         possible = [can_have(atoms, name) for atoms in frames]
-        if name == "stress":  # codes write numbers for open structures, too
+        # codes write the stress of open structures, too
+        if quantity(name).boundary == "cell":
             found = [v if can else None for v, can in zip(found, possible, strict=True)]
         if is_present(name, found, possible, bool(names)):
             values[name] = found
@@ -140,7 +139,7 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
             "name the keys of your file, for instance --key energy=my_energy"
         )
-    absent = [] if names else [name for name in PROPERTIES if name not in values]
+    absent = [] if names else [name for name in ENERGIES if name not in values]
     alike = [one for one in find_lookalikes(frames, absent) if one.by_name]
     if alike:
         keys = {one.target: one.key for one in alike}
@@ -181,19 +180,6 @@ def check_energies(energies, n_frames: int) -> list[float]:
         bad = int(np.flatnonzero(~np.isfinite(energies))[0])
         raise ValueError(f"y must be finite, {frame_name(bad)} has {energies[bad]}")
     return energies.tolist()
-
-
-@dataclass
-class Rows:
-    """Rows of one target: Phi, the target values, and the frame of each row."""
-
-    matrix: np.ndarray
-    values: np.ndarray
-    frames: np.ndarray
-
-    def take(self, chosen: np.ndarray) -> Rows:
-        """Return some rows."""
-        return Rows(self.matrix[chosen], self.values[chosen], self.frames[chosen])
 
 
 def build_rows(
@@ -242,30 +228,41 @@ def pack_rows(source, batch: StructureBatch, targets: EnergyTargets) -> dict[str
     batch : StructureBatch
     targets : EnergyTargets
     """
-    sizes = np.diff(batch.first_atom)
     rows = {}
     for name, values in targets.values.items():
         used = np.array([i for i, v in enumerate(values) if v is not None], dtype=int)
-        if not used.size:
-            continue
-        known = [values[i] for i in used]
-        if name == "energy":
-            matrix = source.energy()[used] / sizes[used, None]
-            rows[name] = Rows(matrix, np.array(known) / sizes[used], used)
-        elif name == "forces":
-            chosen = np.isin(batch.structure_of_atom, used)
-            matrix = source.forces()
-            matrix = matrix if chosen.all() else matrix[chosen]
-            owners = np.repeat(batch.structure_of_atom[chosen], 3)
-            matrix = matrix.reshape(owners.size, -1)
-            rows[name] = Rows(matrix, np.concatenate(known).ravel(), owners)
-        else:
-            volumes = np.abs(np.linalg.det(batch.cells[used]))
-            matrix = source.strain()[used] / volumes[:, None, None]
-            values = np.concatenate(known)
-            matrix = matrix.reshape(values.size, -1)
-            rows[name] = Rows(matrix, values, np.repeat(used, 6))
+        if used.size:
+            known = [values[i] for i in used]
+            rows[name] = PACKERS[name](source, batch, used, known)
     return rows
+
+
+def pack_energies(source, batch: StructureBatch, used: np.ndarray, known) -> Rows:
+    """Return rows of the energies of the structures ``used``, in eV/atom."""
+    sizes = np.diff(batch.first_atom)[used]
+    return Rows(source.energy()[used] / sizes[:, None], np.array(known) / sizes, used)
+
+
+def pack_forces(source, batch: StructureBatch, used: np.ndarray, known) -> Rows:
+    """Return rows of the forces on the atoms of the structures ``used``, in eV/Å."""
+    chosen = np.isin(batch.structure_of_atom, used)
+    matrix = source.forces()
+    matrix = matrix if chosen.all() else matrix[chosen]
+    owners = np.repeat(batch.structure_of_atom[chosen], 3)
+    matrix = matrix.reshape(owners.size, -1)
+    return Rows(matrix, np.concatenate(known).ravel(), owners)
+
+
+def pack_stress(source, batch: StructureBatch, used: np.ndarray, known) -> Rows:
+    """Return rows of the stress of the structures ``used``, in eV/Å^3."""
+    volumes = np.abs(np.linalg.det(batch.cells[used]))
+    matrix = source.strain()[used] / volumes[:, None, None]
+    values = np.concatenate(known)
+    return Rows(matrix.reshape(values.size, -1), values, np.repeat(used, 6))
+
+
+#: What makes the rows of every target.
+PACKERS = dict(zip(ENERGIES, (pack_energies, pack_forces, pack_stress), strict=True))
 
 
 def row_owners(frames, name: str) -> np.ndarray:
@@ -273,9 +270,6 @@ def row_owners(frames, name: str) -> np.ndarray:
 
     Fully periodic frames have stress.
     """
-    counts = {
-        "energy": [1] * len(frames),
-        "forces": [3 * len(atoms) for atoms in frames],
-        "stress": [6 * atoms.pbc.all() for atoms in frames],
-    }
-    return np.repeat(np.arange(len(frames)), counts[name])
+    own = quantity(name)
+    counts = [own.count(len(atoms)) * bool(own.fits(atoms.pbc)) for atoms in frames]
+    return np.repeat(np.arange(len(frames)), counts)

@@ -1,10 +1,8 @@
 """What charges, dipoles and quadrupoles of atoms make outside: linear operators.
 
-Every observable of a structure is a sum over its atoms of their charges q, dipoles d
-and traceless quadrupoles T, in e, e·Å and e·Å², each times an array
-(`moment_operators`):
+Moments of a structure are sums over its atoms of their charges q, dipoles d and
+traceless quadrupoles T, in e, e·Å and e·Å², each times an array (``operators``):
 
-* total charge: sum_i q_i (e),
 * dipole: sum_i q_i (R_i - R_c) + d_i (e·Å), with R_c the centre of positions; a
   reference dipole counts from the origin of coordinates, so that Q R_c is taken from
   it,
@@ -29,6 +27,8 @@ import numpy as np
 from lodekit.structures import frame_name, get_target
 from lodekit.units import COULOMB_CONSTANT
 
+from .charge_observable import ChargeObservable, total_charge
+
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 #: What the six numbers of a symmetric tensor count in a contraction with another.
 MULTIPLICITY = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
@@ -36,60 +36,80 @@ MULTIPLICITY = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 NEAREST_POINT = 0.1
 
 
-def moment_operators(atoms, name: str) -> list[np.ndarray]:
-    """Return what turns moments of atoms into an observable.
+class Dipole(ChargeObservable):
+    """The dipole from the centre of positions; users see it from the origin."""
 
-    Parameters
-    ----------
-    atoms : ase.Atoms
-    name : {"total_charge", "dipole", "quadrupole", "mep"}
+    name = "dipole"
 
-    Returns
-    -------
-    operators : list of ndarray
-        For charges (n, n_atoms), dipoles (n, n_atoms, 3) and quadrupoles (n, n_atoms,
-        6), with n numbers of the observable; those beyond the last one are zero.
-    """
-    n_atoms, positions = len(atoms), atoms.positions
-    if name == "total_charge":
-        return [np.ones((1, n_atoms))]
-    if name == "dipole":
-        centred = positions - positions.mean(axis=0)
-        return [centred.T, same_for_all(n_atoms, np.eye(3))]
-    if name == "quadrupole":
-        return quadrupole_operators(positions)
-    return potential_operators(get_target(atoms, "mep_points"), positions)
+    def operators(self, atoms) -> list[np.ndarray]:
+        """Return R - R_c, and ones."""
+        centred = atoms.positions - atoms.positions.mean(axis=0)
+        return [centred.T, same_for_all(len(atoms), np.eye(3))]
+
+    def reference(self, atoms) -> np.ndarray:
+        """Return the dipole in e·Å from the centre of positions, (3,)."""
+        return get_target(atoms, self.name) - self.shift(atoms)
+
+    def present(self, atoms, observed: np.ndarray) -> np.ndarray:
+        """Return the dipole from the origin."""
+        return observed + self.shift(atoms)
+
+    def shift(self, atoms) -> np.ndarray:
+        """Return Q R_c."""
+        return total_charge(atoms) * atoms.positions.mean(axis=0)
+
+
+class Quadrupole(ChargeObservable):
+    """The traceless quadrupole for the origin."""
+
+    name = "quadrupole"
+
+    def operators(self, atoms) -> list[np.ndarray]:
+        """Return the operators of the traceless second moment."""
+        n_atoms, positions = len(atoms), atoms.positions
+        squares = np.einsum("ia,ia->i", positions, positions)
+        on_charges = np.empty((6, n_atoms))
+        on_dipoles = np.zeros((6, n_atoms, 3))
+        for row, (a, b) in enumerate(VOIGT):
+            on_charges[row] = positions[:, a] * positions[:, b]
+            on_charges[row] -= (a == b) * squares / 3.0
+            on_dipoles[row, :, a] += positions[:, b]
+            on_dipoles[row, :, b] += positions[:, a]
+            on_dipoles[row] -= (a == b) * 2.0 / 3.0 * positions
+        return [on_charges, on_dipoles, same_for_all(n_atoms, np.eye(6))]
+
+    def reference(self, atoms) -> np.ndarray:
+        """Return the quadrupole in e·Å² without its trace, (6,)."""
+        value = get_target(atoms, self.name)
+        traceless = value - np.trace(value) / 3.0 * np.eye(3)
+        return np.array([traceless[a, b] for a, b in VOIGT])
+
+
+class Potential(ChargeObservable):
+    """The molecular electrostatic potential at points outside."""
+
+    name = "mep"
+
+    def operators(self, atoms) -> list[np.ndarray]:
+        """Return the operators of the potential in V at the points of a structure."""
+        vectors = get_target(atoms, "mep_points")[:, None] - atoms.positions
+        inverse = 1.0 / np.linalg.norm(vectors, axis=2)
+        squares = [vectors[..., a] * vectors[..., b] for a, b in VOIGT]
+        squares = MULTIPLICITY * np.stack(squares, axis=2)
+        return [
+            COULOMB_CONSTANT * inverse,
+            COULOMB_CONSTANT * inverse[..., None] ** 3 * vectors,
+            1.5 * COULOMB_CONSTANT * inverse[..., None] ** 5 * squares,
+        ]
+
+    def check(self, frames, chosen) -> None:
+        """Raise ``ValueError`` where points are missing or bad; see `check_points`."""
+        check_points(frames, chosen)
 
 
 def same_for_all(n_atoms: int, operator: np.ndarray) -> np.ndarray:
     """Return an operator (n, n_components) repeated for every atom."""
     return np.repeat(operator[:, None], n_atoms, axis=1)
-
-
-def quadrupole_operators(positions: np.ndarray) -> list[np.ndarray]:
-    """Return the operators of the traceless quadrupole."""
-    n_atoms = len(positions)
-    squares = np.einsum("ia,ia->i", positions, positions)
-    on_charges = np.empty((6, n_atoms))
-    on_dipoles = np.zeros((6, n_atoms, 3))
-    for row, (a, b) in enumerate(VOIGT):
-        on_charges[row] = positions[:, a] * positions[:, b] - (a == b) * squares / 3.0
-        on_dipoles[row, :, a] += positions[:, b]
-        on_dipoles[row, :, b] += positions[:, a]
-        on_dipoles[row] -= (a == b) * 2.0 / 3.0 * positions
-    return [on_charges, on_dipoles, same_for_all(n_atoms, np.eye(6))]
-
-
-def potential_operators(points: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
-    """Return the operators of the potential in V at points (n_points, 3) in Å."""
-    vectors = points[:, None] - positions
-    inverse = 1.0 / np.linalg.norm(vectors, axis=2)
-    squares = np.stack([vectors[..., a] * vectors[..., b] for a, b in VOIGT], axis=2)
-    return [
-        COULOMB_CONSTANT * inverse,
-        COULOMB_CONSTANT * inverse[..., None] ** 3 * vectors,
-        1.5 * COULOMB_CONSTANT * inverse[..., None] ** 5 * squares * MULTIPLICITY,
-    ]
 
 
 def check_points(frames, chosen=None) -> None:

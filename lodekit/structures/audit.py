@@ -18,6 +18,7 @@ from .contents import describe_contents
 from .distances import bond_ratio, shortest_distance
 from .keys import TARGETS, find_target
 from .suspicions import (
+    COMPARABLE,
     largest_size,
     suspicious_energies,
     suspicious_lengths,
@@ -215,7 +216,7 @@ def _notes(frames, values, ratios, report):
             suspicious_sizes(
                 name, {i: largest_size(v) for i, v in values.get(name, {}).items()}
             )
-            for name in ("forces", "stress")
+            for name in COMPARABLE
         ),
     ]
     if report["distances"] and report["distances"]["median_bond_ratio"] > 1.6:

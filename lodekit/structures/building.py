@@ -11,20 +11,24 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms, FixCartesian
 from ase.data import atomic_numbers
 
+from lodekit.quantities import TARGETS
+
 from .cells import cell_problem
 from .stress import as_voigt
 from .values import as_numbers
 
+_IN_RESULTS = [target for target in TARGETS.values() if target.home == "results"]
+#: Results of ASE's calculators that structures have, with the sizes they may have, and
+#: those that atoms have.
 FRAME_RESULTS = {
-    "energy": (1,),
-    "free_energy": (1,),
+    **{target.name: target.sizes for target in _IN_RESULTS if not target.per_atom},
     "magmom": (1,),
-    "dipole": (3,),
-    "polarization": (3,),
     "dielectric_tensor": (9,),
-    "stress": (6, 9),
 }
-ATOM_RESULTS = ("energies", "forces", "stresses", "charges", "magmoms")
+ATOM_RESULTS = (
+    *(target.name for target in _IN_RESULTS if target.per_atom),
+    *("stresses", "magmoms"),
+)
 _FLAGS = dict.fromkeys(("T", "TRUE", "1"), True)
 _FLAGS |= dict.fromkeys(("F", "FALSE", "0"), False)
 

@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 
 from lodekit.errors import StructureError
+from lodekit.quantities import quantity
 
 from .batch import as_frames, frame_name
 from .cells import FARTHEST, cell_problem, is_left_handed
 from .distances import bond_ratio, shortest_distance
 from .keys import keys_of, known_target, resolve_keys
 from .suspicions import (
+    COMPARABLE,
     largest_size,
     suspicious_energies,
     suspicious_lengths,
@@ -63,7 +65,7 @@ def check_structures(frames, targets=(), *, keys=None, allow_missing=False, n_be
         raise StructureError("there are no structures to work with")
     targets = [known_target(name).name for name in targets]
     present = {name: [] for name in targets}
-    sizes = {name: {} for name in targets if name in ("forces", "stress")}
+    sizes = {name: {} for name in targets if name in COMPARABLE}
     compositions, energies, ratios = [], [], []
     for index, structure in enumerate(frames):
         try:
@@ -99,11 +101,8 @@ def can_have(structure, name):
     Stress needs a cell, the moments of a periodic structure are no sums over charges,
     and the force on a single atom is zero.
     """
-    if name == "stress":
-        return bool(structure.pbc.all())
-    if name in ("dipole", "quadrupole", "mep"):
-        return not structure.pbc.any()
-    return name != "forces" or len(structure) > 1
+    own = quantity(name)
+    return bool(own.fits(structure.pbc)) and len(structure) >= own.least_atoms
 
 
 def is_mostly_missing(n_missing, n_possible):

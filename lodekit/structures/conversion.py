@@ -1,15 +1,9 @@
 """Declared units of a file to the factors that bring its targets to eV, Å, e."""
 
 from lodekit.errors import SettingsError, suggest
-from lodekit.units import DEBYE, ENERGY_UNITS, GPA, LENGTH_UNITS
+from lodekit.quantities import TARGETS
+from lodekit.units import ENERGY_UNITS, LENGTH_UNITS
 
-from .keys import TARGETS
-
-_NAMED_UNITS = {
-    "stress": {"GPa": GPA, "kbar": 0.1 * GPA},
-    "dipole": {"Debye": DEBYE},
-    "mep": {"V": 1.0},
-}
 _POWERS = {1: "", 2: "^2", 3: "^3"}
 
 
@@ -55,7 +49,7 @@ def units_of_target(target):
     >>> sorted(units_of_target(TARGETS["dipole"]))
     ['Debye', 'e*Angstrom', 'e*Bohr', 'e*nm']
     """
-    named = dict(_NAMED_UNITS.get(target.name, {}))
+    named = dict(target.file_units)
     if target.energy_power and target.length_power:
         power = _POWERS[-target.length_power]
         for energy, energy_factor in ENERGY_UNITS.items():

@@ -108,9 +108,14 @@ def _collect(structure):
         for key, array in structure.arrays.items()
         if key not in ("numbers", "positions")
     }
+    renamed = {
+        key: target.home_key
+        for target in TARGETS.values()
+        for key in target.keys
+        if target.home == "arrays"
+    }
     for key, value in calculator_results(structure).items():
-        if key == "born_effective_charges":
-            key = TARGETS["becs"].home_key
+        key = renamed.get(key, key)
         place = arrays if _is_of_atoms(key, value, structure) else info
         if key in place:
             raise StructureError(

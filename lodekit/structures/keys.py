@@ -1,118 +1,13 @@
 """The key map: which names in a structure stand for which target."""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lodekit.errors import SettingsError, StructureError, suggest
+from lodekit.quantities import TARGETS
 
 from .values import has_length
-
-
-@dataclass(frozen=True)
-class Target:
-    """One quantity that structures can carry and models can learn.
-
-    Attributes
-    ----------
-    name : str
-        Name of the target in lodekit.
-    keys : tuple of str
-        Keys that stand for it in a file, the preferred one first.
-    shape : tuple of int
-        Shape for one structure, or for one atom when ``per_atom``; a first None stands
-        for any number.
-    unit : str
-        Unit inside lodekit.
-    home : str
-        Where `read_structures` puts it: "results" (of ``atoms.calc``), "info" or
-        "arrays".
-    home_key : str
-        Its key there.
-    per_atom : bool
-        Whether every atom has its own value.
-    energy_power, length_power : int
-        The unit is eV**energy_power * Å**length_power times a power of e.
-    """
-
-    name: str
-    keys: tuple
-    shape: tuple
-    unit: str
-    home: str
-    home_key: str
-    per_atom: bool = False
-    energy_power: int = 0
-    length_power: int = 0
-
-
-def _per_structure(name, keys, shape, unit, home="info", energy=0, length=0):
-    return Target(name, keys, shape, unit, home, name, False, energy, length)
-
-
-def _per_atom(name, keys, shape, unit, energy=0, length=0):
-    return Target(name, keys, shape, unit, "results", name, True, energy, length)
-
-
-_TARGETS = (
-    _per_structure("energy", ("REF_energy", "energy"), (), "eV", "results", 1),
-    _per_structure(
-        "free_energy", ("REF_free_energy", "free_energy"), (), "eV", "results", 1
-    ),
-    _per_atom("energies", ("REF_energies", "energies"), (), "eV", 1),
-    _per_atom("forces", ("REF_forces", "forces", "force"), (3,), "eV/Å", 1, -1),
-    _per_structure("stress", ("REF_stress", "stress"), (6,), "eV/Å³", "results", 1, -3),
-    _per_structure(
-        "virial",
-        ("REF_virials", "REF_virial", "virial", "virials"),
-        (6,),
-        "eV",
-        energy=1,
-    ),
-    _per_atom("charges", ("REF_charges", "charges", "charge"), (), "e"),
-    _per_structure(
-        "total_charge", ("REF_total_charge", "total_charge", "charge"), (), "e"
-    ),
-    _per_structure(
-        "dipole", ("REF_dipole", "dipole"), (3,), "e·Å", "results", length=1
-    ),
-    _per_structure(
-        "polarization",
-        ("REF_polarization", "polarization"),
-        (3,),
-        "e·Å",
-        "results",
-        length=1,
-    ),
-    _per_structure(
-        "quadrupole", ("REF_quadrupole", "quadrupole"), (3, 3), "e·Å²", length=2
-    ),
-    _per_structure(
-        "polarizability",
-        ("REF_polarizability", "polarizability"),
-        (3, 3),
-        "Å³",
-        length=3,
-    ),
-    _per_structure("mep", ("REF_mep", "mep"), (None,), "V", energy=1),
-    _per_structure(
-        "mep_points", ("REF_mep_points", "mep_points"), (None, 3), "Å", length=1
-    ),
-    # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live
-    # in a column of nine numbers.
-    Target(
-        "becs",
-        ("REF_becs", "becs", "REF_bec", "bec", "born_effective_charges"),
-        (3, 3),
-        "e",
-        "arrays",
-        "REF_becs",
-        per_atom=True,
-    ),
-)
-#: Every target that lodekit knows, by name.
-TARGETS = {target.name: target for target in _TARGETS}
 
 
 class FoundTarget(NamedTuple):

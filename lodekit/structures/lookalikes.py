@@ -11,33 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .keys import TARGETS, find_target
+from lodekit.quantities import TARGETS
+
+from .keys import find_target
 from .targets import SOURCES_KEY
 from .values import as_numbers
 
-#: Targets by parts of the names that others give them.
-_PARTS = {
-    "energy": ("energy",),
-    "forces": ("force", "gradient"),
-    "stress": ("stress", "virial"),
-    "charges": (
-        *("charge", "mulliken", "hirshfeld", "lowdin", "loewdin", "bader", "ddec"),
-        *("chelpg", "mbis", "resp"),
-    ),
-    "total_charge": ("charge",),
-    "dipole": ("dipole",),
-    "quadrupole": ("quadrupole",),
-}
-#: Targets by whole names, without what is neither letter nor digit.
-_NAMES = {
-    "energy": ("e", "etot", "etotal", "epot", "toten", "u", "u0", "edft", "epbe"),
-    "forces": ("f", "grad", "frc", "fxyz"),
-    "stress": ("pressuretensor",),
-    "charges": ("q", "qs", "npa", "nbo", "cm5", "esp"),
-    "total_charge": ("q", "qtot", "qtotal", "totq", "totalq", "netq", "chg"),
-    "dipole": ("mu", "dip"),
-    "quadrupole": (),
-}
 #: Parts of the names of what is no target, though a name of one is in it.
 _OTHERS = (
     *("std", "sigma", "weight", "error", "uncert", "variance", "noise", "unit", "mask"),
@@ -125,21 +104,20 @@ def _fits(target, place, value, n_atoms):
     numbers = as_numbers(value)
     if numbers is None:
         return False
-    if target in ("forces", "charges"):
-        size = 3 * n_atoms if target == "forces" else n_atoms
+    sizes = TARGETS[target].sizes
+    if TARGETS[target].per_atom:
         has_rows = place == "arrays" or numbers.ndim > 0
-        return has_rows and numbers.size == size
-    sizes = {"stress": (6, 9), "dipole": (3,), "quadrupole": (5, 6, 9)}
-    return place != "arrays" and numbers.size in sizes.get(target, (1,))
+        return has_rows and numbers.size in [n_atoms * size for size in sizes]
+    return place != "arrays" and numbers.size in sizes
 
 
 @lru_cache(maxsize=10_000)
 def _looks_like(target, key):
     """Return whether a key has the name of a target."""
     name = _letters(key.removeprefix("other_"))
-    if name in _NAMES.get(target, ()):
+    if name in TARGETS[target].other_names:
         return True
-    has_part = any(part in name for part in _PARTS.get(target, ()))
+    has_part = any(part in name for part in TARGETS[target].words)
     return has_part and not any(part in name for part in _OTHERS)
 
 

@@ -9,6 +9,7 @@ from ase.io import write as write_with_ase
 from ase.io.formats import filetype
 
 from lodekit.errors import StructureFileError
+from lodekit.quantities import quantity
 
 from .targets import SOURCES_KEY
 
@@ -48,11 +49,11 @@ def _example(properties):
     from ase.calculators.singlepoint import SinglePointCalculator
 
     frame = Atoms("H2", [[0, 0, 0], [0, 0, 1]], cell=[3, 3, 3], pbc=True)
-    shapes = {"stress": (6,), "dipole": (3,), "forces": (2, 3)}
     results = {}
     for name, place in properties.items():
         if place == "results":
-            shape = shapes.get(name, (2,) if name in ("energies", "charges") else ())
+            shape = quantity(name).shape
+            shape = (2, *shape) if quantity(name).per_atom else shape
             results[name] = np.ones(shape)[()]
         elif place == "arrays":
             frame.arrays[name] = np.ones((2, 3))

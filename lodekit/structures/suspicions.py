@@ -1,9 +1,12 @@
 """Signs that some numbers are wrong, or in another unit than the others."""
 
+import math
+
 import numpy as np
 
+from lodekit.quantities import TARGETS
+
 from .batch import frame_name
-from .keys import TARGETS
 
 # Hartree, Rydberg, kcal/mol and kJ/mol differ from eV by factors of 13.6 to 96.
 _ENERGY_RATIO = 10.0
@@ -15,7 +18,8 @@ _FEWEST = 3
 # from what nine of ten frames stay below.
 _SIZE_RATIO = 5.0
 _FEWEST_SIZES = 5
-_LEAST_SIZES = {"forces": 1.0, "stress": 1e-2}  # eV/Å, eV/Å³; less does no harm
+#: Targets whose sizes are compared: forces and stress.
+COMPARABLE = [name for name, own in TARGETS.items() if own.harmless < math.inf]
 
 
 def suspicious_energies(compositions, energies_per_atom):
@@ -86,7 +90,7 @@ def suspicious_sizes(name, sizes):
         return None
     indices, values = np.array(list(sizes)), np.array(list(sizes.values()))
     usual = float(np.quantile(values, 0.9, method="lower"))
-    far = values > max(_SIZE_RATIO * usual, _LEAST_SIZES[name])
+    far = values > max(_SIZE_RATIO * usual, TARGETS[name].harmless)
     if not far.any():
         return None
     order = np.argsort(-values)[: np.count_nonzero(far)]

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 
 from lodekit.fitting.fit import fit
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 from lodekit.regression.dual_equations import DualSolution
 
 RANK, N_FRAMES = 6, 30

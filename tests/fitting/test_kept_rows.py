@@ -4,7 +4,7 @@ import numpy as np
 
 from lodekit.fitting import kept_rows
 from lodekit.fitting.kept_rows import KeptRows
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 
 
 def test_rows_are_made_once_as_far_as_memory_allows(monkeypatch):

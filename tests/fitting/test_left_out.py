@@ -9,7 +9,7 @@ from lodekit.fitting.left_out import (
     calibration_factor,
     scale_of,
 )
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.normal_equations import NormalEquations
 

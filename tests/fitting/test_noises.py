@@ -12,7 +12,7 @@ from lodekit.fitting.noises import (
     read_noises,
     scale_noises,
 )
-from lodekit.observables.energy import Rows
+from lodekit.observables.rows import Rows
 from lodekit.regression.normal_equations import NormalEquations
 
 RANK = 20

@@ -14,7 +14,7 @@ from lodekit.observables.charges import (
     observe,
     row_counts,
 )
-from lodekit.observables.moments import VOIGT, moment_operators
+from lodekit.observables.moments import VOIGT, Potential
 from lodekit.structures import get_target, write_structures
 from lodekit.units import BOHR, COULOMB_CONSTANT, HARTREE
 
@@ -52,7 +52,7 @@ def train():
 def test_potential_is_that_of_finite_clusters_of_point_charges():
     atoms = cluster(3, seed=4)
     atoms.info["mep_points"] = points = around(atoms, 6)
-    on_charges, on_dipoles, on_quadrupoles = moment_operators(atoms, "mep")
+    on_charges, on_dipoles, on_quadrupoles = Potential().operators(atoms)
     rng = np.random.default_rng(1)
     a, b = 1e-3 * rng.normal(size=(2, 3))
     centre = atoms.positions[1]

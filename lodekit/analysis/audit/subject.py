@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.quantities import CHARGES, ENERGIES, family, quantity, undefined
+
 from .results import NotApplicable
 
-#: How a property changes with its structure: one number, a number, a vector of every
-#: atom, a vector, a symmetric matrix in the order xx, yy, zz, yz, xz, xy.
-KINDS = {
-    "energy": "number",
-    "forces": "atom vectors",
-    "stress": "matrix",
-    "charges": "atom numbers",
-    "dipole": "vector",
-    "quadrupole": "matrix",
-    "atomic_dipoles": "atom vectors",
-    "atomic_quadrupoles": "atom matrices",
-}
-#: Derivatives and moments: properties that need three, or no periodic directions.
-PERIODIC_ONLY = ("stress",)
-OPEN_ONLY = ("dipole", "quadrupole")
+_AUDITED = (*ENERGIES, *CHARGES, *family("moments"))
+#: How a property changes with its structure, see `Quantity.kind`. Points that nobody
+#: turns with the structure do not take part.
+KINDS = {n: quantity(n).kind for n in _AUDITED if quantity(n).kind != "numbers"}
 #: Names of the energy, with its derivatives, of models that have no other energy.
-ELECTROSTATIC = {
-    name: f"electrostatic_{name}" for name in ("energy", "forces", "stress")
-}
+ELECTROSTATIC = {name: f"electrostatic_{name}" for name in ENERGIES}
 
 
 class Subject:
@@ -61,9 +50,7 @@ class Subject:
 
     def defined(self, atoms) -> list[str]:
         """Return the properties that the model computes of a structure."""
-        excluded = () if atoms.pbc.all() else PERIODIC_ONLY
-        excluded += OPEN_ONLY if atoms.pbc.any() else ()
-        return [name for name in self.names if name not in excluded]
+        return [name for name in self.names if name not in undefined(atoms.pbc)]
 
     def compute(self, frames, names, **options) -> list[dict]:
         """Return properties under the names of `KINDS`."""

@@ -1,0 +1,393 @@
+"""The one table of observables: what structures carry, and models learn and compute.
+
+Names, units, keys in files, default noises, labels and boundaries stand here and
+nowhere else; the reader, estimators, command line, audit and plots take them from here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from .units import DEBYE, GPA
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity of a structure or of its atoms.
+
+    Attributes
+    ----------
+    name : str
+        As users type it; a name of ASE where ASE has one.
+    unit : str
+        Inside lodekit.
+    shape : tuple of int
+        For one structure, or for one atom when ``per_atom``; a first None stands for
+        any number. Six numbers are a symmetric matrix, xx, yy, zz, yz, xz, xy.
+    per_atom : bool
+        Whether every atom has its own value.
+    boundary : {"any", "cell", "open"}
+        Whether every structure has it, fully periodic ones, or those without periodic
+        directions.
+    least_atoms : int
+        Smallest structure in which it can be learned.
+    keys : tuple of str
+        Keys that stand for it in a file, the preferred one first; none for what is not
+        read.
+    home : str
+        Where `read_structures` puts it: "results" (of ``atoms.calc``), "info" or
+        "arrays" (under the preferred key).
+    energy_power, length_power : int
+        The unit is eV**energy_power * Å**length_power times a power of e.
+    file_units : dict of str to float
+        Further units of files, with their factors.
+    file_sizes : tuple of int
+        How many numbers a file may give for it; those of ``shape`` where empty.
+    words : tuple of str
+        Parts of names that others give to it, small letters and digits alone.
+    other_names : tuple of str
+        Whole names that others give to it.
+    harmless : float
+        Largest size that does no harm, however much larger than in other structures.
+    families : tuple of str
+        "energies": fitted by potentials. "charges": fitted by models of charges.
+        "tensors": fitted by `TensorModel` where no target is named. "potential",
+        "moments", "equilibration": computed by potentials, beside charges, by charge
+        equilibration.
+    noise : float or None
+        Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
+    noise_key : str
+        Name of its noise in settings files.
+    error_unit : str
+        Of errors and of the rows of a fit; ``unit`` where empty.
+    label : str
+        What one number of it is called in figures.
+    is_gradient : bool
+        Whether it is a derivative by positions or strain, which costs more.
+    in_ase : bool
+        Whether it stands among the results of an ASE calculator when it is predicted.
+    """
+
+    name: str
+    unit: str
+    shape: tuple = ()
+    per_atom: bool = False
+    boundary: str = "any"
+    least_atoms: int = 1
+    keys: tuple = ()
+    home: str = "info"
+    energy_power: int = 0
+    length_power: int = 0
+    file_units: dict = field(default_factory=dict)
+    file_sizes: tuple = ()
+    words: tuple = ()
+    other_names: tuple = ()
+    harmless: float = math.inf
+    families: tuple = ()
+    noise: float | None = None
+    noise_key: str = ""
+    error_unit: str = ""
+    label: str = ""
+    is_gradient: bool = False
+    in_ase: bool = False
+
+    @property
+    def home_key(self) -> str:
+        """Its key where `read_structures` puts it."""
+        return self.keys[0] if self.home == "arrays" else self.name
+
+    @property
+    def sizes(self) -> tuple:
+        """How many numbers a file may give, for every atom when ``per_atom``."""
+        return self.file_sizes or (math.prod(self.shape),)
+
+    @property
+    def kind(self) -> str:
+        """How it turns with the structure.
+
+        "number", "vector", "matrix", "numbers", or the like of atoms: "atom numbers",
+        "atom vectors", "atom matrices" (symmetric), "atom tensors" (3 x 3).
+        """
+        if None in self.shape:
+            return "numbers"
+        if self.per_atom:
+            kinds = {(): "numbers", (3,): "vectors", (6,): "matrices"}
+            return f"atom {kinds.get(self.shape, 'tensors')}"
+        return {(): "number", (3,): "vector"}.get(self.shape, "matrix")
+
+    def count(self, n_atoms: int) -> int:
+        """Return how many numbers a structure has, of a shape that is known."""
+        return math.prod(self.shape) * (n_atoms if self.per_atom else 1)
+
+    def fits(self, pbc) -> bool:
+        """Return whether structures with these periodic directions have it."""
+        if self.boundary == "cell":
+            return all(pbc)
+        return self.boundary == "any" or not any(pbc)
+
+
+_TABLE = (
+    Quantity(
+        "energy",
+        "eV",
+        keys=("REF_energy", "energy"),
+        home="results",
+        energy_power=1,
+        words=("energy",),
+        other_names=("e", "etot", "etotal", "epot", "toten", "u", "u0", "edft", "epbe"),
+        families=("energies", "potential"),
+        noise=1e-3,
+        noise_key="energy_noise",
+        error_unit="eV/atom",
+        label="energy above composition baseline",
+        in_ase=True,
+    ),
+    Quantity(
+        "free_energy",
+        "eV",
+        keys=("REF_free_energy", "free_energy"),
+        home="results",
+        energy_power=1,
+    ),
+    Quantity(
+        "energies",
+        "eV",
+        per_atom=True,
+        keys=("REF_energies", "energies"),
+        home="results",
+        energy_power=1,
+        families=("potential",),
+        in_ase=True,
+    ),
+    Quantity(
+        "forces",
+        "eV/Å",
+        shape=(3,),
+        per_atom=True,
+        least_atoms=2,
+        keys=("REF_forces", "forces", "force"),
+        home="results",
+        energy_power=1,
+        length_power=-1,
+        words=("force", "gradient"),
+        other_names=("f", "grad", "frc", "fxyz"),
+        harmless=1.0,
+        families=("energies", "potential"),
+        noise=3e-2,
+        noise_key="force_noise",
+        label="force component",
+        is_gradient=True,
+        in_ase=True,
+    ),
+    Quantity(
+        "stress",
+        "eV/Å^3",
+        shape=(6,),
+        boundary="cell",
+        keys=("REF_stress", "stress"),
+        home="results",
+        energy_power=1,
+        length_power=-3,
+        file_units={"GPa": GPA, "kbar": 0.1 * GPA},
+        file_sizes=(6, 9),
+        words=("stress", "virial"),
+        other_names=("pressuretensor",),
+        harmless=1e-2,
+        families=("energies", "potential"),
+        noise=1e-3,
+        noise_key="stress_noise",
+        label="stress component",
+        is_gradient=True,
+        in_ase=True,
+    ),
+    Quantity(
+        "virial",
+        "eV",
+        shape=(6,),
+        keys=("REF_virials", "REF_virial", "virial", "virials"),
+        energy_power=1,
+    ),
+    Quantity(
+        "charges",
+        "e",
+        per_atom=True,
+        keys=("REF_charges", "charges", "charge"),
+        home="results",
+        words=(
+            *("charge", "mulliken", "hirshfeld", "lowdin", "loewdin", "bader", "ddec"),
+            *("chelpg", "mbis", "resp"),
+        ),
+        other_names=("q", "qs", "npa", "nbo", "cm5", "esp"),
+        families=("charges",),
+        noise=1e-2,
+        noise_key="charge_noise",
+        label="charge",
+        in_ase=True,
+    ),
+    Quantity(
+        "total_charge",
+        "e",
+        keys=("REF_total_charge", "total_charge", "charge"),
+        words=("charge",),
+        other_names=("q", "qtot", "qtotal", "totq", "totalq", "netq", "chg"),
+        # a condition and no target: charges before they are conditioned, which no
+        # model of environments gets exactly
+        noise=2e-2,
+    ),
+    Quantity(
+        "dipole",
+        "e·Å",
+        shape=(3,),
+        boundary="open",
+        keys=("REF_dipole", "dipole"),
+        home="results",
+        length_power=1,
+        file_units={"Debye": DEBYE},
+        words=("dipole",),
+        other_names=("mu", "dip"),
+        families=("charges", "tensors"),
+        noise=2e-2,
+        noise_key="dipole_noise",
+        label="dipole component",
+        in_ase=True,
+    ),
+    Quantity(
+        "polarization",
+        "e·Å",
+        shape=(3,),
+        keys=("REF_polarization", "polarization"),
+        home="results",
+        length_power=1,
+    ),
+    Quantity(
+        "quadrupole",
+        "e·Å²",
+        shape=(3, 3),
+        boundary="open",
+        keys=("REF_quadrupole", "quadrupole"),
+        length_power=2,
+        file_sizes=(5, 6, 9),
+        words=("quadrupole",),
+        families=("charges",),
+        noise=1e-1,
+        noise_key="quadrupole_noise",
+        label="quadrupole component",
+    ),
+    Quantity(
+        "polarizability",
+        "Å³",
+        shape=(3, 3),
+        keys=("REF_polarizability", "polarizability"),
+        length_power=3,
+        families=("tensors",),
+    ),
+    Quantity(
+        "mep",
+        "V",
+        shape=(None,),
+        boundary="open",
+        keys=("REF_mep", "mep"),
+        energy_power=1,
+        file_units={"V": 1.0},
+        families=("charges",),
+        noise=2e-2,
+        noise_key="mep_noise",
+        label="electrostatic potential",
+    ),
+    Quantity(
+        "mep_points",
+        "Å",
+        shape=(None, 3),
+        keys=("REF_mep_points", "mep_points"),
+        length_power=1,
+    ),
+    # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live in
+    # a column of nine numbers.
+    Quantity(
+        "becs",
+        "e",
+        shape=(3, 3),
+        per_atom=True,
+        keys=("REF_becs", "becs", "REF_bec", "bec", "born_effective_charges"),
+        home="arrays",
+    ),
+    Quantity("atomic_dipoles", "e·Å", shape=(3,), per_atom=True, families=("moments",)),
+    Quantity(
+        "atomic_quadrupoles", "e·Å²", shape=(6,), per_atom=True, families=("moments",)
+    ),
+    Quantity("electronegativities", "V", per_atom=True, families=("equilibration",)),
+    Quantity("hardnesses", "V/e", per_atom=True, families=("equilibration",)),
+    Quantity("chemical_potential", "V", families=("equilibration",)),
+    Quantity("electrostatic_energy", "eV", families=("equilibration",)),
+    Quantity(
+        "electrostatic_forces",
+        "eV/Å",
+        shape=(3,),
+        per_atom=True,
+        families=("equilibration",),
+        is_gradient=True,
+    ),
+    Quantity(
+        "electrostatic_stress",
+        "eV/Å^3",
+        shape=(6,),
+        boundary="cell",
+        families=("equilibration",),
+        is_gradient=True,
+    ),
+)
+#: Structures that have what is not defined for any boundary.
+BOUNDARIES = {
+    "cell": "that is periodic in three directions",
+    "open": "without periodic directions",
+}
+#: Every quantity by name.
+QUANTITIES = {quantity.name: quantity for quantity in _TABLE}
+#: Those that files carry.
+TARGETS = {name: own for name, own in QUANTITIES.items() if own.keys}
+
+
+def family(name: str) -> tuple[str, ...]:
+    """Return the names of the quantities of a family, in the order of the table.
+
+    >>> family("energies")
+    ('energy', 'forces', 'stress')
+    """
+    return tuple(own.name for own in _TABLE if name in own.families)
+
+
+#: What potentials, and models of charges, are fitted to and compared in.
+ENERGIES, CHARGES = family("energies"), family("charges")
+
+
+def quantity(name: str) -> Quantity:
+    """Return a quantity, also of its standard deviation.
+
+    Names that are not in the table, such as those of tensors, are numbers of any
+    structure without a unit.
+    """
+    name = name.removesuffix("_std")
+    return QUANTITIES.get(name) or Quantity(name, "")
+
+
+def error_units(names) -> dict[str, str]:
+    """Return the units of errors by name.
+
+    >>> error_units(["energy", "charges"])
+    {'energy': 'eV/atom', 'charges': 'e'}
+    """
+    return {name: quantity(name).error_unit or quantity(name).unit for name in names}
+
+
+#: Units of all that is fitted by models of energies and charges.
+UNITS = error_units((*ENERGIES, *CHARGES))
+
+
+def undefined(pbc) -> tuple[str, ...]:
+    """Return the names of what structures with these periodic directions do not have.
+
+    >>> undefined([True, True, False])
+    ('stress', 'dipole', 'quadrupole', 'mep', 'electrostatic_stress')
+    """
+    return tuple(own.name for own in _TABLE if not own.fits(pbc))
