@@ -201,6 +201,8 @@ class PartProblem:
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, in units of the spread."""
+        # a fit that is made again goes on from the amplitudes that were chosen before
+        self.part.amplitudes = [kernel.factor for kernel in self.kernels]
         some = [self.frames[i] for i in frames]
         groups = list(batches(some, BATCH_ATOMS))
         for group in progress_bar(groups, f"order {self.part.order}", self.progress):

@@ -166,6 +166,16 @@ def test_values_are_rows_times_weights(model, frames):
         np.testing.assert_allclose(found, total, rtol=0, atol=1e-10)
 
 
+def test_a_fit_that_is_made_again_for_a_bad_frame_goes_on_from_its_amplitudes(frames):
+    frames = [atoms.copy() for atoms in frames]
+    frames[7].info["dipole"] = frames[7].info["dipole"] + [8.0, 0.0, 0.0]
+    fitted = small(targets=["dipole"]).fit(frames[:50])
+    assert [outlier["frame"] for outlier in fitted.summary_["outliers"]] == [7]
+    predicted = fitted.predict(frames[50:])
+    expected = np.array([atoms.info["dipole"] for atoms in frames[50:]])
+    assert np.sqrt(np.mean((predicted - expected) ** 2)) < 0.05 * np.std(expected)
+
+
 def test_a_model_file_predicts_the_same_bits(model, frames, tmp_path):
     model.save(tmp_path / "m.lodekit")
     again = load_model(tmp_path / "m.lodekit")
