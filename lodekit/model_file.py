@@ -42,6 +42,7 @@ MODEL_CLASSES = {
     "LatentChargeModel": "lodekit.models",
     "GlobalPotential": "lodekit.models",
     "TensorModel": "lodekit.models",
+    "PolarizationModel": "lodekit.models",
 }
 _HEADER = "model.json"
 _FIRST_BYTES = b"PK\x03\x04"

@@ -33,6 +33,7 @@ CLASSES = {
     "CurSelection": "lodekit.regression",
     "PivotedCholeskySelection": "lodekit.regression",
     "SparsePotential": "lodekit.models",
+    "TensorModel": "lodekit.models",
 }
 
 

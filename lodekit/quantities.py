@@ -54,7 +54,7 @@ class Quantity:
         "energies": fitted by potentials. "charges": fitted by models of charges.
         "tensors": fitted by `TensorModel` where no target is named. "potential",
         "moments", "equilibration": computed by potentials, beside charges, by charge
-        equilibration.
+        equilibration. "polarization": fitted by `PolarizationModel`.
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -256,9 +256,14 @@ _TABLE = (
         "polarization",
         "e·Å",
         shape=(3,),
+        boundary="cell",
         keys=("REF_polarization", "polarization"),
         home="results",
         length_power=1,
+        families=("polarization",),
+        noise=2e-2,
+        noise_key="polarization_noise",
+        label="polarization component",
     ),
     Quantity(
         "quadrupole",
@@ -280,7 +285,11 @@ _TABLE = (
         shape=(3, 3),
         keys=("REF_polarizability", "polarizability"),
         length_power=3,
-        families=("tensors",),
+        families=("tensors", "polarization"),
+        label="polarizability component",
+    ),
+    Quantity(
+        "dielectric_tensor", "1", shape=(3, 3), boundary="cell", label="component"
     ),
     Quantity(
         "mep",

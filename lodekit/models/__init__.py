@@ -4,6 +4,7 @@ from .charge_equilibration import ChargeEquilibrationModel
 from .charge_model import ChargeModel, DipoleModel
 from .global_potential import GlobalPotential
 from .latent_charge_model import LatentChargeModel
+from .polarization_model import PolarizationModel
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 
@@ -13,6 +14,7 @@ __all__ = [
     "DipoleModel",
     "GlobalPotential",
     "LatentChargeModel",
+    "PolarizationModel",
     "SparsePotential",
     "TensorModel",
 ]

@@ -71,6 +71,13 @@ class TensorState:
             If the state contradicts itself, or lacks something.
         """
         stored = StoredModel(state)
+        model = cls.from_stored(stored)
+        stored.finish()
+        return model
+
+    @classmethod
+    def from_stored(cls, stored: StoredModel):
+        """Rebuild a fitted model that may be a part of another one."""
         model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
         model.species_ = stored.species()
         model.kernels_ = read_kernels(stored, model.species_)
@@ -90,7 +97,6 @@ class TensorState:
             raise ValueError("a model needs a tensor")
         model.targets_ = list(model.tensors_)
         model.summary_ = read_summary(stored, model.species_)
-        stored.finish()
         return model
 
     def save(self, path, overwrite: bool = False) -> None:

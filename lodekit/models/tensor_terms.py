@@ -47,7 +47,9 @@ def build_tensor_terms(settings: dict) -> list[tuple]:
     return terms
 
 
-def choose_tensor_terms(model, frames, keys: list, random_state) -> list[tuple]:
+def choose_tensor_terms(
+    model, frames, keys: list, random_state, default=None
+) -> list[tuple]:
     """Return the terms of a `TensorModel`, with selected channels.
 
     Parameters
@@ -56,6 +58,9 @@ def choose_tensor_terms(model, frames, keys: list, random_state) -> list[tuple]:
     frames : list of ase.Atoms
     keys : list of (order, sigma)
         Of the parts that are fitted.
+    default : callable, optional
+        Returns the terms of ``frames`` where the model has no descriptor; those of
+        tensors where None.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def choose_tensor_terms(model, frames, keys: list, random_state) -> list[tuple]:
         model.descriptor,
         covariance,
         model.n_sparse,
-        default=lambda _: build_tensor_terms({"terms": tensor_terms()}),
+        default=default or (lambda _: build_tensor_terms({"terms": tensor_terms()})),
     )
     invariants: dict = {}
     for descriptor, own, _ in terms:

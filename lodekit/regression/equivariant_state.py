@@ -241,15 +241,19 @@ class EquivariantState:
         strain : ndarray of shape (n_structures, 6, rank)
             Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
         """
-        batch, rank = self.batch, self.kernel.rank
-        positions = np.empty((batch.n_atoms, 3, rank))
-        strain = np.empty((batch.n_structures, 6, rank))
+        strain = np.empty((self.batch.n_structures, 6, self.kernel.rank))
         for z, columns in self.kernel.columns.items():
-            projection = self.kernel.points[z].projection
-            rows = SpeciesRows(self, z, adjoint)
-            positions[:, :, columns] = project(rows.positions(), projection)
-            strain[:, :, columns] = project(rows.strain(), projection)
-        return positions, strain
+            rows = SpeciesRows(self, z, adjoint).strain()
+            strain[:, :, columns] = project(rows, self.kernel.points[z].projection)
+        return self.position_rows(adjoint), strain
+
+    def position_rows(self, adjoint: np.ndarray) -> np.ndarray:
+        """Return d(sum_i adjoint_i . Phi_i)/dR, (n_atoms, 3, rank)."""
+        positions = np.empty((self.batch.n_atoms, 3, self.kernel.rank))
+        for z, columns in self.kernel.columns.items():
+            rows = SpeciesRows(self, z, adjoint).positions()
+            positions[:, :, columns] = project(rows, self.kernel.points[z].projection)
+        return positions
 
     @cached_property
     def moving(self) -> dict[tuple, MovingFactor]:

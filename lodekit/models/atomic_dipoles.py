@@ -1,0 +1,111 @@
+"""Atomic dipoles, linear in weights, with the polarization and Born charges they make.
+
+d_i = sum over terms of A Phi_i w, with Phi the features of an `EquivariantKernel` of
+order 1 and A the matrix that turns its components y, z, x to x, y, z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lodekit.observables.tensors import axis_matrix
+from lodekit.regression.equivariant_kernel import EquivariantKernel
+from lodekit.structures.batch import StructureBatch
+
+#: A: components x, y, z of those of order 1.
+AXES = axis_matrix()
+
+
+@dataclass
+class AtomicDipoles:
+    """Kernels of atomic dipoles.
+
+    Attributes
+    ----------
+    kernels : list of EquivariantKernel
+        Of order 1, one for each term.
+    """
+
+    kernels: list[EquivariantKernel]
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return sum(kernel.rank for kernel in self.kernels)
+
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to a dipole."""
+        return max(kernel.reach for kernel in self.kernels)
+
+    def evaluate(self, batch: StructureBatch) -> DipoleState:
+        """Return what values and derivatives of a batch need."""
+        cache: dict = {}
+        states = [kernel.evaluate(batch, cache) for kernel in self.kernels]
+        return DipoleState(self, batch, states)
+
+    def split(self, weights: np.ndarray) -> list[np.ndarray]:
+        """Return the weights of every kernel."""
+        ends = np.cumsum([kernel.rank for kernel in self.kernels])
+        return np.split(weights, ends[:-1])
+
+
+@dataclass
+class DipoleState:
+    """Atomic dipoles of a batch.
+
+    Attributes
+    ----------
+    dipoles : AtomicDipoles
+    batch : StructureBatch
+    states : list of EquivariantState
+    """
+
+    dipoles: AtomicDipoles
+    batch: StructureBatch
+    states: list
+
+    def moment_rows(self) -> np.ndarray:
+        """Return what sums of dipoles are linear in, (n_structures, 3, rank)."""
+        rows = np.concatenate([own.structure_rows() for own in self.states], axis=2)
+        return np.einsum("am,smw->saw", AXES, rows)
+
+    def born_rows(self) -> np.ndarray:
+        """Return what d(sum of dipoles)/dR is linear in, (n_atoms, 3, 3, rank).
+
+        The first axis of length 3 is that of the dipole, the second that of R.
+        """
+        rows = np.empty((self.batch.n_atoms, 3, 3, self.dipoles.rank))
+        for axis, adjoint in enumerate(AXES):
+            adjoint = np.tile(adjoint, (self.batch.n_atoms, 1))
+            start = 0
+            for state in self.states:
+                own = slice(start, start + state.kernel.rank)
+                rows[:, axis, :, own] = state.position_rows(adjoint)
+                start = own.stop
+        return rows
+
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """Return the dipoles in e·Å, (n_atoms, 3)."""
+        pairs = zip(self.states, self.dipoles.split(weights), strict=True)
+        return sum(state.values(own) for state, own in pairs) @ AXES.T
+
+    def gradients(self, weights: np.ndarray, adjoint: np.ndarray):
+        """Return the derivatives of sum_i adjoint_i . d_i.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (rank,)
+        adjoint : ndarray of shape (n_atoms, 3)
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        adjoint = adjoint @ AXES
+        pairs = zip(self.states, self.dipoles.split(weights), strict=True)
+        parts = [state.gradients(own, adjoint) for state, own in pairs]
+        return tuple(sum(own) for own in zip(*parts, strict=True))

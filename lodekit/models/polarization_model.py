@@ -1,0 +1,354 @@
+"""`PolarizationModel`: energies, polarization and their responses to a field."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import fit
+from lodekit.fitting.progress import progress_bar
+from lodekit.observables.oxidation_states import (
+    check_oxidation_states,
+    find_oxidation_states,
+    read_oxidation_states,
+)
+from lodekit.observables.polarization import (
+    BORN_CHARGES,
+    POLARIZATION,
+    PolarizationTargets,
+    moment_of,
+)
+from lodekit.regression.environments import batches
+from lodekit.regression.equivariant_kernel import EquivariantKernel
+from lodekit.structures import check_structures, get_target
+from lodekit.structures.batch import as_frames
+from lodekit.threads import threads_for
+
+from .atomic_dipoles import AtomicDipoles
+from .charge_checks import check_fraction, check_noises, is_number
+from .polarization_fit import BranchSearch, DipoleProblem
+from .polarization_parts import (
+    ENERGIES,
+    choose_polarization_targets,
+    fit_polarizability,
+    fit_potential,
+    summarize,
+)
+from .polarization_prediction import (
+    BATCH_ATOMS,
+    PolarizationPrediction,
+    check_fields,
+    defined_properties,
+)
+from .polarization_state import PolarizationState
+from .polarization_terms import choose_dipole_terms
+from .prediction import check_species
+
+
+class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
+    """Energy of structures in an electric field, with all its derivatives.
+
+    U(R, E) = U_0(R) - E . M(R) - E . alpha(R) . E / 2, with
+
+    * U_0, the energy of a `SparsePotential`,
+    * M = sum_i q_i R_i + d_i, whole charges q of the elements and atomic dipoles d that
+      are tensors of order 1 of their surroundings,
+    * alpha, a polarizability of order 0 and 2, by a `TensorModel`.
+
+    Forces, stress, polarization P = M / V and Born effective charges Z = dM / dR are
+    derivatives of this one function: the sum of Z over the atoms is the total charge,
+    and an atom that goes through a periodic cell carries the whole charge q. Any of
+    energy, forces, stress, polarization, dipole (of open structures),
+    born_effective_charges and polarizability is fitted where a frame has it.
+
+    Parameters
+    ----------
+    descriptor : EquivariantPowerSpectrum or list of these, optional
+        One for each term of d.
+    covariance : EquivariantCovariance or list of these, optional
+    n_sparse : int or list of int, optional
+        Sparse points of each species, at the most.
+    oxidation_states : dict of str to int, optional
+        q by symbol. Where None, usual ones that make every structure neutral, the
+        nearest to the mean Born charges, and 0 for open structures.
+    quantum : float
+        Charge of a quantum of polarization in e; 2 where all bands hold two electrons
+        and ions have even charges.
+    n_channels : int
+        Channels of every order and species, at the most.
+    selection : object with ``select(points, n_select)``, optional
+        Chooses sparse points and channels; `FarthestPointSelection` where None.
+    targets : list of str, optional
+        What is fitted; all that the frames have where None.
+    noises : dict of str to float, optional
+        Standard deviations by target; what makes the targets most probable where one is
+        missing.
+    potential : SparsePotential, optional
+        For U_0; cloned, the default where None.
+    polarizability : TensorModel, optional
+        For alpha; cloned, the default where None.
+    validation_fraction : float
+        Largest share of the frames that is left out, one group at a time.
+    random_state : int or numpy.random.RandomState
+    progress : bool
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+    oxidation_states_ : ndarray of shape (n_species,)
+        q in e.
+    dipoles_ : AtomicDipoles or None
+        Kernels of d; None where neither moments nor Born charges were fitted.
+    solution_ : Solution or DualSolution
+        Posterior of their weights.
+    potential_ : SparsePotential or None
+    polarizability_ : TensorModel or None
+    summary_ : dict
+
+    References
+    ----------
+    Y. Li, A. Scandolo, Phys. Rev. B 103, 195147 (2021); S. Falletta et al., Nat.
+    Commun. 16, 4031 (2025); A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018).
+    """
+
+    def __init__(
+        self,
+        descriptor=None,
+        covariance=None,
+        n_sparse=None,
+        *,
+        oxidation_states=None,
+        quantum=1.0,
+        n_channels=400,
+        selection=None,
+        targets=None,
+        noises=None,
+        potential=None,
+        polarizability=None,
+        validation_fraction=1.0,
+        random_state=0,
+        progress=False,
+    ):
+        self.descriptor = descriptor
+        self.covariance = covariance
+        self.n_sparse = n_sparse
+        self.oxidation_states = oxidation_states
+        self.quantum = quantum
+        self.n_channels = n_channels
+        self.selection = selection
+        self.targets = targets
+        self.noises = noises
+        self.potential = potential
+        self.polarizability = polarizability
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.progress = progress
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that structures are no arrays and carry their targets."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        return tags
+
+    def fit(self, frames, y=None, groups=None):
+        """Fit to the targets of ``frames``.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        y : None
+            Not used: targets come from the frames.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, see `SparsePotential.fit`.
+
+        Raises
+        ------
+        ValueError
+            For targets that are missing or bad, oxidation states that do not sum to the
+            total charge, branches that are not certain.
+        """
+        clock = Clock()
+        frames = as_frames(frames)
+        self._check(frames)
+        random_state = check_random_state(self.random_state)
+        names = self.targets_
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        energies = [name for name in names if name in ENERGIES]
+        self.potential_ = fit_potential(self, frames, energies, groups)
+        clock.lap("energies")
+        results = []
+        self.dipoles_ = self.solution_ = None
+        self.oxidation_states_ = np.zeros(len(self.species_))
+        if {POLARIZATION, "dipole", BORN_CHARGES} & {*names}:
+            results.append(self._fit_dipoles(frames, groups, random_state, clock))
+        self.polarizability_ = None
+        if "polarizability" in names:
+            self.polarizability_ = fit_polarizability(self, frames, groups)
+            clock.lap("polarizability")
+        self.summary_ = summarize(self, frames, results, clock)
+        return self
+
+    def _check(self, frames) -> None:
+        """Check arguments and frames, and choose targets."""
+        check_structures(frames)
+        check_fraction(self.validation_fraction)
+        if not (is_number(self.quantum) and 0 < self.quantum < np.inf):
+            raise ValueError(
+                f"quantum must be a positive charge in e, got {self.quantum!r}"
+            )
+        self.targets_ = choose_polarization_targets(frames, self.targets)
+        check_noises(self.noises or {}, self.targets_)
+
+    def _fit_dipoles(self, frames, groups, random_state, clock: Clock):
+        """Fit the atomic dipoles; return the result of the fit."""
+        targets = PolarizationTargets.collect(frames, self.targets_)
+        if self.oxidation_states is None:
+            self.oxidation_states_ = find_oxidation_states(
+                frames, self.species_, targets.born_charges
+            )
+        else:
+            self.oxidation_states_ = read_oxidation_states(
+                self.oxidation_states, self.species_
+            )
+        check_oxidation_states(frames, self.species_, self.oxidation_states_)
+        targets.subtract_ions(frames, self.species_, self.oxidation_states_)
+        used = [i for i, count in enumerate(targets.count_rows()) if count]
+        self.dipoles_ = self._select([frames[i] for i in used], random_state)
+        clock.lap("sparse points")
+        problem = DipoleProblem(frames, targets, self.dipoles_, self.progress)
+        given = {name: self._noise(name) for name in problem.names}
+        search = BranchSearch(problem, given, float(self.quantum))
+        self.n_branch_rounds_ = search.run()
+        clock.lap("branches")
+        result = fit(
+            problem,
+            given,
+            groups=groups,
+            fraction=self.validation_fraction,
+            random_state=random_state,
+            lap=clock.lap,
+        )
+        self.solution_ = result.solution
+        if search.periodic.size:  # the model itself has to lie on the same branches
+            search.check(search.fold(search.moment_rows() @ self.solution_.weights))
+        return result
+
+    def _noise(self, name: str):
+        """Return the noise that the user gives to a target, or "auto"."""
+        noises = self.noises or {}
+        if name == POLARIZATION and name not in noises:
+            return noises.get("dipole", "auto")
+        return noises.get(name, "auto")
+
+    def _select(self, frames, random_state) -> AtomicDipoles:
+        """Choose channels and sparse points of the dipoles."""
+        terms = choose_dipole_terms(self, frames, random_state)
+        kernels = []
+        for descriptor, invariants, covariance, n_sparse in progress_bar(
+            terms, "sparse points of dipoles", self.progress
+        ):
+            kernel = EquivariantKernel(
+                1, 1, descriptor, invariants, covariance, self.species_
+            )
+            kernels.append(
+                kernel.select(
+                    frames,
+                    n_sparse,
+                    selection=self.selection,
+                    random_state=random_state,
+                )
+            )
+        if not sum(kernel.rank for kernel in kernels):
+            raise ValueError(
+                "no environment has an atomic dipole: no atom has a neighbour within "
+                "the cutoff; raise the cutoff"
+            )
+        return AtomicDipoles(kernels)
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        check_is_fitted(self, "summary_")
+        return defined_properties(self)
+
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to those of an atom."""
+        parts = (self.potential_, self.dipoles_, self.polarizability_)
+        return max(part.reach for part in parts if part is not None)
+
+    def compute(self, frames, properties=None, field=None, displacement=None):
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of energy (eV), forces (eV/Å), stress (eV/Å^3, Voigt), polarization (M
+            in e·Å, periodic frames), dipole (M in e·Å, open frames, from the origin),
+            born_effective_charges (e, (n_atoms, 3, 3), moment before displacement),
+            atomic_dipoles (e·Å), polarizability (Å^3, (3, 3)), dielectric_tensor (at
+            fixed ions, (3, 3), periodic frames). What was fitted and is defined for the
+            frame where None.
+        field : array-like of shape (3,), optional
+            Electric field E in V/Å. The stress is that at constant voltages E . a along
+            the cell vectors a, which does not depend on branches.
+        displacement : array-like of shape (3,), optional
+            Electric displacement D / eps_0 in V/Å instead, of periodic frames; the
+            energy is U_0 + (V / 8 pi k) E . eps . E, with E what D leaves, and the
+            stress that at constant fluxes of D through the faces of the cell.
+
+        Returns
+        -------
+        results : list of dict
+
+        Raises
+        ------
+        ValueError
+            For unknown species and properties, those a frame does not have, a field and
+            a displacement.
+        """
+        check_is_fitted(self, "summary_")
+        frames = as_frames(frames)
+        check_structures(frames)
+        check_species(frames, self.species_)
+        fields = check_fields(self, frames, field, displacement)
+        if isinstance(properties, str):
+            properties = [properties]
+        results = []
+        with threads_for(frames):
+            for group in batches(frames, BATCH_ATOMS):
+                some = [frames[i] for i in group]
+                results += PolarizationPrediction(self, some, *fields).results(
+                    properties
+                )
+        return results
+
+    def predict(self, frames) -> np.ndarray:
+        """Return M of every frame in e·Å, (n_frames, 3); without dipoles, energies."""
+        if self.dipoles_ is None:
+            return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
+        return np.array(
+            [
+                self.compute(atoms, ["polarization" if atoms.pbc.all() else "dipole"])
+                for atoms in as_frames(frames)
+            ]
+        )
+
+    def score(self, frames, y=None) -> float:
+        """Return R^2 of Born charges, of M where frames have none."""
+        from sklearn.metrics import r2_score
+
+        frames = as_frames(frames)
+        name = BORN_CHARGES
+        expected = [get_target(atoms, "becs") for atoms in frames]
+        if any(own is None for own in expected):
+            found = self.predict(frames)
+            return r2_score([moment_of(atoms) for atoms in frames], found)
+        found = [result[name].ravel() for result in self.compute(frames, [name])]
+        expected = [own.ravel() for own in expected]
+        return r2_score(np.concatenate(expected), np.concatenate(found))

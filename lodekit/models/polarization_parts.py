@@ -1,0 +1,134 @@
+"""What a `PolarizationModel` is made of: targets, potential and polarizability."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase.data import chemical_symbols
+from sklearn.base import clone
+
+from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION
+from lodekit.structures import get_target
+
+from .charge_energy import without_targets
+from .sparse_potential import SparsePotential
+from .tensor_model import TensorModel
+
+ENERGIES = ("energy", "forces", "stress")
+#: Everything that is fitted.
+TARGETS = (*ENERGIES, POLARIZATION, "dipole", BORN_CHARGES, "polarizability")
+#: Names of targets in structures, where they differ.
+KEYS = {BORN_CHARGES: "becs"}
+
+
+def choose_polarization_targets(frames, asked) -> list[str]:
+    """Return the names of what is fitted: all that the frames have where None.
+
+    Raises
+    ------
+    ValueError
+        For names that are no targets, or targets that no frame has.
+    """
+    if isinstance(asked, str):
+        asked = [asked]
+    found = []
+    for name in asked or TARGETS:
+        if name not in TARGETS:
+            raise ValueError(f"targets must be among {list(TARGETS)}, got '{name}'")
+        if any(has_target(atoms, name) for atoms in frames):
+            found.append(name)
+        elif asked:
+            raise ValueError(
+                f"target '{name}' is in none of the {len(frames)} frames "
+                "that can have it"
+            )
+    electric = [name for name in found if name not in ENERGIES]
+    if not electric:
+        raise ValueError(
+            f"no frame has any of {', '.join(TARGETS[3:])}; a `SparsePotential` learns "
+            "energies alone"
+        )
+    return found
+
+
+def has_target(atoms, name: str) -> bool:
+    """Return whether a structure has a target that it can have."""
+    if name == "stress" and not atoms.pbc.all():
+        return False
+    if name == "dipole" and atoms.pbc.any():
+        return False
+    return get_target(atoms, KEYS.get(name, name)) is not None
+
+
+def fit_potential(model, frames, names: list, groups):
+    """Return the potential U_0 fitted to energies, None where there are none."""
+    if not names:
+        return None
+    potential = SparsePotential() if model.potential is None else model.potential
+    noises = {key: own for key, own in (model.noises or {}).items() if key in ENERGIES}
+    keys = {
+        "energy": "energy_noise",
+        "forces": "force_noise",
+        "stress": "stress_noise",
+    }
+    fitted = clone(potential).set_params(
+        targets=names,
+        validation_fraction=model.validation_fraction,
+        progress=model.progress,
+        **{keys[name]: noise for name, noise in noises.items()},
+    )
+    return fitted.fit(frames, groups=groups)
+
+
+def fit_polarizability(model, frames, groups):
+    """Return the model of alpha, fitted to the frames that have one."""
+    values = [get_target(atoms, "polarizability") for atoms in frames]
+    used = [index for index, value in enumerate(values) if value is not None]
+    given = TensorModel() if model.polarizability is None else model.polarizability
+    noises = model.noises or {}
+    fitted = clone(given).set_params(
+        targets=["polarizability"],
+        noises={k: v for k, v in noises.items() if k == "polarizability"} or None,
+        validation_fraction=model.validation_fraction,
+        progress=model.progress,
+    )
+    some = []
+    for index in used:
+        atoms = without_targets(frames[index])
+        symmetric = 0.5 * (values[index] + values[index].T)
+        atoms.info["polarizability"] = symmetric.ravel()
+        some.append(atoms)
+    groups = None if groups is None else np.asarray(groups)[used]
+    return fitted.fit(some, groups=groups)
+
+
+def summarize(model, frames, results, clock) -> dict:
+    """Return what people may want to know of a fitted model."""
+    symbols = [chemical_symbols[z] for z in model.species_]
+    states = dict(zip(symbols, map(int, model.oxidation_states_), strict=True))
+    own = {
+        "n_structures": len(frames),
+        "species": model.species_.tolist(),
+        "targets": model.targets_,
+    }
+    if model.dipoles_ is not None:
+        own["oxidation_states"] = states
+        own["rank"] = model.dipoles_.rank
+        own["amplitudes"] = [kernel.amplitude for kernel in model.dipoles_.kernels]
+        own["branch_rounds"] = model.n_branch_rounds_
+    for result in results:
+        own |= result.summary()
+    parts = [own]
+    for part in (model.potential_, model.polarizability_):
+        if part is not None:
+            parts.append(part.summary_)
+    for key in ("n_rows", "noises", "std_scales", "held_out_errors", "units"):
+        own[key] = {
+            name: value
+            for part in parts[::-1]
+            for name, value in part.get(key, {}).items()
+        }
+    own["outliers"] = [one for part in parts for one in part.get("outliers", ())]
+    for key in ("n_groups", "n_left_out"):
+        own[key] = max(part.get(key, 0) for part in parts)
+    own["seconds"] = clock.seconds
+    return own

@@ -1,0 +1,128 @@
+"""A fitted model of polarization as plain settings and arrays, for model files."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
+from lodekit.regression.equivariant_covariance import EquivariantCovariance
+from lodekit.regression.equivariant_kernel import EquivariantKernel
+from lodekit.regression.stored_points import PointStore, check_term
+from lodekit.stored_model import StoredModel
+
+from .atomic_dipoles import AtomicDipoles
+from .charge_state import read_solution, solution_arrays
+from .polarization_parts import TARGETS
+from .potential_state import read_summary
+from .sparse_potential import SparsePotential
+from .tensor_model import TensorModel
+
+
+class PolarizationState:
+    """What `PolarizationModel` does to become a model file and come back."""
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        check_is_fitted(self, "summary_")
+        arrays = {
+            "species": self.species_,
+            "oxidation_states": self.oxidation_states_,
+        }
+        settings = {
+            "parameters": encode_parameters(self),
+            "targets": self.targets_,
+            "summary": self.summary_,
+        }
+        if self.dipoles_ is not None:
+            settings["dipoles"], more = dipole_state(self.dipoles_, self.solution_)
+            arrays |= {f"dipoles/{name}": array for name, array in more.items()}
+        for name in ("potential", "polarizability"):
+            part = getattr(self, f"{name}_")
+            if part is not None:
+                state = part.get_state()
+                settings[name] = state["settings"]
+                arrays |= {f"{name}/{n}": own for n, own in state["arrays"].items()}
+        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the state contradicts itself, or lacks something.
+        """
+        stored = StoredModel(state)
+        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
+        model.species_ = stored.species()
+        model.oxidation_states_ = stored.array("oxidation_states", model.species_.size)
+        if not np.array_equal(
+            model.oxidation_states_, np.rint(model.oxidation_states_)
+        ):
+            raise ValueError("the oxidation states are not whole numbers")
+        model.targets_ = stored.setting("targets", list)
+        if not set(model.targets_) <= set(TARGETS):
+            raise ValueError(f"the targets are {model.targets_!r:.60}")
+        model.summary_ = read_summary(stored, model.species_)
+        model.dipoles_ = model.solution_ = None
+        if stored.has_setting("dipoles"):
+            own = stored.part("dipoles")
+            model.dipoles_, model.solution_ = read_dipoles(own, model.species_)
+            model.n_branch_rounds_ = model.summary_.get("branch_rounds", 0)
+        model.potential_ = model.polarizability_ = None
+        if stored.has_setting("potential"):
+            model.potential_ = SparsePotential.from_stored(stored.part("potential"))
+        if stored.has_setting("polarizability"):
+            own = stored.part("polarizability")
+            model.polarizability_ = TensorModel.from_stored(own)
+        stored.finish()
+        return model
+
+    def save(self, path, overwrite: bool = False) -> None:
+        """Write the fitted model to one file; see `lodekit.model_file`."""
+        from lodekit.model_file import save_model
+
+        save_model(self, path, overwrite=overwrite)
+
+
+def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:
+    """Return settings and arrays of atomic dipoles and their posterior."""
+    store, terms = PointStore(), []
+    arrays = {"weights": solution.weights, **solution_arrays(solution)}
+    for number, kernel in enumerate(dipoles.kernels):
+        own, more = kernel.get_state(f"terms/{number}", store)
+        equivariants = encode(kernel.equivariants, "descriptor")
+        covariance = encode(kernel.covariance, "covariance")
+        terms.append({**own, "equivariants": equivariants, "covariance": covariance})
+        arrays |= more
+    arrays |= store.arrays()
+    return {"terms": terms, "solution": type(solution).__name__}, arrays
+
+
+def read_dipoles(stored: StoredModel, species: np.ndarray):
+    """Return atomic dipoles and their posterior, as `dipole_state` gave them."""
+    kernels, known = [], {}
+    for number, term in enumerate(stored.setting("terms", list)):
+        equivariants = decode(term["equivariants"], known)
+        covariance = decode(term["covariance"])
+        if not isinstance(equivariants, EquivariantPowerSpectrum):
+            raise ValueError(f"the descriptor of a term is {equivariants!r:.60}")
+        if not isinstance(covariance, EquivariantCovariance):
+            raise ValueError(f"the covariance of a term is {covariance!r:.60}")
+        if (1, 1) not in equivariants.keys:
+            raise ValueError("a descriptor has no vectors")
+        descriptor = known.setdefault(
+            id(equivariants), PowerSpectrum(equivariants.left, equivariants.right)
+        )
+        check_term(descriptor, covariance.scalar)
+        kernel = EquivariantKernel(1, 1, equivariants, descriptor, covariance, species)
+        kernel.take_state(stored, term, f"terms/{number}")
+        kernels.append(kernel)
+    if not kernels:
+        raise ValueError("atomic dipoles need a term")
+    dipoles = AtomicDipoles(kernels)
+    weights = stored.array("weights", dipoles.rank)
+    return dipoles, read_solution(stored, weights)

@@ -1,0 +1,31 @@
+"""Terms of atomic dipoles: descriptors with selected channels, and their defaults."""
+
+from __future__ import annotations
+
+from .tensor_terms import TENSOR_SOAP, build_tensor_terms, choose_tensor_terms
+
+#: The surroundings that decide on the dipole of an atom.
+DIPOLE_SOAP = {
+    **TENSOR_SOAP,
+    "cutoff": 5.0,
+    "density_width": 0.35,
+    "scaling_exponent": 4,
+    "max_radial": 5,
+    "n_sparse": 300,
+}
+
+
+def dipole_terms() -> dict:
+    """Return settings of the default terms of atomic dipoles."""
+    return {"soap": dict(DIPOLE_SOAP)}
+
+
+def choose_dipole_terms(model, frames, random_state) -> list[tuple]:
+    """Return (descriptor, invariants, covariance, n_sparse) of every term."""
+    return choose_tensor_terms(
+        model,
+        frames,
+        [(1, 1)],
+        random_state,
+        default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
+    )

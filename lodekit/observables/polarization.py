@@ -1,0 +1,175 @@
+"""Polarization of structures: what is measured of M = sum_i q_i R_i + d_i.
+
+With whole charges q of the elements, atomic dipoles d and M in e·Å,
+
+* polarization: M = P V of periodic structures, known up to quanta (`branches`),
+* dipole: M of open structures, from the origin of coordinates,
+* Born effective charges: Z_i,ab = dM_a / dR_i,b, in e; the first index is that of M,
+  the second that of the displacement.
+
+Sums of Z over the atoms are the total charge, whatever d is, as long as d does not
+depend on the origin.
+
+References
+----------
+Y. Li, A. Scandolo, Phys. Rev. B 103, 195147 (2021) (whole charges and atomic dipoles).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lodekit.errors import StructureError
+from lodekit.structures import find_target, frame_name, get_target
+
+from .branches import fold, polarization_quanta
+from .oxidation_states import total_charge
+
+POLARIZATION, BORN_CHARGES = "polarization", "born_effective_charges"
+#: Sums of Born charges that are larger than this, in e for every atom, are no numerical
+#: noise.
+LARGEST_SUM = 0.05
+
+
+def born_charges_of(atoms):
+    """Return the Born charges of a structure in e, (n_atoms, 3, 3), or None."""
+    return get_target(atoms, "becs")
+
+
+def transpose_born_charges(frames) -> None:
+    """Exchange moment and displacement in the Born charges of frames, in place."""
+    for atoms in frames:
+        charges = born_charges_of(atoms)
+        if charges is not None:
+            key = find_target(atoms, "becs").key
+            atoms.arrays[key] = charges.swapaxes(1, 2).reshape(-1, 9)
+
+
+def moment_of(atoms):
+    """Return M of a structure in e·Å, (3,), or None.
+
+    The polarization where it is periodic, the dipole where it is open.
+    """
+    if atoms.pbc.all():
+        return get_target(atoms, POLARIZATION)
+    return None if atoms.pbc.any() else get_target(atoms, "dipole")
+
+
+def ionic_moment(atoms, species, charges) -> np.ndarray:
+    """Return sum_i q_i R_i in e·Å, (3,)."""
+    return charges[np.searchsorted(species, atoms.numbers)] @ atoms.positions
+
+
+@dataclass
+class PolarizationTargets:
+    """What frames tell of their polarization; None where a frame lacks it.
+
+    Attributes
+    ----------
+    moments : list of ndarray of shape (3,) or None
+        M in e·Å, without the part of the whole charges once this is taken away.
+    born_charges : list of ndarray of shape (n_atoms, 3, 3) or None
+        Z in e, likewise.
+    """
+
+    moments: list
+    born_charges: list
+
+    @classmethod
+    def collect(cls, frames, names):
+        """Read targets, and check them.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        names : list of {"polarization", "dipole", "born_effective_charges"}
+
+        Raises
+        ------
+        StructureError
+            For a polarization without a cell, and Born charges that do not sum to the
+            total charge.
+        """
+        moments, born_charges = [], []
+        for index, atoms in enumerate(frames):
+            name = POLARIZATION if atoms.pbc.all() else "dipole"
+            moment = moment_of(atoms) if name in names else None
+            has_p = POLARIZATION in names and get_target(atoms, POLARIZATION)
+            if has_p is not None and has_p is not False and not atoms.pbc.all():
+                raise StructureError(
+                    f"{frame_name(index)} has a polarization and is not periodic in "
+                    "three directions; give its cell and pbc, or call it dipole"
+                )
+            charges = born_charges_of(atoms) if BORN_CHARGES in names else None
+            if charges is not None:
+                check_sum(charges, total_charge(atoms), frame_name(index))
+            moments.append(moment)
+            born_charges.append(charges)
+        return cls(moments, born_charges)
+
+    def names(self) -> list[str]:
+        """Return the names of the rows that there are."""
+        there = [any(v is not None for v in values) for values in self.lists()]
+        names = POLARIZATION, BORN_CHARGES
+        return [name for name, is_there in zip(names, there, strict=True) if is_there]
+
+    def lists(self) -> tuple[list, list]:
+        """Return moments and Born charges."""
+        return self.moments, self.born_charges
+
+    def subtract_ions(self, frames, species, charges) -> None:
+        """Take the part of the whole charges away, in place."""
+        kinds = [np.searchsorted(species, atoms.numbers) for atoms in frames]
+        for index, atoms in enumerate(frames):
+            if self.moments[index] is not None:
+                own = ionic_moment(atoms, species, charges)
+                self.moments[index] = self.moments[index] - own
+            if self.born_charges[index] is not None:
+                own = charges[kinds[index]][:, None, None] * np.eye(3)
+                self.born_charges[index] = self.born_charges[index] - own
+
+    def count_rows(self) -> np.ndarray:
+        """Return the number of rows of every frame."""
+        sizes = [
+            [0 if v is None else v.size for v in values] for values in self.lists()
+        ]
+        return np.sum(sizes, axis=0)
+
+    def arrays(self):
+        """Yield all values."""
+        for values in self.lists():
+            yield from (own for own in values if own is not None)
+
+    def fold(self, frames, chosen, estimates, quantum: float):
+        """Return M of some frames on the branch nearest to estimates.
+
+        Parameters
+        ----------
+        frames : list of ase.Atoms
+        chosen : ndarray
+            Indices of periodic frames that have M.
+        estimates : ndarray of shape (n_chosen, 3)
+        quantum : float
+            See `polarization_quanta`.
+        """
+        quanta = [polarization_quanta(frames[i], quantum) for i in chosen]
+        return fold([self.moments[i] for i in chosen], estimates, np.array(quanta))
+
+
+def check_sum(charges, total: float, name: str) -> None:
+    """Check that Born charges of one structure sum to its total charge.
+
+    Raises
+    ------
+    StructureError
+    """
+    excess = charges.sum(axis=0) - total * np.eye(3)
+    worst = np.abs(excess).max() / len(charges)
+    if worst > LARGEST_SUM:
+        raise StructureError(
+            f"{name}: its Born charges sum to {np.abs(excess).max():.3g} e beside the "
+            f"total charge of {total:g} e; the order of their nine numbers may be "
+            "wrong, (moment, displacement) = xx, xy, xz, yx, ..., or that of the atoms"
+        )

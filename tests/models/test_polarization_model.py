@@ -1,0 +1,260 @@
+"""Polarization models of crystals whose polarization is known in closed form."""
+
+import numpy as np
+import polar_crystals as crystals
+import pytest
+from finite_differences import central_differences, displaced
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from lodekit import load_model
+from lodekit.descriptors import (
+    EquivariantPowerSpectrum,
+    PowerSpectrum,
+    SphericalExpansion,
+)
+from lodekit.errors import StructureError
+from lodekit.models import PolarizationModel, SparsePotential, TensorModel
+from lodekit.observables.polarization import transpose_born_charges
+
+FIELD = np.array([0.05, -0.03, 0.08])
+DISPLACEMENT = np.array([1.0, -2.0, 3.0])
+
+
+def expansion():
+    return SphericalExpansion(
+        cutoff={"radius": 3.6, "smoothing": {"type": "ShiftedCosine", "width": 0.8}},
+        density={"type": "Gaussian", "width": 0.4},
+        basis={
+            "type": "TensorProduct",
+            "max_angular": 3,
+            "radial": {"type": "Gto", "max_radial": 4},
+        },
+    )
+
+
+def small(**arguments):
+    own = expansion()
+    arguments = {
+        "n_sparse": 30,
+        "n_channels": 60,
+        "potential": SparsePotential(PowerSpectrum(own), n_sparse=30),
+        "polarizability": TensorModel(
+            EquivariantPowerSpectrum(own), n_sparse=20, n_channels=60
+        ),
+        **arguments,
+    }
+    return PolarizationModel(EquivariantPowerSpectrum(own), **arguments)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Crystals with polarizations on any branch, a few of them with Born charges."""
+    generator = np.random.default_rng(1)
+    frames = [crystals.label(crystals.draw(generator), generator) for _ in range(24)]
+    for atoms in frames[8:]:
+        del atoms.arrays["becs"]
+    return frames
+
+
+@pytest.fixture(scope="module")
+def new():
+    generator = np.random.default_rng(5)
+    return [crystals.label(crystals.draw(generator)) for _ in range(4)]
+
+
+@pytest.fixture(scope="module")
+def model(frames):
+    return small().fit(frames)
+
+
+def test_everything_is_learned_from_frames_on_scrambled_branches(model, new):
+    results = model.compute(new)
+    expected = {
+        "forces": [atoms.get_forces() for atoms in new],
+        "polarization": [crystals.moment(atoms) for atoms in new],
+        "born_effective_charges": [crystals.born_charges(atoms) for atoms in new],
+        "polarizability": [crystals.polarizability(atoms) for atoms in new],
+    }
+    for name, values in expected.items():
+        found = np.array([result[name] for result in results])
+        rms = np.sqrt(np.mean((found - values) ** 2))
+        assert rms < 0.06 * np.std(values), name
+    assert model.summary_["oxidation_states"] == {"Li": 1, "F": -1}
+
+
+def test_born_charges_sum_to_zero_and_are_derivatives(model, new):
+    (result,) = model.compute(new[0])
+    charges = result["born_effective_charges"]
+    np.testing.assert_allclose(charges.sum(axis=0), 0.0, atol=1e-12)
+
+    def polarization(positions):
+        moved = displaced(new[0], positions)
+        return model.compute(moved, ["polarization"])[0]["polarization"]
+
+    numerical = central_differences(polarization, new[0].positions)
+    np.testing.assert_allclose(charges.swapaxes(1, 2), numerical, atol=1e-7)
+
+
+def test_an_ion_that_goes_through_the_cell_carries_its_whole_charge(model, new):
+    atoms = new[0].copy()
+    path = np.linspace(0.0, 1.0, 9)[:, None] * atoms.cell[0]
+    start = atoms.positions[2].copy()
+    charges, polarizations = [], []
+    for step in path:
+        atoms.positions[2] = start + step
+        (result,) = model.compute(atoms, ["polarization"])
+        polarizations.append(result["polarization"])
+        charges.append(result)
+    change = polarizations[-1] - polarizations[0]
+    expected = crystals.CHARGES[atoms.numbers[2]] * atoms.cell[0]
+    np.testing.assert_allclose(change, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "control", [{"field": FIELD}, {"displacement": DISPLACEMENT}], ids=lambda c: [*c][0]
+)
+def test_forces_and_stress_in_a_field_are_derivatives(model, new, control):
+    atoms = new[1]
+    (result,) = model.compute(atoms, **control)
+
+    def energy(positions):
+        moved = displaced(atoms, positions)
+        return model.compute(moved, ["energy"], **control)[0]["energy"]
+
+    some = atoms.positions[:2]
+
+    def energy_of_some(positions):
+        return energy(np.concatenate([positions, atoms.positions[2:]]))
+
+    forces = -central_differences(energy_of_some, some, step=1e-3)
+    np.testing.assert_allclose(result["forces"][:2], forces, rtol=1e-6, atol=1e-7)
+
+    def strained_energy(voigt):
+        xx, yy, zz, yz, xz, xy = voigt
+        strain = np.array(
+            [[xx, xy / 2, xz / 2], [xy / 2, yy, yz / 2], [xz / 2, yz / 2, zz]]
+        )
+        deformation = np.eye(3) + strain
+        moved = atoms.copy()
+        moved.set_cell(atoms.cell[:] @ deformation, scale_atoms=True)
+        # voltages along the cell vectors, and fluxes through its faces, stay
+        own = {
+            "field": lambda vector: np.linalg.solve(deformation, vector),
+            "displacement": lambda vector: (
+                deformation @ vector / np.linalg.det(deformation)
+            ),
+        }
+        moved_control = {name: own[name](vector) for name, vector in control.items()}
+        return model.compute(moved, ["energy"], **moved_control)[0]["energy"]
+
+    stress = central_differences(strained_energy, np.zeros(6), step=1e-3)
+    np.testing.assert_allclose(
+        result["stress"], stress / atoms.get_volume(), rtol=1e-6, atol=1e-8
+    )
+
+
+def test_polarization_is_minus_the_derivative_by_the_field(model, new):
+    (result,) = model.compute(new[2], field=FIELD)
+
+    def energy(field):
+        return model.compute(new[2], ["energy"], field=field)[0]["energy"]
+
+    numerical = -central_differences(energy, FIELD, step=1e-2)
+    np.testing.assert_allclose(result["polarization"], numerical, rtol=1e-9, atol=1e-9)
+
+
+def test_born_charges_in_a_field_are_derivatives_of_the_polarization(model, new):
+    (result,) = model.compute(new[3], field=10.0 * FIELD)
+
+    def polarization(positions):
+        moved = displaced(new[3], positions)
+        (own,) = model.compute(moved, ["polarization"], field=10.0 * FIELD)
+        return own["polarization"]
+
+    numerical = central_differences(polarization, new[3].positions)
+    charges = result["born_effective_charges"]
+    np.testing.assert_allclose(charges.swapaxes(1, 2), numerical, atol=1e-7)
+
+
+def test_a_displacement_leaves_the_field_of_the_dielectric_tensor(model, new):
+    (free,) = model.compute(new[0], ["polarization", "dielectric_tensor"])
+    (own,) = model.compute(new[0], ["polarization"], displacement=DISPLACEMENT)
+    factor = 4.0 * np.pi * 14.399645 / new[0].get_volume()
+    field = np.linalg.solve(
+        free["dielectric_tensor"], DISPLACEMENT - factor * free["polarization"]
+    )
+    np.testing.assert_allclose(
+        field, DISPLACEMENT - factor * own["polarization"], rtol=1e-6
+    )
+
+
+def test_open_structures_have_dipoles_and_atomic_polar_tensors():
+    generator = np.random.default_rng(2)
+    frames = [crystals.label(crystals.draw(generator, pbc=False)) for _ in range(16)]
+    for atoms in frames[6:]:
+        del atoms.arrays["becs"]
+    targets = ["dipole", "born_effective_charges"]
+    model = small(targets=targets, oxidation_states={"Li": 1, "F": -1}).fit(frames[:14])
+    assert model.properties == [
+        *("polarization", "dipole", "born_effective_charges", "atomic_dipoles")
+    ]
+    results = model.compute(frames[14:])
+    for atoms, result in zip(frames[14:], results, strict=True):
+        assert "polarization" not in result
+        np.testing.assert_allclose(result["dipole"], crystals.moment(atoms), atol=0.02)
+        sums = result["born_effective_charges"].sum(axis=0)
+        np.testing.assert_allclose(sums, 0.0, atol=1e-12)
+
+
+def test_saved_models_and_clones_are_the_same(model, frames, new, tmp_path):
+    model.save(tmp_path / "model.lodekit")
+    loaded = load_model(tmp_path / "model.lodekit")
+    before, after = (one.compute(new, field=FIELD) for one in (model, loaded))
+    for old, own in zip(before, after, strict=True):
+        for name, value in old.items():
+            np.testing.assert_array_equal(own[name], value)
+    assert clone(loaded).get_params()["n_sparse"] == 30
+    with pytest.raises(NotFittedError):
+        clone(loaded).compute(new)
+    assert loaded.score(new) == model.score(new) > 0.99
+
+
+def test_wrong_input_is_refused(model, frames, new):
+    with pytest.raises(ValueError, match="one of them follows from the other"):
+        model.compute(new, field=FIELD, displacement=FIELD)
+    with pytest.raises(ValueError, match="three finite numbers in V/Å"):
+        model.compute(new, field=[1.0, 2.0])
+    cluster = crystals.draw(np.random.default_rng(0), pbc=False)
+    with pytest.raises(ValueError, match="periodic in three directions"):
+        model.compute(cluster, displacement=FIELD)
+    with pytest.raises(ValueError, match="polarization is defined for fully periodic"):
+        model.compute(cluster, ["polarization"])
+    with pytest.raises(ValueError, match="properties must be among"):
+        model.compute(new, ["charges"])
+    with pytest.raises(StructureError, match="sum to -2 and its total charge is"):
+        small(oxidation_states={"Li": 1, "F": -2}).fit(frames)
+    with pytest.raises(ValueError, match="oxidation state of F must be a whole number"):
+        small(oxidation_states={"Li": 1, "F": -0.9}).fit(frames)
+    with pytest.raises(ValueError, match="oxidation_states lacks F"):
+        small(oxidation_states={"Li": 1}).fit(frames)
+    with pytest.raises(ValueError, match="learns energies alone"):
+        small().fit([crystals.draw(np.random.default_rng(0))])
+    turned = [atoms.copy() for atoms in frames[:8]]
+    transpose_born_charges(turned)
+    with pytest.raises(StructureError, match="seem to be transposed"):
+        small(targets=["born_effective_charges"]).fit(turned)
+    spoilt = [atoms.copy() for atoms in frames[:8]]
+    spoilt[3].arrays["becs"] = spoilt[3].arrays["becs"] + 0.2
+    with pytest.raises(StructureError, match="frame 4 .* Born charges sum to 0.8 e"):
+        small(targets=["born_effective_charges"]).fit(spoilt)
+    broken = [atoms.copy() for atoms in frames[:12]]
+    broken[11].info["polarization"] = broken[11].info["polarization"] + 1.75
+    with pytest.raises(StructureError, match="not certain for frame 12"):
+        small(targets=["born_effective_charges", "polarization"]).fit(broken)
+    opened = [atoms.copy() for atoms in frames[:4]]
+    opened[2].pbc = False
+    with pytest.raises(
+        StructureError, match="frame 3 .* has a polarization and is not"
+    ):
+        small(targets=["polarization"], oxidation_states={"Li": 1, "F": -1}).fit(opened)
