@@ -54,7 +54,8 @@ class Quantity:
         "energies": fitted by potentials. "charges": fitted by models of charges.
         "tensors": fitted by `TensorModel` where no target is named. "potential",
         "moments", "equilibration": computed by potentials, beside charges, by charge
-        equilibration. "polarization": fitted by `PolarizationModel`.
+        equilibration. "polarization": fitted by `PolarizationModel`, beside
+        energies. "dipoles", "responses": computed by it.
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -246,7 +247,7 @@ _TABLE = (
         file_units={"Debye": DEBYE},
         words=("dipole",),
         other_names=("mu", "dip"),
-        families=("charges", "tensors"),
+        families=("charges", "tensors", "polarization", "dipoles"),
         noise=2e-2,
         noise_key="dipole_noise",
         label="dipole component",
@@ -260,7 +261,7 @@ _TABLE = (
         keys=("REF_polarization", "polarization"),
         home="results",
         length_power=1,
-        families=("polarization",),
+        families=("polarization", "dipoles"),
         noise=2e-2,
         noise_key="polarization_noise",
         label="polarization component",
@@ -285,11 +286,16 @@ _TABLE = (
         shape=(3, 3),
         keys=("REF_polarizability", "polarizability"),
         length_power=3,
-        families=("tensors", "polarization"),
+        families=("tensors", "polarization", "responses"),
         label="polarizability component",
     ),
     Quantity(
-        "dielectric_tensor", "1", shape=(3, 3), boundary="cell", label="component"
+        "dielectric_tensor",
+        "1",
+        shape=(3, 3),
+        boundary="cell",
+        families=("responses",),
+        label="component of the dielectric tensor",
     ),
     Quantity(
         "mep",
@@ -314,12 +320,16 @@ _TABLE = (
     # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live in
     # a column of nine numbers.
     Quantity(
-        "becs",
+        "born_effective_charges",
         "e",
         shape=(3, 3),
         per_atom=True,
         keys=("REF_becs", "becs", "REF_bec", "bec", "born_effective_charges"),
         home="arrays",
+        families=("polarization", "dipoles"),
+        noise=1e-2,
+        noise_key="born_charge_noise",
+        label="Born charge component",
     ),
     Quantity("atomic_dipoles", "e·Å", shape=(3,), per_atom=True, families=("moments",)),
     Quantity(
@@ -396,7 +406,7 @@ UNITS = error_units((*ENERGIES, *CHARGES))
 def undefined(pbc) -> tuple[str, ...]:
     """Return the names of what structures with these periodic directions do not have.
 
-    >>> undefined([True, True, False])
-    ('stress', 'dipole', 'quadrupole', 'mep', 'electrostatic_stress')
+    >>> undefined([True, True, False])  # doctest: +ELLIPSIS
+    ('stress', 'dipole', 'polarization', 'quadrupole', 'dielectric_tensor', 'mep', ...)
     """
     return tuple(own.name for own in _TABLE if not own.fits(pbc))

@@ -22,7 +22,6 @@ from lodekit.regression.evidence import most_probable
 #: of the number of atoms.
 DEFAULT_NOISES = {
     **{name: own.noise for name, own in QUANTITIES.items() if own.noise is not None},
-    "born_effective_charges": 1e-2,
     "tensor": 1e-1,
 }
 #: Rows of this name are no data but a condition that charges fulfil.

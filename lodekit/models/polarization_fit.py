@@ -13,12 +13,13 @@ from lodekit.errors import StructureError
 from lodekit.fitting.noises import read_noises
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.branches import SAFE_SHARE
-from lodekit.observables.rows import Rows
 from lodekit.observables.polarization import (
     BORN_CHARGES,
     POLARIZATION,
     PolarizationTargets,
 )
+from lodekit.observables.rows import Rows
+from lodekit.quantities import error_units
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import point_features
 from lodekit.regression.normal_equations import Gram, NormalEquations
@@ -27,7 +28,7 @@ from lodekit.structures.batch import StructureBatch
 
 from .atomic_dipoles import AtomicDipoles
 
-UNITS = {POLARIZATION: "e·Å", BORN_CHARGES: "e"}
+UNITS = error_units((POLARIZATION, BORN_CHARGES))
 #: Bytes of rows, and atoms, that are held at once.
 ROW_BYTES, ROW_ATOMS, MOMENT_ATOMS = 3e8, 300, 1000
 #: Frames whose Born charges the first fit sees, evenly spread.

@@ -19,11 +19,13 @@ from lodekit.observables.polarization import (
     BORN_CHARGES,
     POLARIZATION,
     PolarizationTargets,
+    born_charges_of,
     moment_of,
 )
+from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
-from lodekit.structures import check_structures, get_target
+from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
@@ -31,7 +33,6 @@ from .atomic_dipoles import AtomicDipoles
 from .charge_checks import check_fraction, check_noises, is_number
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
-    ENERGIES,
     choose_polarization_targets,
     fit_polarizability,
     fit_potential,
@@ -345,7 +346,7 @@ class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
 
         frames = as_frames(frames)
         name = BORN_CHARGES
-        expected = [get_target(atoms, "becs") for atoms in frames]
+        expected = [born_charges_of(atoms) for atoms in frames]
         if any(own is None for own in expected):
             found = self.predict(frames)
             return r2_score([moment_of(atoms) for atoms in frames], found)

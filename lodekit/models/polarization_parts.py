@@ -6,18 +6,17 @@ import numpy as np
 from ase.data import chemical_symbols
 from sklearn.base import clone
 
-from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION
+from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import get_target
+from lodekit.structures.checks import can_have
 
 from .charge_energy import without_targets
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 
-ENERGIES = ("energy", "forces", "stress")
-#: Everything that is fitted.
-TARGETS = (*ENERGIES, POLARIZATION, "dipole", BORN_CHARGES, "polarizability")
-#: Names of targets in structures, where they differ.
-KEYS = {BORN_CHARGES: "becs"}
+#: Everything that is fitted, and what of it is no energy.
+ELECTRIC = family("polarization")
+TARGETS = (*ENERGIES, *ELECTRIC)
 
 
 def choose_polarization_targets(frames, asked) -> list[str]:
@@ -44,7 +43,7 @@ def choose_polarization_targets(frames, asked) -> list[str]:
     electric = [name for name in found if name not in ENERGIES]
     if not electric:
         raise ValueError(
-            f"no frame has any of {', '.join(TARGETS[3:])}; a `SparsePotential` learns "
+            f"no frame has any of {', '.join(ELECTRIC)}; a `SparsePotential` learns "
             "energies alone"
         )
     return found
@@ -52,11 +51,7 @@ def choose_polarization_targets(frames, asked) -> list[str]:
 
 def has_target(atoms, name: str) -> bool:
     """Return whether a structure has a target that it can have."""
-    if name == "stress" and not atoms.pbc.all():
-        return False
-    if name == "dipole" and atoms.pbc.any():
-        return False
-    return get_target(atoms, KEYS.get(name, name)) is not None
+    return can_have(atoms, name) and get_target(atoms, name) is not None
 
 
 def fit_potential(model, frames, names: list, groups):
@@ -65,16 +60,11 @@ def fit_potential(model, frames, names: list, groups):
         return None
     potential = SparsePotential() if model.potential is None else model.potential
     noises = {key: own for key, own in (model.noises or {}).items() if key in ENERGIES}
-    keys = {
-        "energy": "energy_noise",
-        "forces": "force_noise",
-        "stress": "stress_noise",
-    }
     fitted = clone(potential).set_params(
         targets=names,
         validation_fraction=model.validation_fraction,
         progress=model.progress,
-        **{keys[name]: noise for name, noise in noises.items()},
+        **{quantity(name).noise_key: noise for name, noise in noises.items()},
     )
     return fitted.fit(frames, groups=groups)
 

@@ -26,11 +26,8 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.observables.polarization import (
-    BORN_CHARGES,
-    POLARIZATION,
-    ionic_moment,
-)
+from lodekit.observables.polarization import ionic_moment
+from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
@@ -42,11 +39,6 @@ from .tensor_prediction import TensorPrediction
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
-ENERGIES = ("energy", "forces", "stress")
-MOMENTS = (POLARIZATION, "dipole", BORN_CHARGES, "atomic_dipoles")
-RESPONSES = ("polarizability", "dielectric_tensor")
-#: What fully periodic, and open, structures have only.
-CELL_ONLY, OPEN_ONLY = ("stress", POLARIZATION, "dielectric_tensor"), ("dipole",)
 
 
 def defined_properties(model) -> list[str]:
@@ -55,9 +47,9 @@ def defined_properties(model) -> list[str]:
     if model.potential_ is not None:
         names += ENERGIES
     if model.dipoles_ is not None:
-        names += MOMENTS
+        names += family("dipoles")
     if model.polarizability_ is not None:
-        names += RESPONSES
+        names += family("responses")
     return names
 
 
@@ -142,15 +134,16 @@ class PolarizationPrediction:
         known = defined_properties(self.model)
         if properties is None:
             return [
-                [name for name in known if is_defined(atoms, name)]
+                [name for name in known if quantity(name).fits(atoms.pbc)]
                 for atoms in self.frames
             ]
         for name in properties:
             if name not in known:
                 raise ValueError(f"properties must be among {known}, got '{name}'")
             for index, atoms in enumerate(self.frames):
-                if not is_defined(atoms, name) and name != "stress":
-                    kind = "open" if name in OPEN_ONLY else "fully periodic"
+                if name != "stress" and not quantity(name).fits(atoms.pbc):
+                    boundary = quantity(name).boundary
+                    kind = "open" if boundary == "open" else "fully periodic"
                     raise ValueError(
                         f"{name} is defined for {kind} structures only, "
                         f"{frame_name(index)} is not"
@@ -351,10 +344,3 @@ class PolarizationPrediction:
     def dielectric_tensor_of(self, index: int) -> np.ndarray:
         """Return eps at fixed ions."""
         return self.dielectric_tensors[index]
-
-
-def is_defined(atoms, name: str) -> bool:
-    """Return whether a structure has a property."""
-    if name in CELL_ONLY:
-        return bool(atoms.pbc.all())
-    return name not in OPEN_ONLY or not atoms.pbc.any()

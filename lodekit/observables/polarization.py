@@ -27,7 +27,8 @@ from lodekit.structures import find_target, frame_name, get_target
 from .branches import fold, polarization_quanta
 from .oxidation_states import total_charge
 
-POLARIZATION, BORN_CHARGES = "polarization", "born_effective_charges"
+POLARIZATION = "polarization"
+BORN_CHARGES = "born_effective_charges"
 #: Sums of Born charges that are larger than this, in e for every atom, are no numerical
 #: noise.
 LARGEST_SUM = 0.05
@@ -35,7 +36,7 @@ LARGEST_SUM = 0.05
 
 def born_charges_of(atoms):
     """Return the Born charges of a structure in e, (n_atoms, 3, 3), or None."""
-    return get_target(atoms, "becs")
+    return get_target(atoms, BORN_CHARGES)
 
 
 def transpose_born_charges(frames) -> None:
@@ -43,7 +44,7 @@ def transpose_born_charges(frames) -> None:
     for atoms in frames:
         charges = born_charges_of(atoms)
         if charges is not None:
-            key = find_target(atoms, "becs").key
+            key = find_target(atoms, BORN_CHARGES).key
             atoms.arrays[key] = charges.swapaxes(1, 2).reshape(-1, 9)
 
 

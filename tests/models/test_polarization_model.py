@@ -197,7 +197,7 @@ def test_open_structures_have_dipoles_and_atomic_polar_tensors():
     targets = ["dipole", "born_effective_charges"]
     model = small(targets=targets, oxidation_states={"Li": 1, "F": -1}).fit(frames[:14])
     assert model.properties == [
-        *("polarization", "dipole", "born_effective_charges", "atomic_dipoles")
+        *("dipole", "polarization", "born_effective_charges", "atomic_dipoles")
     ]
     results = model.compute(frames[14:])
     for atoms, result in zip(frames[14:], results, strict=True):

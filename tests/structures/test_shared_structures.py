@@ -45,7 +45,11 @@ def test_a_real_file_is_read_as_ase_reads_it(path):
         # reference forces of 35 eV/Å on atoms of an ordinary water molecule
         ("nacl_water/train.xyz", ["energy", "forces"], "34.94 eV/Å in frame 61"),
         ("kqeq_ions/train.xyz", ["energy", "dipole", "charges", "total_charge"], None),
-        ("water_bec_rpbe/train.xyz", ["energy", "forces", "becs"], None),
+        (
+            "water_bec_rpbe/train.xyz",
+            ["energy", "forces", "born_effective_charges"],
+            None,
+        ),
         ("qm7b_dipole_pol/train.xyz", ["dipole", "polarizability"], None),
         ("coulomb_test_frames/frames.xyz", ["energy", "forces", "stress"], None),
     ],

@@ -33,7 +33,7 @@ def test_atomic_units_convert_every_target_by_its_dimension(tmp_path):
         "polarizability": bohr**3 * np.eye(3),
         "charges": [0.5],
         "total_charge": 2.0,
-        "becs": [np.eye(3)],
+        "born_effective_charges": [np.eye(3)],
     }
     for name, value in expected.items():
         np.testing.assert_allclose(get_target(structure, name), value, rtol=1e-12)

@@ -123,13 +123,17 @@ def test_born_charges_keep_their_order_through_a_file(tmp_path):
             f"H 0 0 0 {values}",
         )
         expected = np.arange(9.0).reshape(1, 3, 3)
-        np.testing.assert_array_equal(get_target(structure, "becs"), expected)
+        np.testing.assert_array_equal(
+            get_target(structure, "born_effective_charges"), expected
+        )
         assert structure.arrays["REF_becs"].shape == (1, 9)
         path = tmp_path / "again.xyz"
         write_structures(path, structure, overwrite=True)
         assert "REF_becs:R:9" in path.read_text()
         again = read_structures(path)[0]
-        np.testing.assert_array_equal(get_target(again, "becs"), expected)
+        np.testing.assert_array_equal(
+            get_target(again, "born_effective_charges"), expected
+        )
         assert "target_keys" not in again.info
 
 

@@ -32,7 +32,7 @@ def test_everything_survives_a_round_trip(tmp_path):
     write_structures(path, [first, second])
     one, two = read_structures(path)
     assert get_target(one, "energy") == -1.25
-    np.testing.assert_array_equal(get_target(one, "becs"), becs)
+    np.testing.assert_array_equal(get_target(one, "born_effective_charges"), becs)
     np.testing.assert_array_equal(one.get_forces(), first.get_forces())
     np.testing.assert_array_equal(one.arrays["forces_std"], np.full((2, 3), 0.25))
     np.testing.assert_array_equal(
