@@ -331,7 +331,13 @@ _TABLE = (
         noise_key="born_charge_noise",
         label="Born charge component",
     ),
-    Quantity("atomic_dipoles", "e·Å", shape=(3,), per_atom=True, families=("moments",)),
+    Quantity(
+        "atomic_dipoles",
+        "e·Å",
+        shape=(3,),
+        per_atom=True,
+        families=("moments", "dipoles"),
+    ),
     Quantity(
         "atomic_quadrupoles", "e·Å²", shape=(6,), per_atom=True, families=("moments",)
     ),
