@@ -40,7 +40,7 @@ class StubModel:
         self.progress = progress
         self.settings = settings
 
-    def fit(self, frames, sample_weight=None):
+    def fit(self, frames, sample_weight=None, groups=None):
         self.sample_weight_ = sample_weight
         rows = np.array([[pair_sums(a)[0].sum(), len(a)] for a in frames])
         energies = np.array([get_target(a, "energy") for a in frames])

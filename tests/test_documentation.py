@@ -207,11 +207,19 @@ def check_arguments(called, node):
 def test_settings_in_the_docs_are_complete_and_known(path, line, block):
     settings = tomllib.loads(block)
     cli_settings.check_sections(settings)
-    kind = KINDS["kqeq" if "hardness" in settings.get("fit", {}) else "potential"]
+    kind = KINDS[kind_of(settings)]
     targets = settings.get("fit", {}).get("targets")
     frames = [Atoms("OH", [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])]
     defaults = kind.default_settings(frames, targets)
     kind.check_settings(cli_settings.complete(defaults, settings, {}))
+
+
+def kind_of(settings):
+    """Return the kind of model that a block of settings is about."""
+    fit = settings.get("fit", {})
+    telling = {"hardness": "kqeq", "spherical": "tensor"}
+    named = [kind for key, kind in telling.items() if key in fit]
+    return settings.get("run", {}).get("model") or (named or ["potential"])[0]
 
 
 @pytest.mark.parametrize(("path", "line", "block"), find_blocks("json"))

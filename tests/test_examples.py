@@ -86,7 +86,7 @@ def test_grid_search_prefers_more_sparse_points_and_a_larger_cutoff(tmp_path):
     assert forces == sorted(forces)
     assert rows[0][1] == "150"
     assert float(rows[0][2]) > 3.0
-    (r2,) = find_numbers(r"^pipeline: R² of the test energies (\S+)", printed)
+    (r2,) = find_numbers(r"^pipeline: R² of the test energies per atom (\S+)", printed)
     assert r2 > 0.97
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from lodekit.errors import SettingsError
+from lodekit.errors import SettingsError, suggest
 
 from .fit_run import FitRun
 from .kinds import ALL_TARGETS, KINDS
@@ -175,7 +175,8 @@ def check_names(model, targets):
     for name in targets if KINDS[model].targets else ():
         if name not in ALL_TARGETS:
             raise click.BadParameter(
-                f"{name!r} is not one of {', '.join(ALL_TARGETS)}",
+                f"{name!r} is not one of {', '.join(ALL_TARGETS)}"
+                + suggest(name, ALL_TARGETS),
                 param_hint="'--targets'",
             )
 

@@ -167,7 +167,7 @@ def test_foreign_report_folder_is_refused_before_the_work(lodekit, built, train)
 
 
 def test_interrupted_fit_leaves_no_file(lodekit, built, train, monkeypatch):
-    def interrupt(self, frames):
+    def interrupt(self, frames, groups=None):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(StubModel, "fit", interrupt)
@@ -181,7 +181,7 @@ def test_interrupt_while_writing_leaves_no_file(lodekit, built, train, monkeypat
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lodekit.model_file.to_buffer", interrupt)
+    monkeypatch.setattr("lodekit.model_arrays.to_buffer", interrupt)
     assert lodekit("fit", train)[0] == 130
     assert os.listdir() == ["train.xyz"]
 
@@ -194,7 +194,7 @@ def test_weights_come_from_the_frames(lodekit, built, monkeypatch):
     seen = []
     fit = StubModel.fit
 
-    def remember(self, frames, sample_weight=None):
+    def remember(self, frames, sample_weight=None, groups=None):
         seen.append(sample_weight)
         return fit(self, frames)
 

@@ -97,7 +97,7 @@ def test_every_command_explains_itself(lodekit, name):
             ["fit", "a.xyz", "--targets", "enrgy"],
             "'enrgy' is not one of energy",
         ),
-        (["fit", "a.xyz", "--targets", "enrgy"], "mep (did you mean 'energy'?)"),
+        (["fit", "a.xyz", "--targets", "enrgy"], "(did you mean 'energy'?)"),
         (["fit", "a.xyz", "--threads", "0"], "0 is not in the range x>=1"),
         (["fit", "a.xyz", "--key", "energy"], "'energy' is not of the form name=value"),
         (["info", "a.xyz", "--unit", "a=b", "a=c"], "'a' is given twice"),

@@ -140,4 +140,5 @@ def test_the_start_alone_is_close():
     charges = np.concatenate(LatentBatch(model, frames).charges)
     expected = np.concatenate(LatentBatch(real, frames).charges)
     expected *= np.sign(charges @ expected)
-    assert charges == pytest.approx(expected, abs=0.1)
+    # 0.44 e in the mean; the start holds no charges of more than two directions
+    assert np.sqrt(np.mean((charges - expected) ** 2)) < 0.05
