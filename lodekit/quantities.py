@@ -66,6 +66,8 @@ class Quantity:
         What one number of it is called in figures.
     is_gradient : bool
         Whether it is a derivative by positions or strain, which costs more.
+    by_default : bool
+        Whether it is fitted and predicted where the user names nothing.
     in_ase : bool
         Whether it stands among the results of an ASE calculator when it is predicted.
     """
@@ -91,6 +93,7 @@ class Quantity:
     error_unit: str = ""
     label: str = ""
     is_gradient: bool = False
+    by_default: bool = True
     in_ase: bool = False
 
     @property

@@ -50,15 +50,17 @@ def wanted_properties(model, names, std):
 def present_targets(model, frames, asked, path):
     """Return the targets that can be judged: those asked for, or all in the frames."""
     from lodekit.observables.tensors import read_tensor
+    from lodekit.quantities import UNITS
     from lodekit.structures import TARGETS, find_lookalikes
 
-    computed = computed_targets(model)
+    usual = computed_targets(model)
+    computed = [*usual, *(name for name in asked or () if name not in usual)]
     check_properties(model, asked or ())
-    there = [
-        name
-        for name in computed
-        if any(read_tensor(frame, name) is not None for frame in frames)
-    ]
+
+    def is_there(name):
+        return any(read_tensor(frame, name) is not None for frame in frames)
+
+    there = [name for name in computed if is_there(name)]
     missing = [name for name in asked or () if name not in there]
     absent = [name for name in asked or computed if name not in there]
     absent = [name for name in absent if name in TARGETS]
@@ -74,14 +76,22 @@ def present_targets(model, frames, asked, path):
         )
     if alike:
         warn(f"{path}: not compared: no frame has {describe_lookalikes(alike)}")
+    for name in () if asked else set(UNITS).intersection(model.properties):
+        if name not in computed and is_there(name):
+            warn(f"{path}: {name} not compared: name it with --targets")
     return list(asked or there)
 
 
 def computed_targets(model):
-    """Return the targets that a model computes, tensors of other names at the end."""
-    from lodekit.quantities import UNITS
+    """Return the targets that a model computes, tensors of other names at the end.
 
-    known = [name for name in UNITS if name in model.properties]
+    Without those that it was not fitted to and computes where they are named only.
+    """
+    from lodekit.quantities import UNITS, quantity
+
+    fitted = getattr(model, "targets_", [])
+    usual = [name for name in UNITS if quantity(name).by_default or name in fitted]
+    known = [name for name in usual if name in model.properties]
     return [*known, *(name for name in tensors_of(model) if name not in known)]
 
 

@@ -1,6 +1,9 @@
 """Kinds of models that ``lodekit fit`` knows."""
 
-from lodekit.quantities import CHARGES, ENERGIES, family
+from lodekit.quantities import CHARGES, ENERGIES, family, quantity
+
+#: Targets of charges that are fitted where nothing is named.
+USUAL = tuple(name for name in CHARGES if quantity(name).by_default)
 
 
 class Potential:
@@ -45,7 +48,7 @@ class Charges:
     takes_weights = False
     needs_total_charge = True
 
-    def __init__(self, name, default_targets=CHARGES):
+    def __init__(self, name, default_targets=USUAL):
         self.name = name
         self.default_targets = default_targets
 

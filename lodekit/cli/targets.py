@@ -60,6 +60,9 @@ def choose_targets(frames, asked, kind, partial=False):
         if name not in chosen and not asked:
             needed = NEEDS[quantity(name).boundary]
             warn(f"{name} not used: no frame that has it {needed}")
+    for name in () if asked else kind.targets:
+        if not quantity(name).by_default and any(_have(frames, name)):
+            warn(f"{name} not used: name it with --targets to fit it, too")
     for name in asked or chosen or wanted[:1]:
         if not partial:
             _check_most_have(frames, name, chosen)

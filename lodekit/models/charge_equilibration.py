@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from lodekit.observables.fragments import (
     fragment_labels,
     given_charges,
 )
-from lodekit.quantities import ENERGIES
+from lodekit.quantities import ENERGIES, quantity
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
@@ -34,7 +35,7 @@ from .charge_equilibration_atoms import (
     read_hardness,
     read_widths,
 )
-from .charge_equilibration_batch import EquilibratedBatch
+from .charge_equilibration_batch import EquilibratedBatch, EquilibratedDipoles
 from .charge_equilibration_bonds import (
     BondEquilibration,
     Bonds,
@@ -248,10 +249,16 @@ class ChargeEquilibrationModel(
             "bond_hardness": self.bond_hardness,
         }
         fitted = [name for name, value in given.items() if value == "fit"]
-        if fitted and not self.targets_:
+        slopes = [name for name in self.targets_ if quantity(name).is_gradient]
+        if fitted and len(slopes) == len(self.targets_):
             raise ValueError(
-                "hardness and widths are fitted to charges or moments; energies alone "
-                "need them given"
+                "hardness and widths are fitted to charges or moments; energies"
+                f"{' and '.join(['', *slopes])} alone need them given"
+            )
+        if slopes and (hardness == ENVIRONMENT or self.bond_hardness is not None):
+            raise ValueError(
+                f"{slopes[0]} can be fitted where the hardness is that of elements and "
+                "there are no bonds; other models predict it"
             )
         self.hardness_ = read_hardness(given["hardness"], self.species_)
         self.hardness_amplitudes_ = None
@@ -307,10 +314,11 @@ class ChargeEquilibrationModel(
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return q = -Abar Phi w + b Q, or what is next to it for `rank` weights."""
+        moved = EquilibratedDipoles(self, atoms)
         if self.hardness_amplitudes_ is not None:
-            return self.linearised_charges(atoms, features)
+            return replace(self.linearised_charges(atoms, features), moved=moved)
         equilibration = self.equilibration(atoms)
         start = equilibration.start(*given_charges(atoms))
         columns = np.column_stack([features, equilibration.product(start)])
-        moved = equilibration.respond(columns)
-        return AffineCharges(moved[:, :-1], start + moved[:, -1])
+        changed = equilibration.respond(columns)
+        return AffineCharges(changed[:, :-1], start + changed[:, -1], moved=moved)

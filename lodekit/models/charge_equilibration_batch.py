@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.fitting.left_out import scale_of
-from lodekit.observables.charges import AffineCharges, observe, total_charge
+from lodekit.observables.charges import OBSERVABLES, AffineCharges
 from lodekit.observables.fragments import given_charges
 from lodekit.structures.batch import StructureBatch
 
@@ -147,6 +147,18 @@ class EquilibratedBatch:
         return positions, strain
 
     @cached_property
+    def dipole_gradients(self) -> np.ndarray:
+        """Derivatives of dipoles at fixed charges of displaced atoms, (n_atoms, 3, 3).
+
+        See `EquilibratedDipoles`.
+        """
+        centers = [atoms.positions.mean(axis=0) for atoms in self.frames]
+        firsts = self.batch.positions - np.repeat(
+            centers, np.diff(self.batch.first_atom), axis=0
+        )
+        return np.stack([self.charge_gradients(f)[0] for f in firsts.T], axis=1)
+
+    @cached_property
     def potential_gradients(self) -> list[np.ndarray]:
         """A_R q + chi_R + J_R q by structure, (n_atoms, 3 n_atoms + 9).
 
@@ -258,8 +270,91 @@ class EquilibratedBatch:
     def observed(self, index: int, name: str) -> np.ndarray:
         """Return charges (e), dipole (e·Å, from the origin) or quadrupole (e·Å²)."""
         atoms, charges = self.frames[index], self.charges[self.own(index)]
-        fixed = AffineCharges(np.zeros((len(atoms), 0)), charges)
-        value = observe(atoms, fixed, name).offset
-        if name == "dipole":
-            value = value + total_charge(atoms) * atoms.positions.mean(axis=0)
-        return value
+        none = np.zeros((len(atoms), 0))
+        moved = EquilibratedDipoles(self.model, atoms, self, index)
+        fixed = AffineCharges(none, charges, moved=moved)
+        return OBSERVABLES[name].value(atoms, fixed, self.model.weights_)
+
+
+class EquilibratedDipoles:
+    """How the dipole of one structure follows a displaced atom.
+
+    Charges of least energy answer to changed potentials by -Abar, which is symmetric,
+    so that sum_j R_j q_j changes as
+
+        D_i = sum_j a_j (A q + chi + J q)_j,i,    a = -Abar R
+
+    at the fixed charge of atom i: one solution for each component. With the hardness of
+    elements and charges q = C w + q_0 this is affine in the weights,
+
+        D_i = sum_j a_j chi_j,i + (A_i a) . (C w + q_0).
+
+    Parameters
+    ----------
+    model : ChargeEquilibrationModel
+    atoms : ase.Atoms
+    together : EquilibratedBatch, optional
+        With the structure, where there is one.
+    index : int
+        Its place there.
+
+    Raises
+    ------
+    ValueError
+        For a periodic structure: its charge flows from everywhere to everywhere.
+    """
+
+    def __init__(self, model, atoms, together=None, index=0):
+        self.model = model
+        self.atoms = atoms
+        self.together = together
+        self.index = index
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where the dipole has no derivative."""
+        if self.atoms.pbc.any():
+            raise ValueError(
+                "dipoles of equilibrated charges have derivatives in open structures: "
+                "in a periodic one charge flows without an end; use a ChargeModel, "
+                "DipoleModel or LatentChargeModel"
+            )
+        if self.together is not None and self.together.field is not None:
+            raise ValueError("derivatives of dipoles are those without a field")
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return D, affine in the weights.
+
+        Returns
+        -------
+        matrix : ndarray of shape (n_atoms, 3, 3, rank)
+        offset : ndarray of shape (n_atoms, 3, 3)
+        """
+        self.check()
+        model, atoms = self.model, self.atoms
+        if model.hardness_amplitudes_ is not None or model.bond_hardness_ is not None:
+            raise ValueError(
+                "derivatives of dipoles have standard deviations where the hardness is "
+                "that of elements and there are no bonds; this model predicts them"
+            )
+        batch = StructureBatch.from_frames([atoms])
+        states = model.latent_.evaluate(batch)
+        charges = model._charges(atoms, model.feature_rows(batch, states))
+        equilibration = model.equilibration(atoms)
+        answers = equilibration.respond(atoms.positions - atoms.positions.mean(axis=0))
+        shape = (len(atoms), 3, 3)
+        matrix, offset = np.empty((*shape, model.rank)), np.empty(shape)
+        own = slice(model.species_.size, model.n_linear)
+        for axis, answer in enumerate(answers.T):
+            felt = equilibration.interaction.potential_gradients(answer)[0]
+            felt = felt.T.reshape(len(atoms), 3, -1)
+            matrix[:, axis] = felt @ charges.matrix
+            offset[:, axis] = felt @ charges.offset
+            scales = answer * model.stiffness
+            matrix[:, axis, :, own] -= model.latent_.force_rows(batch, states, scales)
+        return matrix, offset
+
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """Return D at the weights of the model, (n_atoms, 3, 3)."""
+        self.check()
+        together = self.together or EquilibratedBatch(self.model, [self.atoms])
+        return together.dipole_gradients[together.own(self.index)]

@@ -29,6 +29,7 @@ from lodekit.observables.charges import (
     row_counts,
 )
 from lodekit.observables.fragments import given_charges
+from lodekit.quantities import quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.evidence import FARTHEST, UNRESOLVED
 from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
@@ -98,7 +99,8 @@ class ElementSearch:
     def __init__(self, model, fitted, frames, random_state):
         self.model = model
         self.fitted = fitted
-        self.names = model.targets_
+        # derivatives by positions say little about hardness that others do not
+        self.names = [n for n in model.targets_ if not quantity(n).is_gradient]
         self.frames = draw_frames(frames, self.names, random_state)
         self.coulomb = self._known_matrices()
         features = []

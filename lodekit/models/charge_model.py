@@ -23,6 +23,7 @@ from .charge_energy import (
 )
 from .charge_rows import ChargeExpansion
 from .charge_state import read_width
+from .dipole_gradients import EnvironmentDipoles
 from .energy_fit import fit_energies
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
@@ -196,13 +197,15 @@ class ChargeModel(LinearChargeModel):
             spreads = solution.apply_covariance(sums.T)
         for index, atoms in enumerate(frames):
             own = slice(first[index], first[index + 1])
-            matrix, offset = features[own], np.zeros(len(atoms))
+            matrix, offset, charges = features[own], np.zeros(len(atoms)), None
             if solution is not None:
                 charges = ConditionedCharges.of(
                     matrix, solution, total_charge(atoms), spreads[:, index]
                 )
                 matrix, offset = charges.matrix, charges.offset
-            yield atoms, AffineCharges(matrix, offset, tuple(m[own] for m in moments))
+            moved = EnvironmentDipoles(self, atoms, charges)
+            of_atoms = tuple(m[own] for m in moments)
+            yield atoms, AffineCharges(matrix, offset, of_atoms, moved)
 
     def _padded(self, batch: StructureBatch, states) -> np.ndarray:
         """Return Phi of elements and kernels, 0 for the weights of atomic moments."""

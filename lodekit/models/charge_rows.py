@@ -26,6 +26,7 @@ from lodekit.observables.charges import AffineCharges
 from lodekit.observables.moments import MULTIPLICITY
 from lodekit.structures.stress import symmetric_part
 
+from .dipole_gradients import EnvironmentDipoles
 from .moving_charges import MovingCharges
 
 #: Where the monomials xx, xy, xz, yy, yz, zz stand among xx, yy, zz, yz, xz, xy.
@@ -48,7 +49,8 @@ class ChargeExpansion(MovingCharges):
         if name == "total_charge":
             return AffineCharges(charges.features, np.zeros(len(charges.features)))
         moments = tuple(self.moment_rows_of(index))
-        return AffineCharges(charges.matrix, charges.offset, moments)
+        moved = EnvironmentDipoles(self.model, self.frames[index], charges)
+        return AffineCharges(charges.matrix, charges.offset, moments, moved)
 
     def moment_rows_of(self, index: int) -> list[np.ndarray]:
         """Return Psi of one structure by order, (n_atoms, 3 or 6, rank)."""

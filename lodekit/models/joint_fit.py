@@ -15,7 +15,7 @@ from sklearn.base import clone
 from lodekit.fitting.fit import FitResult
 from lodekit.fitting.kept_rows import KeptRows
 from lodekit.fitting.progress import progress_bar
-from lodekit.observables.charges import charge_rows, present_targets, row_counts
+from lodekit.observables.charges import row_counts, target_rows
 from lodekit.observables.energy import build_rows, row_owners
 from lodekit.observables.rows import Rows
 from lodekit.quantities import UNITS
@@ -176,8 +176,8 @@ class JointFit:
         keep = self.kept.of(tuple(indices))
         expansion = expand(frames, weights, keep)
         for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
-            for name in present_targets(atoms, self.linear):
-                own = charge_rows(atoms, expansion.linear(place, name), name, index)
+            charges_of = partial(expansion.linear, place)
+            for name, own in target_rows(atoms, charges_of, self.linear, index):
                 none = np.zeros((len(own.values), self.n_rest))
                 yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
         short = partial(self.short_rows, frames, self.targets.subset(indices))

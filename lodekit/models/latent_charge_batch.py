@@ -125,7 +125,7 @@ class LatentExpansion(LatentBatch):
         features = model.feature_rows(self.batch, self.states)
         self.rows = [features[self.own(index)] for index in range(len(frames))]
         self.affine = [
-            project(rows, total_charge(atoms))
+            model._charges(atoms, rows)
             for rows, atoms in zip(self.rows, frames, strict=True)
         ]
 

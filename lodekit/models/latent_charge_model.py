@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -26,6 +27,7 @@ from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import add_energies, add_remainder
+from .dipole_gradients import EnvironmentDipoles
 from .energy_estimator import energy_score
 from .joint_fit import energy_spread
 from .latent_charge_batch import (
@@ -221,7 +223,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
 
     def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
         """Return the charges of one structure, affine in the weights."""
-        return project(features, total_charge(atoms))
+        moved = EnvironmentDipoles(self, atoms)
+        return replace(project(features, total_charge(atoms)), moved=moved)
 
     @property
     def properties(self) -> list[str]:
@@ -278,8 +281,9 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             wanted = properties
             if wanted is None:
                 wanted = default_properties(atoms.pbc)
-            none = np.zeros((len(atoms), self.rank))
-            fixed = AffineCharges(none, charges)
+            none = np.zeros((len(atoms), 0))
+            moved = EnvironmentDipoles(self, atoms)
+            fixed = AffineCharges(none, charges, moved=moved)
             results.append(self._compute_one(atoms, fixed, {*CHARGES} & {*wanted}))
         wanted = {*(ENERGIES if properties is None else properties)}
         if {*DEVIATIONS} & wanted:

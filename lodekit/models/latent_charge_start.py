@@ -23,6 +23,7 @@ from lodekit.regression.gauss_newton import minimise
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
 
+from .dipole_gradients import EnvironmentDipoles, ReducedDipoles
 from .latent_charge_batch import Interaction
 from .sparse_potential import ROW_ATOMS
 
@@ -109,6 +110,7 @@ class LiftedExpansion:
     """
 
     def __init__(self, model, frames, directions):
+        self.model = model
         self.frames = frames
         self.batch = StructureBatch.from_frames(frames)
         self.states = model.latent_.evaluate(self.batch)
@@ -139,7 +141,10 @@ class LiftedExpansion:
         if name == "total_charge":
             charges = np.column_stack([own, np.zeros(len(own))])
         none = np.zeros((len(own), n_pairs))
-        return AffineCharges(np.hstack([charges[:, :-1], none]), charges[:, -1])
+        moved = EnvironmentDipoles(self.model, self.frames[index])
+        moved = ReducedDipoles(moved, self.directions, n_pairs)
+        matrix = np.hstack([charges[:, :-1], none])
+        return AffineCharges(matrix, charges[:, -1], moved=moved)
 
     def collect(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn b_a.A b_b (or derivatives), (n_b, n_b, n), into rows and values."""

@@ -16,7 +16,6 @@ from lodekit.observables.charges import (
     DEVIATIONS,
     OBSERVABLES,
     AffineCharges,
-    charge_rows,
     check_defined,
     check_total_charges,
     collect_charge_targets,
@@ -25,6 +24,7 @@ from lodekit.observables.charges import (
     present_targets,
     reference,
     row_counts,
+    target_rows,
 )
 from lodekit.quantities import CHARGES, ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
@@ -310,16 +310,14 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             named = zip(ATOMIC_MOMENTS, moments, strict=False)
             result.update({name: values for name, values in named if name in wanted})
         for name in CHARGES:
-            if not {name, f"{name}_std"} & set(wanted):
-                continue
-            observed = observe(atoms, charges, name)
             if name in wanted:
-                values = observed.values(self.weights_)
-                result[name] = OBSERVABLES[name].present(atoms, values)
+                observable = OBSERVABLES[name]
+                result[name] = observable.value(atoms, charges, self.weights_)
             if f"{name}_std" in wanted:
-                deviations = self.solution_.standard_deviations(observed.matrix)
-                scale = scale_of(self.std_scales_, name)
-                result[f"{name}_std"] = scale * deviations
+                rows = observe(atoms, charges, name).matrix
+                deviations = self.solution_.standard_deviations(rows)
+                deviations = deviations.reshape(OBSERVABLES[name].shape)
+                result[f"{name}_std"] = scale_of(self.std_scales_, name) * deviations
         return result
 
     def score(self, frames, y=None) -> float:
@@ -374,8 +372,10 @@ class ChargeProblem:
             indices = frames[group]
             affine = self.model._affine([self.frames[i] for i in indices])
             for index, (atoms, charges) in zip(indices, affine, strict=True):
-                for name in present_targets(atoms, self.names):
-                    rows = charge_rows(atoms, charges, name, index)
+                rows_of = target_rows(
+                    atoms, lambda _, own=charges: own, self.names, index
+                )
+                for name, rows in rows_of:
                     yield name, rows, np.ones(len(rows.values))
 
 

@@ -18,6 +18,7 @@ from lodekit.structures.batch import StructureBatch
 
 from .charge_conditioning import ConditionedCharges
 from .charge_energy import EnergyParts
+from .dipole_gradients import EnvironmentDipoles
 
 
 class MovingCharges:
@@ -89,7 +90,8 @@ class MovingCharges:
         """Yield the charges and moments of every structure, affine in the weights."""
         for index, charges in enumerate(self.charges):
             moments = tuple(rows[self.own(index)] for rows in self.moment_rows)
-            yield AffineCharges(charges.matrix, charges.offset, moments)
+            moved = EnvironmentDipoles(self.model, self.frames[index], charges)
+            yield AffineCharges(charges.matrix, charges.offset, moments, moved)
 
     @cached_property
     def interactions(self) -> list:

@@ -22,15 +22,21 @@ class AffineCharges:
     moments : tuple of ndarray
         Atomic dipoles (e·Å), (n_atoms, 3, n), and quadrupoles (e·Å²), (n_atoms, 6, n'),
         as far as there are any, each linear in weights of its own, the last ones.
+    moved : object, optional
+        How the dipole of charges and moments follows displaced atoms, with the charge
+        of these fixed (e): ``rows()`` returns it as matrix (n_atoms, 3, 3, rank) and
+        offset (n_atoms, 3, 3), ``values(weights)`` (n_atoms, 3, 3); indices are atom,
+        component of the dipole, component of the displacement.
     """
 
     matrix: np.ndarray
     offset: np.ndarray
     moments: tuple = ()
+    moved: object = None
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return the charges in e, (n_atoms,)."""
-        return self.matrix @ weights + self.offset
+        return self.matrix @ weights[: self.matrix.shape[1]] + self.offset
 
     @property
     def columns(self) -> list[slice]:
@@ -49,10 +55,11 @@ class ChargeObservable:
     """Something that is measured and linear in the charges and moments of atoms.
 
     A subclass has a ``name`` of `lodekit.quantities` and says in `operators`, or in
-    `observe`, what turns charges into it.
+    `observe`, what turns charges into it. Users see its numbers in a ``shape``.
     """
 
     name: str
+    shape: tuple = (-1,)
 
     def operators(self, atoms) -> list[np.ndarray]:
         """Return what turns moments of the atoms of a structure into the observable.
@@ -77,6 +84,10 @@ class ChargeObservable:
             observed.matrix[:, own] += np.tensordot(operator, moments, 2)
         return observed
 
+    def value(self, atoms, charges: AffineCharges, weights: np.ndarray) -> np.ndarray:
+        """Return the observable at some weights, as users see it."""
+        return self.present(atoms, self.observe(atoms, charges).values(weights))
+
     def is_given(self, atoms) -> bool:
         """Return whether a structure has a reference value."""
         return get_target(atoms, self.name) is not None
@@ -87,10 +98,17 @@ class ChargeObservable:
 
     def present(self, atoms, observed: np.ndarray) -> np.ndarray:
         """Return what users see of the numbers that `observe` gives."""
-        return observed
+        return observed.reshape(self.shape)
+
+    def conditions(self, charges: AffineCharges, names) -> dict[str, np.ndarray]:
+        """Return rows (n, rank) by name, of ``names``, that have to be zero as well."""
+        return {}
 
     def check(self, frames, chosen) -> None:
         """Raise ``ValueError`` if frames with these indices cannot have it."""
+
+    def check_references(self, frames, chosen) -> None:
+        """Raise ``ValueError`` if reference values of frames cannot be right."""
 
 
 class Charges(ChargeObservable):

@@ -71,13 +71,14 @@ def collect_charge_targets(frames, names=None) -> list[str]:
         if name not in CHARGES:
             raise ValueError(f"targets must be among {list(CHARGES)}, got '{name}'")
     found = []
-    for name in names or CHARGES:
+    for name in names or [n for n in CHARGES if quantity(n).by_default]:
         values = [get_target(atoms, name) for atoms in frames]
         possible = [can_have(atoms, name) for atoms in frames]
         if is_present(name, values, possible, bool(names)):
             found.append(name)
             owners = [i for i, value in enumerate(values) if value is not None]
             check_defined(frames, [name], owners)
+            OBSERVABLES[name].check_references(frames, owners)
     if not found:
         raise ValueError(
             f"none of the {len(frames)} frames has charges, a dipole, a quadrupole or "
@@ -158,6 +159,28 @@ def row_counts(frames, name: str) -> int:
 def present_targets(atoms, names) -> list[str]:
     """Return those of some targets that one structure has, and its total charge."""
     return [name for name in names if OBSERVABLES[name].is_given(atoms)]
+
+
+def target_rows(atoms, charges_of, names, frame: int):
+    """Yield name and rows of what one structure has of some targets.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+    charges_of : callable
+        Returns the `AffineCharges` that a target is about.
+    names : list of str
+        Targets and conditions.
+    frame : int
+        Index of the structure.
+    """
+    for name in present_targets(atoms, names):
+        charges = charges_of(name)
+        yield name, charge_rows(atoms, charges, name, frame)
+        conditions = OBSERVABLES[name].conditions(charges, names)
+        for other, matrix in conditions.items():
+            none = np.zeros(len(matrix))
+            yield other, Rows(matrix, none, np.full(none.size, frame))
 
 
 def charge_rows(atoms, charges: AffineCharges, name: str, frame: int) -> Rows:

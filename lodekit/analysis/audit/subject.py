@@ -11,7 +11,11 @@ from .results import NotApplicable
 _AUDITED = (*ENERGIES, *CHARGES, *family("moments"))
 #: How a property changes with its structure, see `Quantity.kind`. Points that nobody
 #: turns with the structure do not take part.
-KINDS = {n: quantity(n).kind for n in _AUDITED if quantity(n).kind != "numbers"}
+KINDS = {
+    own.name: own.kind
+    for own in map(quantity, _AUDITED)
+    if own.kind != "numbers" and own.by_default
+}
 #: Names of the energy, with its derivatives, of models that have no other energy.
 ELECTROSTATIC = {name: f"electrostatic_{name}" for name in ENERGIES}
 
