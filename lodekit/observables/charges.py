@@ -15,6 +15,7 @@ from lodekit.structures import frame_name, get_target
 from lodekit.structures.checks import can_have
 from lodekit.structures.lookalikes import hidden_total_charge
 
+from .born_charges import BornCharges
 from .charge_observable import (
     AffineCharges,
     ChargeObservable,
@@ -29,7 +30,7 @@ from .rows import Rows
 #: Names of atomic moments, by order.
 ATOMIC_MOMENTS = family("moments")
 DEVIATIONS = tuple(f"{name}_std" for name in CHARGES)
-_LIST = (Charges(), Dipole(), Quadrupole(), Potential(), TotalCharge())
+_LIST = (Charges(), Dipole(), Quadrupole(), Potential(), BornCharges(), TotalCharge())
 #: Everything that follows from charges, by name.
 OBSERVABLES: dict[str, ChargeObservable] = {one.name: one for one in _LIST}
 

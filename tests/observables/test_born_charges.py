@@ -1,0 +1,264 @@
+from copy import copy
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from crystals import random_rotation, triclinic
+from finite_differences import central_differences, displaced
+from labelled_structures import lode, open_frames, soap
+from sklearn.base import clone
+
+from lodekit.models import (
+    ChargeEquilibrationModel,
+    ChargeModel,
+    DipoleModel,
+    LatentChargeModel,
+    SparsePotential,
+)
+from lodekit.observables.born_charges import BornCharges, rotation_error
+from lodekit.observables.charges import observe, reference
+
+BORN = "born_effective_charges"
+SMALL = {"n_sparse": 8, "validation_fraction": 0.0}
+
+
+def frames_with_charges(total=-1.0):
+    """Open structures of four atoms with charges by distances, and their dipole."""
+    frames = open_frames(8)
+    for atoms in frames:
+        distances = atoms.get_all_distances()
+        charges = np.exp(-distances).sum(axis=1) * np.where(atoms.numbers == 1, 1, -1)
+        charges += (total - charges.sum()) / len(atoms)
+        atoms.info["total_charge"] = total
+        results = {**atoms.calc.results, "charges": charges}
+        results["dipole"] = charges @ atoms.positions
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return frames
+
+
+FRAMES = frames_with_charges()
+ENERGIES = ["energy", "forces"]
+
+
+def rest():
+    return SparsePotential(soap(), n_sparse=8)
+
+
+MODELS = {
+    "charges": ChargeModel(soap(), targets=["charges"], **SMALL),
+    "far charges": ChargeModel([soap(), lode()], targets=["dipole"], **SMALL),
+    "dipoles": DipoleModel(soap(), **SMALL),
+    "quadrupoles": DipoleModel(soap(), max_multipole=2, **SMALL),
+    "with energies": ChargeModel(
+        soap(), targets=["charges", "dipole", *ENERGIES], potential=rest(), **SMALL
+    ),
+    "latent": LatentChargeModel(
+        soap(), targets=ENERGIES, potential=rest(), **SMALL, n_ensemble=2
+    ),
+    "kqeq": ChargeEquilibrationModel(
+        soap(), targets=["charges"], hardness=1.0, **SMALL
+    ),
+    "kqeq by environment": ChargeEquilibrationModel(
+        soap(), targets=["charges"], hardness="environment", **SMALL
+    ),
+    "kqeq with bonds": ChargeEquilibrationModel(
+        soap(), targets=["charges"], hardness=1.0, bond_hardness=2.0, **SMALL
+    ),
+}
+AFFINE = [
+    name for name in MODELS if name not in ("kqeq by environment", "kqeq with bonds")
+]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Return a fitted model by name, each fitted once."""
+    known = {}
+
+    def get(name):
+        if name not in known:
+            known[name] = MODELS[name].fit(FRAMES)
+        return known[name]
+
+    return get
+
+
+def born_charges(model, atoms):
+    (result,) = model.compute([atoms], [BORN])
+    return result[BORN]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_born_charges_are_derivatives_of_the_dipole(fitted, name):
+    model, atoms = fitted(name), FRAMES[0]
+
+    def dipole(positions):
+        return model.compute([displaced(atoms, positions)], ["dipole"])[0]["dipole"]
+
+    slopes = central_differences(dipole, atoms.positions, step=1e-3)
+    found = born_charges(model, atoms)
+    assert found == pytest.approx(slopes.swapaxes(1, 2), abs=1e-7)
+    # moving all atoms moves the total charge
+    assert found.sum(axis=0) == pytest.approx(-np.eye(3), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_rows_are_the_derivative_by_the_weights(fitted, name):
+    model = fitted(name)
+    for atoms, charges in model._affine(FRAMES[:2]):
+        rows = observe(atoms, charges, BORN).values(model.weights_)
+        expected = born_charges(model, atoms)
+        assert rows == pytest.approx(expected.ravel(), abs=1e-9)
+    deviations = model.compute(FRAMES[:1], [f"{BORN}_std"])[0][f"{BORN}_std"]
+    assert deviations.shape == (4, 3, 3)
+    assert (deviations > 0.0).all()
+
+
+@pytest.mark.parametrize("name", ["dipoles", "latent", "kqeq by environment"])
+def test_born_charges_turn_with_the_structure(fitted, name):
+    model, atoms = fitted(name), FRAMES[1]
+    matrix = random_rotation(3)
+    turned = displaced(atoms, atoms.positions @ matrix)
+    before, after = born_charges(model, atoms), born_charges(model, turned)
+    assert after == pytest.approx(matrix.T @ before @ matrix, abs=1e-9)
+
+
+def labelled_with(model):
+    """Frames with the Born charges of a model as reference values.
+
+    Those of charges that are not conditioned: the process that a fit is about.
+    """
+    frames = frames_with_charges()
+    process = copy(model)
+    vars(process).pop("solution_", None)
+    for atoms, charges in process._affine(frames):
+        values = charges.values(process.weights_)
+        born = observe(atoms, charges, BORN).values(process.weights_)
+        atoms.arrays["REF_becs"] = born.reshape(len(atoms), 9)
+        atoms.info["total_charge"] = values.sum()
+        atoms.calc = None
+    return frames
+
+
+def test_energies_and_born_charges_are_learned_together(fitted):
+    frames = labelled_with(fitted("latent"))
+    for atoms, other in zip(frames, FRAMES, strict=True):
+        atoms.calc = other.calc
+        atoms.info["total_charge"] = -1.0
+    model = clone(MODELS["latent"])
+    model.set_params(targets=[*ENERGIES, BORN], noises={BORN: 1e-3}).fit(frames)
+    found = np.concatenate([born_charges(model, a).ravel() for a in frames])
+    expected = np.concatenate([reference(a, BORN) for a in frames])
+    assert np.std(found - expected) < 0.1 * np.std(expected)
+
+
+@pytest.mark.parametrize("name", ["charges", "dipoles", "kqeq"])
+def test_models_are_learned_from_their_born_charges(fitted, name):
+    frames = labelled_with(fitted(name))
+    model = clone(MODELS[name]).set_params(targets=[BORN], noises={BORN: 1e-5})
+    model.fit(frames)
+    vars(model).pop("solution_")  # the process has charges that are not conditioned
+    for atoms, charges in model._affine(frames):
+        found = observe(atoms, charges, BORN).values(model.weights_)
+        assert found == pytest.approx(reference(atoms, BORN), abs=1e-5)
+
+
+def test_what_cannot_be_fitted_is_told(fitted):
+    frames = labelled_with(fitted("kqeq"))
+    model = ChargeEquilibrationModel(
+        soap(), targets=[BORN], hardness=1.0, bond_hardness=2.0, **SMALL
+    )
+    with pytest.raises(
+        ValueError, match="can be fitted where the hardness is that of elements"
+    ):
+        model.fit(frames)
+
+
+def test_transposed_references_are_told(fitted):
+    frames = labelled_with(fitted("dipoles"))
+    BornCharges().check_references(frames, range(len(frames)))
+    for atoms in frames:
+        charges = atoms.arrays["REF_becs"].reshape(-1, 3, 3)
+        atoms.arrays["REF_becs"] = charges.swapaxes(1, 2).reshape(-1, 9)
+    with pytest.raises(ValueError, match=r"frame 1 .* look transposed.*\[atom, dipole"):
+        DipoleModel(soap(), targets=[BORN], **SMALL).fit(frames)
+
+
+def test_point_charges_turn_their_dipole():
+    positions = np.random.default_rng(0).normal(size=(5, 3))
+    charges = np.arange(5.0)[:, None, None] * np.eye(3)
+    assert rotation_error(positions, charges) == pytest.approx(0.0, abs=1e-14)
+
+
+@pytest.fixture(scope="module")
+def crystal():
+    atoms = triclinic(4, (1, 8), 8.0, seed=5)
+    atoms.info["total_charge"] = -1.0
+    return atoms
+
+
+@pytest.mark.parametrize("name", ["dipoles", "latent", "quadrupoles"])
+def test_born_charges_of_a_supercell_repeat(fitted, crystal, name):
+    model = fitted(name)
+    large = crystal.repeat((2, 1, 1))
+    large.info["total_charge"] = -2.0
+    one, two = born_charges(model, crystal), born_charges(model, large)
+    # charges of a conditioned supercell repeat as far as they are told by the same
+    # posterior; what is local does
+    own, more = (
+        model.compute([atoms], ["charges"])[0]["charges"] for atoms in (crystal, large)
+    )
+    one -= own[:, None, None] * np.eye(3)
+    two -= more[:, None, None] * np.eye(3)
+    assert two == pytest.approx(np.concatenate([one, one]), abs=1e-9)
+    total = (one + own[:, None, None] * np.eye(3)).sum(axis=0)
+    assert total == pytest.approx(-np.eye(3), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dipoles", "latent"])
+def test_rows_of_a_crystal(fitted, crystal, name):
+    model = fitted(name)
+    for atoms, charges in model._affine([crystal]):
+        rows = observe(atoms, charges, BORN).values(model.weights_)
+        assert rows == pytest.approx(born_charges(model, atoms).ravel(), abs=1e-9)
+
+
+def test_dipoles_of_a_crystal_are_differentiated(fitted, crystal):
+    """Without charges that change, the polarization is a sum over atoms."""
+    model = fitted("dipoles")
+    model_weights = model.weights_.copy()
+    first = model.species_.size
+    model.weights_[first : first + model.latent_.rank] = 0.0
+    try:
+
+        def dipole(positions):
+            moved = displaced(crystal, positions)
+            (result,) = model.compute([moved], ["atomic_dipoles"])
+            return result["atomic_dipoles"].sum(axis=0)
+
+        ((_, charges),) = model._affine([crystal])
+        slopes = central_differences(dipole, crystal.positions).swapaxes(1, 2)
+        found = charges.moved.values(model.weights_)
+        assert found == pytest.approx(slopes, abs=1e-7)
+    finally:
+        model.weights_[:] = model_weights
+
+
+def test_charge_without_end_is_told(fitted, crystal):
+    with pytest.raises(ValueError, match="charge flows without an end"):
+        born_charges(fitted("kqeq"), crystal)
+    with pytest.raises(ValueError, match="use SOAP features"):
+        born_charges(fitted("far charges"), crystal)
+
+
+def test_a_molecule_in_a_large_cell(fitted):
+    """Two charges that only see each other: the flow between them is what is left."""
+    model = fitted("latent")
+    molecule = Atoms("OH", [[0.0, 0, 0], [0.9, 0.1, 0.2]], info={"total_charge": -1.0})
+    boxed = molecule.copy()
+    boxed.set_cell(30.0 * np.eye(3))
+    boxed.pbc = True
+    # both atoms change their charges by the same: nothing flows to anywhere else
+    open_one, periodic = born_charges(model, molecule), born_charges(model, boxed)
+    assert periodic == pytest.approx(open_one, abs=1e-9)
