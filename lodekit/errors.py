@@ -23,6 +23,10 @@ class StructureError(LodekitError, ValueError):
     """A structure in memory, or a target it carries, cannot be used as it is."""
 
 
+class ExtrapolationError(LodekitError, ValueError):
+    """A structure is far from everything that a model was fitted to."""
+
+
 class ReportError(LodekitError, ValueError):
     """A report cannot be written where it was asked for."""
 

@@ -347,6 +347,7 @@ _TABLE = (
     Quantity(
         "atomic_quadrupoles", "e·Å²", shape=(6,), per_atom=True, families=("moments",)
     ),
+    Quantity("extrapolation", "", per_atom=True),
     Quantity("electronegativities", "V", per_atom=True, families=("equilibration",)),
     Quantity("hardnesses", "V/e", per_atom=True, families=("equilibration",)),
     Quantity("chemical_potential", "V", families=("equilibration",)),

@@ -35,6 +35,7 @@ class StubModel:
         "forces_std",
         "energies_std",
     )
+    training_range_ = None
 
     def __init__(self, progress=False, settings=None):
         self.progress = progress

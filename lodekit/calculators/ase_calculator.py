@@ -11,6 +11,7 @@ is computed only when it is wanted.
 """
 
 import os
+import warnings
 
 import numpy as np
 from ase.calculators.calculator import (
@@ -21,7 +22,9 @@ from ase.calculators.calculator import (
 )
 from ase.data import chemical_symbols
 
+from lodekit.errors import ExtrapolationError
 from lodekit.models.charge_checks import field_argument
+from lodekit.models.extrapolating import EXTRAPOLATION
 from lodekit.observables.charges import ATOMIC_MOMENTS
 from lodekit.observables.fragments import CHARGES, LABELS
 from lodekit.quantities import BOUNDARIES, QUANTITIES, quantity
@@ -31,6 +34,10 @@ from lodekit.structures import get_target
 _ALWAYS = {
     name for name, own in QUANTITIES.items() if own.in_ase and not own.is_gradient
 }
+#: What may happen far from the training data.
+_REACTIONS = ("warn", "raise", "ignore")
+#: Factor by which the extrapolation grows before another warning.
+_GROWTH = 2.0
 
 
 def _given(atoms):
@@ -73,6 +80,11 @@ class LodekitCalculator(Calculator):
     field : array_like of shape (3,), optional
         Uniform electric field in V/Å, for models that respond to one. Energy and forces
         include it. It may be changed: ``calculator.field = (0, 0, 0.1)``.
+    on_extrapolation : {"warn", "raise", "ignore"}
+        What happens where a structure is far from the training data: a warning, and
+        another one whenever it is twice as far as at the last; an
+        `lodekit.errors.ExtrapolationError`, which ends a simulation; or nothing. It
+        costs a few per cent of a force call.
 
     Attributes
     ----------
@@ -80,13 +92,15 @@ class LodekitCalculator(Calculator):
         What the model has of energy, free_energy, energies, forces, stress, charges,
         dipole, and for ``get_property`` atomic_dipoles and atomic_quadrupoles. The
         latter takes every other property of ``model.compute`` as well, such as
-        energy_std or hardnesses.
+        energy_std or hardnesses. ``results["extrapolation"]`` (n_atoms,) is how far
+        every atom is from the training data, 1 being the limit, unless that is ignored.
 
     Raises
     ------
     ValueError
-        If there is a field and the model does not respond to one, or ``std`` names what
-        the model has no standard deviation of.
+        If there is a field and the model does not respond to one, ``std`` names what
+        the model has no standard deviation of, or ``on_extrapolation`` is none of the
+        three.
 
     Notes
     -----
@@ -102,8 +116,14 @@ class LodekitCalculator(Calculator):
     energy is a part of the energy only, and does not stand in for it.
     """
 
-    def __init__(self, model, std=False, field=None):
+    def __init__(self, model, std=False, field=None, on_extrapolation="warn"):
         super().__init__()
+        if on_extrapolation not in _REACTIONS:
+            raise ValueError(
+                f"on_extrapolation must be one of {', '.join(_REACTIONS)}, got "
+                f"{on_extrapolation!r}"
+            )
+        self.on_extrapolation, self._warned = on_extrapolation, 1.0 / _GROWTH
         if isinstance(model, (str, os.PathLike)):
             from lodekit.model_file import load_model
 
@@ -181,6 +201,7 @@ class LodekitCalculator(Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         self._check(properties)
+        farness = self._extrapolate()
         (results,) = self.model.compute(
             [self.atoms],
             properties=self._wanted(properties),
@@ -188,8 +209,30 @@ class LodekitCalculator(Calculator):
         )
         if "energy" in results:
             results["free_energy"] = results["energy"]
+        results.update(farness)
         # ASE keeps results while the structure stays: what was asked before is kept.
         self.results.update(results)
+
+    def _extrapolate(self):
+        """Return the extrapolation as a result, and react where it is large.
+
+        Raises
+        ------
+        ExtrapolationError
+            If that was asked for.
+        """
+        if self.on_extrapolation == "ignore" or self.model.training_range_ is None:
+            return {}
+        if EXTRAPOLATION in self.results:  # of the same structure
+            return {EXTRAPOLATION: self.results[EXTRAPOLATION]}
+        (found,) = self.model.extrapolate(self.atoms)
+        text = f"the structure is far from the training data: {found.reason}"
+        if found.reason and self.on_extrapolation == "raise":
+            raise ExtrapolationError(text)
+        if found.reason and found.largest >= _GROWTH * self._warned:
+            self._warned = found.largest
+            warnings.warn(text, stacklevel=2)
+        return {EXTRAPOLATION: found.values}
 
     def _wanted(self, properties):
         """Return what to compute when some properties are asked for."""

@@ -18,6 +18,7 @@ from .options import (
     overwrite_option,
     reading,
     report_option,
+    strict_option,
     tell,
     threads_option,
     use_threads,
@@ -52,6 +53,7 @@ from .outputs import check_outputs
 )
 @file_options
 @report_option
+@strict_option
 @threads_option
 @overwrite_option
 @common_options
@@ -69,6 +71,7 @@ def evaluate(model_path, path, options):
     from .evaluation import atomic_tensors, present_targets, wanted_properties
     from .frames import read_frames
     from .prediction import check_frames, compute_in_chunks
+    from .range_watch import RangeWatch
 
     check_outputs(
         options["predictions"],
@@ -93,11 +96,14 @@ def evaluate(model_path, path, options):
     check_comparisons(comparisons, path)
     errors = {Path(path).name: summarize(comparisons)}
     groups = group_errors(comparisons, labels, options["by"])
-    show(errors, groups, comparisons, options)
+    watch = RangeWatch(model, path)
+    watch.look(frames)
+    show(errors, groups, comparisons, options, watch.summary())
     if options["report"]:
         write_page(model_path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
         write_predictions(frames, results, atomic_tensors(model), options)
+    watch.finish(options["strict"])
 
 
 def check_comparisons(comparisons, path):
@@ -153,7 +159,7 @@ def group_errors(comparisons, labels, key):
     return summarize_by_group(comparisons, labels)
 
 
-def show(errors, groups, comparisons, options):
+def show(errors, groups, comparisons, options, extrapolation):
     """Print the errors as one object or as tables."""
     from lodekit.analysis.errors import coverage
     from lodekit.analysis.tables import format_errors
@@ -166,6 +172,7 @@ def show(errors, groups, comparisons, options):
     if options["as_json"]:
         (answer,) = errors.values()
         extra = {"groups": groups, "within_std": within}
+        extra["extrapolation"] = extrapolation
         answer = {**answer, **{key: value for key, value in extra.items() if value}}
         click.echo(json.dumps(answer, ensure_ascii=False))
         return

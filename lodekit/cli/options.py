@@ -165,6 +165,12 @@ threads_option = click.option(
     metavar="N",
     help="Use at most N cores; all of them when left out.",
 )
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="End with exit status 1 where a frame is far from the training data, when "
+    "everything is written.",
+)
 overwrite_option = click.option(
     "--overwrite", is_flag=True, default=None, help="Replace what exists."
 )

@@ -13,6 +13,7 @@ from .options import (
     flatten,
     overwrite_option,
     reading,
+    strict_option,
     threads_option,
     use_threads,
 )
@@ -37,7 +38,8 @@ from .outputs import check_outputs
     metavar="NAME...",
     help="What to predict, such as energy, forces, stress, energies (of atoms), "
     "charges, dipole, quadrupole, mep, atomic_dipoles, atomic_quadrupoles, "
-    "electronegativities, hardnesses, and with _std their standard deviations [what "
+    "electronegativities, hardnesses, extrapolation (of atoms: 1 is the limit of the "
+    "training data), and with _std their standard deviations [what "
     "the model has of energy, forces, stress, charges, dipole, quadrupole and, at "
     "mep_points of the file, mep].",
 )
@@ -57,6 +59,7 @@ from .outputs import check_outputs
     "values of the file as they are, instead of moving reference values to REF_ names.",
 )
 @file_options
+@strict_option
 @threads_option
 @overwrite_option
 @common_options
@@ -109,9 +112,11 @@ def predict(model_path, path, options):
             advance(len(piece.frames))
     if options["as_json"]:
         answer = {"output": str(output), "n": n_frames, "properties": properties}
+        answer["extrapolation"] = work.watch.summary()
         click.echo(json.dumps(answer))
     else:
         click.echo(f"wrote {n_frames} structures with predictions to {output}")
+    work.watch.finish(options["strict"])
 
 
 def check_holds(output, properties, prefix, per_atom=()):
@@ -148,8 +153,10 @@ class PieceWork:
         from lodekit.models.charge_checks import field_argument
 
         from .evaluation import atomic_tensors
+        from .range_watch import RangeWatch
 
         self.model, self.path, self.prefix = model, path, prefix
+        self.watch = RangeWatch(model, path)
         self.per_atom = atomic_tensors(model)
         self.properties = properties
         self.field = field_argument(model, field)
@@ -193,6 +200,7 @@ class PieceWork:
         if self.needs_points:
             check_points(piece.frames)
         results = compute_piece(self.model, piece.frames, self.properties, **self.field)
+        self.watch.look(piece.frames)
         for result in results:
             result.update({name: np.array(own) for name, own in self.field.items()})
         return results

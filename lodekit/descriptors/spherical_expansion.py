@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.structures.batch import StructureBatch
-from lodekit.structures.neighbors import find_pairs
+from lodekit.structures.neighbors import NeighborPairs, find_pairs
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
 from .hyperparameters import check_basis, check_cutoff, check_gaussian
@@ -78,7 +78,12 @@ class SphericalExpansion(ExpansionEstimator):
             0.01 * accuracy,
         )
 
-    def expand(self, batch: StructureBatch, species: np.ndarray) -> PairExpansion:
+    def expand(
+        self,
+        batch: StructureBatch,
+        species: np.ndarray,
+        pairs: NeighborPairs | None = None,
+    ) -> PairExpansion:
         """Expand the surroundings of every atom of ``batch``.
 
         Parameters
@@ -86,8 +91,11 @@ class SphericalExpansion(ExpansionEstimator):
         species : ndarray of shape (n_species,)
             Sorted atomic numbers, one channel each; neighbours of another species raise
             ``ValueError``.
+        pairs : NeighborPairs, optional
+            All pairs within the cutoff, where they are known.
         """
-        pairs = find_pairs(batch, self.hypers["cutoff"]["radius"])
+        if pairs is None:
+            pairs = find_pairs(batch, self.hypers["cutoff"]["radius"])
         distances = np.linalg.norm(pairs.vectors, axis=1)
         atom_channels = channel_of_species(batch.species, species)
         prefactors = harmonic_prefactors(self.max_angular)

@@ -83,6 +83,7 @@ def fit_remainder(potential, frames, parts, targets, groups=None):
         Fitted.
     """
     fitted = default_potential() if potential is None else clone(potential)
+    fitted.knows_range = False
     rest = remainders(frames, parts, targets)
     return fitted.set_params(targets=list(targets)).fit(rest, groups=groups)
 

@@ -182,7 +182,7 @@ class ChargeEquilibrationModel(
         check_powers(self.charge_powers, energies, self.learn_from_energies)
         self.shaping_ = energies if self.learn_from_energies else []
         if set(self.targets or ["charges"]) <= set(ENERGIES):
-            self._start_from_table(frames)
+            self._start_from_table(frames, groups)
         else:
             super().fit(frames, groups=groups)
             if self.hardness == ENVIRONMENT:
@@ -203,7 +203,7 @@ class ChargeEquilibrationModel(
         self.summary_["has_fragments"] = has_fragments
         return self
 
-    def _start_from_table(self, frames) -> None:
+    def _start_from_table(self, frames, groups) -> None:
         """Prepare for energies alone, with electronegativities of the elements."""
         if not self.learn_from_energies:
             raise ValueError(
@@ -218,6 +218,7 @@ class ChargeEquilibrationModel(
         self.weights_ = np.zeros(self.rank)
         elements = read_electronegativities(self.species_)
         self.weights_[: elements.size] = elements / self.element_prior / self.stiffness
+        self.learn_range(frames, groups)
         self.ensemble_ = None
         self.summary_ = {}
 

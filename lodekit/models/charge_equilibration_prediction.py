@@ -18,6 +18,7 @@ from .charge_energy import add_energies, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
 from .charged_remainder import ChargedRemainder
 from .energy_estimator import energy_score
+from .extrapolating import with_extrapolation
 from .joint_fit import energy_spread
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 
@@ -60,6 +61,7 @@ class EquilibratedPredictions(LinearChargeModel):
         """Whether charges minimise the whole energy: no remainder depends on them."""
         return not isinstance(self.potential_, ChargedRemainder)
 
+    @with_extrapolation
     def compute(self, frames, properties=None, field=None) -> list[dict]:
         """Predict properties of ``frames``.
 

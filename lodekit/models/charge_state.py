@@ -49,6 +49,7 @@ class ChargeState:
         if self.ensemble_ is not None:
             arrays["ensemble"] = self.ensemble_
         self.add_state(settings, arrays, store)
+        self.add_range(settings, arrays)
         arrays |= store.arrays()
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
@@ -78,6 +79,7 @@ class ChargeState:
         if stored.has_setting("potential") or stored.has("ensemble"):
             model.potential_ = model.take_potential(stored.part("potential"))
         model.take_state(stored)
+        model.take_range(stored)
         model.weights_ = stored.array("weights", model.rank)
         model.solution_ = read_solution(stored, model.weights_)
         model.ensemble_ = None

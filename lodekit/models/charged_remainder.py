@@ -49,6 +49,7 @@ class ChargedRemainder(SparsePotential):
     """
 
     n_powers = 0
+    knows_range = False
 
     @classmethod
     def like(cls, potential, n_powers: int):

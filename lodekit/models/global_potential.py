@@ -28,6 +28,7 @@ from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, is_number
 from .energy_estimator import EnergyEstimator
+from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import read_scales, read_summary
 from .prediction import check_species
 
@@ -36,7 +37,7 @@ PROPERTIES = tuple(name for name in ENERGIES if quantity(name).boundary != "cell
 DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
 
 
-class GlobalPotential(EnergyEstimator):
+class GlobalPotential(Extrapolating, EnergyEstimator):
     """Potential energy of open structures, linear in descriptors of the whole.
 
     U = sum_i u_(species of i) + w . x, where x are the features of all ``descriptors``
@@ -129,6 +130,7 @@ class GlobalPotential(EnergyEstimator):
         drawn = result.solution.draw(self.n_ensemble, random_state)
         self.ensemble_ = scales[:, None] * drawn
         self.std_scales_ = result.std_scales
+        self.learn_range(frames, groups)
         self.summary_ = {
             "n_structures": len(frames),
             "species": self.species_.tolist(),
@@ -189,13 +191,14 @@ class GlobalPotential(EnergyEstimator):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         deviations = DEVIATIONS if self.ensemble_.size else ()
-        return [*PROPERTIES, *deviations]
+        return [*PROPERTIES, *deviations, *self.range_properties]
 
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter: there is none."""
         return np.inf
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 
@@ -273,6 +276,7 @@ class GlobalPotential(EnergyEstimator):
             "std_scales": self.std_scales_,
             "summary": self.summary_,
         }
+        self.add_range(settings, arrays)
         return {"class": "GlobalPotential", "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -300,6 +304,7 @@ class GlobalPotential(EnergyEstimator):
             model.ensemble_ = stored.array("ensemble", model.weights_.size, None)
         model.std_scales_ = read_scales(stored)
         model.summary_ = read_summary(stored, model.species_)
+        model.take_range(stored)
         stored.finish()
         return model
 

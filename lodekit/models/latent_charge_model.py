@@ -29,6 +29,7 @@ from .charge_checks import check_fraction, check_noises, is_number
 from .charge_energy import add_energies, add_remainder
 from .dipole_gradients import EnvironmentDipoles
 from .energy_estimator import energy_score
+from .extrapolating import with_extrapolation
 from .joint_fit import energy_spread
 from .latent_charge_batch import (
     Interaction,
@@ -173,6 +174,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         problem = LatentProblem(self, *arguments)
         clock.lap("sparse points")
         LatentFit(self, problem, random_state, clock).run(groups)
+        self.learn_range(frames, groups)
         return self
 
     def _check(self, frames, y):
@@ -239,6 +241,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         """Return R^2 of the energies per atom; see `energy_score`."""
         return energy_score(self, self.potential_, frames, y)
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 

@@ -36,6 +36,7 @@ from lodekit.threads import threads_for
 from .charge_checks import check_fraction, check_noises, check_stress
 from .charge_energy import energy_targets
 from .charge_state import ChargeState
+from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import choose_terms
 from .prediction import check_species
 from .settings import default_charge_terms
@@ -44,7 +45,7 @@ from .settings import default_charge_terms
 BATCH_ATOMS = 1000
 
 
-class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
+class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimator):
     """Base of models that predict charges by an atomic latent, linear in the weights.
 
     A subclass says in `_charges` how the charges of a structure come from the features
@@ -127,6 +128,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
             "units": error_units(CHARGES),
             "seconds": clock.seconds,
         }
+        self.learn_range(frames, groups)
         return self
 
     def learn(self, solution, std_scales: dict) -> None:
@@ -155,7 +157,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [*CHARGES, *DEVIATIONS]
+        return [*CHARGES, *DEVIATIONS, *self.range_properties]
 
     @property
     def reach(self) -> float:
@@ -230,6 +232,7 @@ class LinearChargeModel(ChargeState, RegressorMixin, BaseEstimator):
         has_any_length = own.per_atom or None in own.shape
         return np.concatenate(values) if has_any_length else np.array(values)
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 

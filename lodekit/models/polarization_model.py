@@ -31,6 +31,7 @@ from lodekit.threads import threads_for
 
 from .atomic_dipoles import AtomicDipoles
 from .charge_checks import check_fraction, check_noises, is_number
+from .extrapolating import Extrapolating, with_extrapolation
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
     choose_polarization_targets,
@@ -49,7 +50,9 @@ from .polarization_terms import choose_dipole_terms
 from .prediction import check_species
 
 
-class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
+class PolarizationModel(
+    Extrapolating, PolarizationState, RegressorMixin, BaseEstimator
+):
     """Energy of structures in an electric field, with all its derivatives.
 
     U(R, E) = U_0(R) - E . M(R) - E . alpha(R) . E / 2, with
@@ -190,6 +193,7 @@ class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
         if "polarizability" in names:
             self.polarizability_ = fit_polarizability(self, frames, groups)
             clock.lap("polarizability")
+        self.learn_range(frames, groups)
         self.summary_ = summarize(self, frames, results, clock)
         return self
 
@@ -274,7 +278,7 @@ class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         check_is_fitted(self, "summary_")
-        return defined_properties(self)
+        return [*defined_properties(self), *self.range_properties]
 
     @property
     def reach(self) -> float:
@@ -282,6 +286,7 @@ class PolarizationModel(PolarizationState, RegressorMixin, BaseEstimator):
         parts = (self.potential_, self.dipoles_, self.polarizability_)
         return max(part.reach for part in parts if part is not None)
 
+    @with_extrapolation
     def compute(self, frames, properties=None, field=None, displacement=None):
         """Predict properties of ``frames``.
 

@@ -66,6 +66,7 @@ def fit_potential(model, frames, names: list, groups):
         progress=model.progress,
         **{quantity(name).noise_key: noise for name, noise in noises.items()},
     )
+    fitted.knows_range = False
     return fitted.fit(frames, groups=groups)
 
 
@@ -88,6 +89,7 @@ def fit_polarizability(model, frames, groups):
         atoms.info["polarizability"] = symmetric.ravel()
         some.append(atoms)
     groups = None if groups is None else np.asarray(groups)[used]
+    fitted.knows_range = False
     return fitted.fit(some, groups=groups)
 
 

@@ -44,6 +44,7 @@ class PolarizationState:
                 state = part.get_state()
                 settings[name] = state["settings"]
                 arrays |= {f"{name}/{n}": own for n, own in state["arrays"].items()}
+        self.add_range(settings, arrays)
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -78,6 +79,7 @@ class PolarizationState:
         if stored.has_setting("polarizability"):
             own = stored.part("polarizability")
             model.polarizability_ = TensorModel.from_stored(own)
+        model.take_range(stored)
         stored.finish()
         return model
 

@@ -48,6 +48,7 @@ class PotentialState:
             "std_scales": self.std_scales_,
             "summary": self.summary_,
         }
+        self.add_range(settings, arrays)
         return {"class": "SparsePotential", "settings": settings, "arrays": arrays}
 
     def _coefficients(self) -> list:
@@ -77,6 +78,7 @@ class PotentialState:
         model.kernels_ = latent.kernels
         model.baseline_ = stored.array("baseline", model.species_.size)
         model.take_state(stored)
+        model.take_range(stored)
         model.weights_ = stored.array("weights", model._rank)
         model.ensemble_ = stored.array("ensemble", model._rank, None)
         model.std_scales_ = read_scales(stored)

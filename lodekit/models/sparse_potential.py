@@ -21,6 +21,7 @@ from lodekit.structures.batch import StructureBatch, as_frames
 
 from .charge_checks import check_fraction, check_weights
 from .energy_estimator import EnergyEstimator
+from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
 
@@ -30,7 +31,7 @@ ROW_BYTES = 3e8
 ROW_ATOMS = 400
 
 
-class SparsePotential(PotentialState, EnergyEstimator):
+class SparsePotential(Extrapolating, PotentialState, EnergyEstimator):
     """Potential energy as a sum of atomic energies, linear in sparse kernels.
 
     E = sum_i [e_0(species of i) + sum_terms sum_M k(i, M) alpha_M], fitted to energies,
@@ -180,6 +181,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
             random_state=random_state,
             lap=clock.lap,
         )
+        self.learn_range(frames, groups)
+        clock.lap("training range")
         self._finish(result, random_state, clock, len(frames))
         return self
 
@@ -241,13 +244,14 @@ class SparsePotential(PotentialState, EnergyEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return list(PROPERTIES)
+        return [*PROPERTIES, *self.range_properties]
 
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to the energy of an atom."""
         return Latent(self.kernels_).reach
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
 
@@ -257,7 +261,8 @@ class SparsePotential(PotentialState, EnergyEstimator):
         properties : list of str, optional
             Any of energy (eV), forces (eV/Å, (n_atoms, 3)), stress (eV/Å^3, Voigt (6,),
             fully periodic frames only), energies (eV, (n_atoms,)), energy_std (eV),
-            energies_std (eV), forces_std (eV/Å). Energy, forces, energies and, where
+            energies_std (eV), forces_std (eV/Å), extrapolation ((n_atoms,), see
+            `lodekit.fitting.training_range`). Energy, forces, energies and, where
             defined, stress if None.
 
         Returns

@@ -18,6 +18,7 @@ from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises
+from .extrapolating import Extrapolating, with_extrapolation
 from .prediction import check_species
 from .tensor_fit import BATCH_ATOMS, PartProblem, summarize_parts
 from .tensor_prediction import TensorPrediction
@@ -28,7 +29,7 @@ from .tensor_terms import choose_tensor_terms
 DEFAULT_TARGETS = family("tensors")
 
 
-class TensorModel(TensorState, RegressorMixin, BaseEstimator):
+class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
     """Tensors of structures or of atoms, learned with the symmetry that they have.
 
     A tensor is a sum of irreducible parts that turn like spherical harmonics, such as
@@ -161,6 +162,8 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
             name: self._fit_parts(frames, own, self.tensors_[name], arguments)
             for name, (own, _) in values.items()
         }
+        self.learn_range(frames, arguments["groups"])
+        clock.lap("training range")
         self.summary_ = {
             "n_structures": len(frames),
             "species": self.species_.tolist(),
@@ -209,13 +212,15 @@ class TensorModel(TensorState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return [name + end for end in ("", "_std") for name in self.targets_]
+        names = [name + end for end in ("", "_std") for name in self.targets_]
+        return [*names, *self.range_properties]
 
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to an atom's tensor."""
         return max(k.reach for kernels in self.kernels_.values() for k in kernels)
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict tensors of ``frames``.
 

@@ -59,6 +59,7 @@ class TensorState:
                 more |= solution_arrays(part.solution)
                 arrays |= {f"fits/{number}/{n}": own for n, own in more.items()}
         arrays |= store.arrays()
+        self.add_range(settings, arrays)
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -97,6 +98,7 @@ class TensorState:
             raise ValueError("a model needs a tensor")
         model.targets_ = list(model.tensors_)
         model.summary_ = read_summary(stored, model.species_)
+        model.take_range(stored)
         return model
 
     def save(self, path, overwrite: bool = False) -> None:

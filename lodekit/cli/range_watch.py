@@ -1,0 +1,76 @@
+"""Predictions far outside the training data are never silent: one line about all."""
+
+from lodekit.errors import StructureError
+
+from .unused import warn
+
+
+class RangeWatch:
+    """Looks at structures that are predicted, and says which ones are far out.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    path : str
+        The file that structures come from, for messages.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Frames outside the training data, counted from 1.
+    """
+
+    def __init__(self, model, path):
+        self.model, self.path = model, path
+        self.n_frames, self.numbers = 0, []
+        self.largest, self.farthest = 0.0, ""
+
+    @property
+    def is_able(self):
+        """Whether the model knows what its training frames cover."""
+        return self.model.training_range_ is not None
+
+    def look(self, frames):
+        """Judge more structures, in their order; return their extrapolations."""
+        found = self.model.extrapolate(frames) if self.is_able else []
+        for number, own in enumerate(found, start=self.n_frames + 1):
+            if own.reason:
+                self.numbers.append(number)
+            if own.largest > self.largest:
+                self.largest = own.largest
+                self.farthest = f"frame {number}: {own.reason}"
+        self.n_frames += len(frames)
+        return found
+
+    def describe(self):
+        """Return one line about the structures, empty where there is nothing to say."""
+        if not self.numbers:
+            return ""
+        if self.n_frames == 1:
+            found = "it is far from the training data; "
+        else:
+            found = (
+                f"{len(self.numbers)} of {self.n_frames} frames are far from the "
+                "training data; the farthest is "
+            )
+        return f"{self.path}: {found}{self.farthest}"
+
+    def summary(self):
+        """Return what is found as an object for JSON."""
+        if not self.is_able:
+            return None
+        return {"frames": self.numbers, "largest": self.largest}
+
+    def finish(self, strict):
+        """Warn of structures far out, or with ``strict`` raise an error."""
+        if strict and not self.is_able:
+            raise StructureError(
+                "this model does not know what its training frames cover, as --strict "
+                "needs; fit it again"
+            )
+        text = self.describe()
+        if text and strict:
+            raise StructureError(f"{text}; everything is written (--strict)")
+        if text:
+            warn(text)
