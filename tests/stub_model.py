@@ -2,6 +2,7 @@
 
 import numpy as np
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.neighborlist import neighbor_list
 
@@ -131,4 +132,19 @@ def make_frames(n_frames=12, periodic=False, noise=0.002, seed=0):
         atoms.calc = SinglePointCalculator(atoms, **results)
         atoms.info["label"] = "near" if number % 2 else "far"
         frames.append(atoms)
+    return frames
+
+
+def make_waters(n_frames=20, stretches=()):
+    """Molecules near their minimum, with bonds of the last ones stretched."""
+    frames = []
+    for seed in range(n_frames):
+        atoms = molecule("H2O")
+        atoms.rattle(0.03, seed=seed)
+        frames.append(atoms)
+    for atoms, factor in zip(frames[::-1], stretches, strict=False):
+        atoms.positions[1] += (factor - 1.0) * (atoms.positions[1] - atoms.positions[0])
+    for atoms in frames:
+        energies, forces, _ = pair_sums(atoms)
+        atoms.calc = SinglePointCalculator(atoms, energy=energies.sum(), forces=forces)
     return frames

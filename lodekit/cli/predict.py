@@ -112,7 +112,8 @@ def predict(model_path, path, options):
             advance(len(piece.frames))
     if options["as_json"]:
         answer = {"output": str(output), "n": n_frames, "properties": properties}
-        answer["extrapolation"] = work.watch.summary()
+        if work.watch.numbers:
+            answer["extrapolation"] = work.watch.summary()
         click.echo(json.dumps(answer))
     else:
         click.echo(f"wrote {n_frames} structures with predictions to {output}")

@@ -57,8 +57,8 @@ class RangeWatch:
         return f"{self.path}: {found}{self.farthest}"
 
     def summary(self):
-        """Return what is found as an object for JSON."""
-        if not self.is_able:
+        """Return what is found as an object for JSON, None where all is known."""
+        if not self.numbers:
             return None
         return {"frames": self.numbers, "largest": self.largest}
 

@@ -68,21 +68,36 @@ class KnownPoints:
         owners : ndarray of shape (n,)
             The frame of every vector.
         folds : ndarray of shape (n,)
-            The part that it is left out with; -1 where it never is.
+            The part that it is left out with; -1 where it never is. Where these are
+            all vectors or none, frames are left out, or vectors of a single frame.
         """
-        known, farthest = cls.of(vectors), []
+        frames = np.unique(owners, return_inverse=True)[1]
+        known, farthest = cls.of(vectors), np.zeros(0)
+        alone = np.arange(len(vectors))
+        for owners, folds in (
+            (frames, folds),
+            (frames, frames % N_FOLDS),
+            (alone, alone % N_FOLDS),
+        ):
+            if not farthest.size:
+                farthest = cls.left_out(vectors, owners, folds)
+        if farthest.size:
+            usual = MARGIN * np.quantile(farthest, SHARE)
+            known.limit = max(float(usual), LEAST_LIMIT)
+        # what is known is within the limit
+        known.limit *= max(1.0, float(known.distances(vectors).max()))
+        return known
+
+    @classmethod
+    def left_out(cls, vectors, owners, folds) -> np.ndarray:
+        """Return the largest distance of every owner from what others have."""
+        farthest = [np.zeros(0)]
         for fold in range(folds.max(initial=-1) + 1):
             left = folds == fold
             if left.any() and not left.all():
                 distances = cls.of(vectors[~left]).distances(vectors[left])
                 farthest.append(largest_of(distances, owners[left]))
-        if farthest:
-            usual = MARGIN * np.quantile(np.concatenate(farthest), SHARE)
-            known.limit = max(float(usual), LEAST_LIMIT)
-        # what is known is within the limit
-        own = float(known.distances(vectors).max())
-        known.limit = max(known.limit, own)
-        return known
+        return np.concatenate(farthest)
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """Return the distances of vectors, in units of the limit, (n,)."""

@@ -173,7 +173,7 @@ class TrainingRange:
                 "that no training frame has"
             )
         else:
-            name = VIEWS[int(values[:, atom].argmax())]
+            name = VIEWS[int((values[:, atom] > 1.0).argmax())]
             found = (
                 f"has {name} unlike all in the training data, extrapolation "
                 f"{largest[atom]:.1f} where 1 is usual"

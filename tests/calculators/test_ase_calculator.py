@@ -7,10 +7,12 @@ from ase.calculators.fd import (
     calculate_numerical_stress,
 )
 from ase.md.verlet import VelocityVerlet
-from stub_model import StubModel, make_frames
+from stub_model import StubModel, make_frames, make_waters
 
 from lodekit import model_file
 from lodekit.calculators import LodekitCalculator
+from lodekit.errors import ExtrapolationError
+from lodekit.models import SparsePotential
 
 
 @pytest.fixture
@@ -167,3 +169,36 @@ def test_dynamics_conserve_the_energy(model, water):
     before = water.get_total_energy()
     VelocityVerlet(water, 0.5 * units.fs).run(100)
     assert water.get_total_energy() == pytest.approx(before, abs=1e-3)  # eV
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    frames = make_waters()
+    return SparsePotential(n_sparse=5, targets=["energy"]).fit(frames)
+
+
+def test_structures_far_from_the_training_data_are_told_of(fitted):
+    (atoms,), calculator = make_waters(1, [1.5]), LodekitCalculator(fitted)
+    atoms.calc = calculator
+    with pytest.warns(UserWarning, match="far from the training data: atom"):
+        atoms.get_potential_energy()
+    assert calculator.results["extrapolation"].max() > 1.0
+    # no more of it while it does not grow: filterwarnings makes warnings errors
+    atoms.rattle(1e-3, seed=1)
+    atoms.get_potential_energy()
+
+
+def test_molecular_dynamics_ends_where_the_training_data_do(fitted):
+    (atoms,) = make_waters(1, [1.5])
+    atoms.calc = LodekitCalculator(fitted, on_extrapolation="raise")
+    with pytest.raises(ExtrapolationError, match="atom"):
+        VelocityVerlet(atoms, 1.0).run(1)
+    atoms.calc = LodekitCalculator(fitted, on_extrapolation="ignore")
+    atoms.get_potential_energy()
+    assert "extrapolation" not in atoms.calc.results
+    assert atoms.calc.get_property("extrapolation", atoms).max() > 1.0
+
+
+def test_reactions_to_extrapolation_are_checked(fitted):
+    with pytest.raises(ValueError, match="warn, raise, ignore, got 'stop'"):
+        LodekitCalculator(fitted, on_extrapolation="stop")
