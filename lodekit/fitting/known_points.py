@@ -74,13 +74,13 @@ class KnownPoints:
         frames = np.unique(owners, return_inverse=True)[1]
         known, farthest = cls.of(vectors), np.zeros(0)
         alone = np.arange(len(vectors))
-        for owners, folds in (
+        for split in (
             (frames, folds),
             (frames, frames % N_FOLDS),
             (alone, alone % N_FOLDS),
         ):
             if not farthest.size:
-                farthest = cls.left_out(vectors, owners, folds)
+                farthest = cls.left_out(vectors, *split)
         if farthest.size:
             usual = MARGIN * np.quantile(farthest, SHARE)
             known.limit = max(float(usual), LEAST_LIMIT)
