@@ -68,6 +68,8 @@ class Quantity:
         Whether it is a derivative by positions or strain, which costs more.
     by_default : bool
         Whether it is fitted and predicted where the user names nothing.
+    is_lattice : bool
+        Whether it is known up to quanta of the cell only.
     in_ase : bool
         Whether it stands among the results of an ASE calculator when it is predicted.
     """
@@ -94,6 +96,7 @@ class Quantity:
     label: str = ""
     is_gradient: bool = False
     by_default: bool = True
+    is_lattice: bool = False
     in_ase: bool = False
 
     @property
@@ -268,6 +271,7 @@ _TABLE = (
         noise=2e-2,
         noise_key="polarization_noise",
         label="polarization component",
+        is_lattice=True,
     ),
     Quantity(
         "quadrupole",
@@ -413,7 +417,7 @@ def error_units(names) -> dict[str, str]:
 
 
 #: Units of all that is fitted by models of energies and charges.
-UNITS = error_units((*ENERGIES, *CHARGES))
+UNITS = error_units((*ENERGIES, *CHARGES, *family("polarization")))
 
 
 def undefined(pbc) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.observables.branches import fold, polarization_quanta
 from lodekit.observables.charges import OBSERVABLES
 from lodekit.observables.tensors import is_per_atom, read_tensor
 from lodekit.quantities import UNITS, error_units, quantity
@@ -82,6 +83,7 @@ def compare(frames, results, targets=None):
     -------
     comparisons : dict of Comparison
         By target; targets that no frame has, or that were not predicted, are left out.
+        A polarization counts on the branch nearest to its prediction.
         Frames without a target do not count for it.
     """
     comparisons = {}
@@ -108,6 +110,9 @@ def _compare_frame(target, index, structure, result):
     if target in OBSERVABLES:  # as it is predicted: a quadrupole without the trace
         observable = OBSERVABLES[target]
         values = observable.present(structure, observable.reference(structure))
+    if quantity(target).is_lattice and structure.pbc.all():
+        quanta = [polarization_quanta(structure)]
+        values = fold([values], [result[target]], quanta).values[0]
     scale = 1.0 / len(structure) if target == "energy" else 1.0
     values = scale * np.ravel(values)
     predicted = scale * np.ravel(result[target])

@@ -157,6 +157,7 @@ def model_facts(summary):
         or _numbers(summary.get("hardness"), "V/e"),
         "widths": _numbers(summary.get("widths"), "Å"),
         "bond hardness": _numbers(summary.get("bond_hardness"), "V/e"),
+        "oxidation states": _numbers(summary.get("oxidation_states"), "e"),
         **_fit_facts(summary),
     }
     if "potential" in summary:

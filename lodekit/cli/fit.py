@@ -36,7 +36,9 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     help="Kind of model: potential (energy, forces, stress), charges, dipole (charges "
     "and atomic dipoles from molecular dipoles), kqeq (charges that equilibrate and "
     "respond to fields), latent-charges (charges from energies and forces), tensor "
-    "(vectors, matrices and other tensors of structures or atoms) [potential].",
+    "(vectors, matrices and other tensors of structures or atoms), polarization "
+    "(energy in an electric field: polarization, Born charges and polarizability as "
+    "well as energies and forces) [potential].",
 )
 @click.option(
     "--targets",
@@ -45,9 +47,10 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     metavar="TARGET...",
     help="What to fit: energy, forces, stress, for models of charges also charges, "
     "dipole, quadrupole, mep (potential at mep_points), for tensor any tensor of the "
-    "file, such as polarizability [all that the file has of energy, forces and stress; "
+    "file, such as polarizability, for polarization also polarization and "
+    "born_effective_charges [all that the file has of energy, forces and stress; "
     "charges, moments and mep for charges and kqeq; dipole for dipole; dipole and "
-    "polarizability for tensor].",
+    "polarizability for tensor; all of them for polarization].",
 )
 @click.option(
     "--max-multipole",

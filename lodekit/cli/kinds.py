@@ -99,6 +99,32 @@ class Tensors:
         return build_tensor_model(settings, progress=True)
 
 
+class Polarization:
+    """A `PolarizationModel`, with a potential where energies are fitted."""
+
+    targets = default_targets = (*ENERGIES, *family("polarization"))
+    takes_weights = False
+    needs_total_charge = True
+
+    def default_settings(self, frames, targets):
+        """Return complete settings for frames."""
+        from lodekit.models.polarization_settings import default_polarization_settings
+
+        return default_polarization_settings(frames, targets)
+
+    def check_settings(self, settings):
+        """Return complete settings, or say what is wrong with them."""
+        from lodekit.models.polarization_settings import check_polarization_settings
+
+        return check_polarization_settings(settings)
+
+    def build(self, settings):
+        """Return an unfitted model."""
+        from lodekit.models.polarization_settings import build_polarization_model
+
+        return build_polarization_model(settings, progress=True)
+
+
 KINDS = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
@@ -106,6 +132,7 @@ KINDS = {
     "kqeq": Charges("ChargeEquilibrationModel"),
     "latent-charges": Charges("LatentChargeModel", ENERGIES),
     "tensor": Tensors(),
+    "polarization": Polarization(),
 }
 #: Every target of some kind, but for the names of tensors.
-ALL_TARGETS = (*ENERGIES, *CHARGES)
+ALL_TARGETS = tuple(dict.fromkeys((*ENERGIES, *CHARGES, *family("polarization"))))

@@ -22,7 +22,8 @@ SECTIONS = {
         *("overwrite", "resume"),
     ),
 }
-_MODEL_SECTIONS = ("fit", "terms", "potential")
+_PARTS = ("potential", "polarizability")
+_MODEL_SECTIONS = ("fit", "terms", *_PARTS)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")
 
 
@@ -93,8 +94,9 @@ def read_none(settings):
                 key: empty if value == "none" else value
                 for key, value in read[section].items()
             }
-    if "potential" in read:
-        read["potential"] = read_none(read["potential"])
+    for part in _PARTS:
+        if part in read:
+            read[part] = read_none(read[part])
     return read
 
 
@@ -134,12 +136,13 @@ def check_sections(settings):
                 what = f"key {key!r} in [{section}]"
                 raise SettingsError(unknown(what, key, SECTIONS[section]))
     check_terms(settings)
-    for section, table in settings.get("potential", {}).items():
-        if not isinstance(table, dict):
-            raise SettingsError(
-                f"potential.{section} is a section with keys, not a value"
-            )
-    check_terms(settings.get("potential", {}))
+    for part in _PARTS:
+        for section, table in settings.get(part, {}).items():
+            if not isinstance(table, dict):
+                raise SettingsError(
+                    f"{part}.{section} is a section with keys, not a value"
+                )
+        check_terms(settings.get(part, {}))
 
 
 def check_terms(settings):
@@ -178,7 +181,8 @@ def complete(defaults, from_file, overrides):
 
     Terms that a file names take the place of the default ones; a default term of the
     same name, and of the same type, fills in what the file leaves out. A term that is
-    set to false is left out. The section "potential" is such settings once more.
+    set to false is left out. The sections "potential" and "polarizability" are such
+    settings once more.
 
     Parameters
     ----------
@@ -192,7 +196,7 @@ def complete(defaults, from_file, overrides):
     Returns
     -------
     settings : dict
-        Sections "fit", "terms" and "potential", to be checked by the model.
+        Sections "fit", "terms" and those of parts, to be checked by the model.
     """
     fit = merge(defaults.get("fit", {}), from_file.get("fit", {}))
     terms = defaults.get("terms", {})
@@ -208,9 +212,10 @@ def complete(defaults, from_file, overrides):
     terms = merge(terms, changes)
     terms = {name: term for name, term in terms.items() if term is not False}
     settings = {"fit": merge(fit, overrides.get("fit", {})), "terms": terms}
-    rest = [given.get("potential") for given in (defaults, from_file, overrides)]
-    if any(given is not None for given in rest):
-        settings["potential"] = complete(*(given or {} for given in rest))
+    for part in _PARTS:
+        rest = [given.get(part) for given in (defaults, from_file, overrides)]
+        if any(given is not None for given in rest):
+            settings[part] = complete(*(given or {} for given in rest))
     return settings
 
 

@@ -5,15 +5,18 @@ import re
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: Sections whose dictionaries are sections.
-_PARENTS = ((), ("terms",), ("potential",), ("potential", "terms"))
+_PARENTS = (
+    *((), ("terms",), ("potential",), ("potential", "terms")),
+    *(("polarizability",), ("polarizability", "terms")),
+)
 
 
 def format_toml(settings):
     """Return nested dictionaries as TOML.
 
     TOML has no word for None: it is the text "none", which settings files may say, too.
-    Dictionaries become sections on the first level and in ``terms`` and ``potential``,
-    and inline tables elsewhere.
+    Dictionaries become sections on the first level and in ``terms`` and parts of the
+    model, and inline tables elsewhere.
 
     >>> print(format_toml({"fit": {"targets": ["energy"], "energy_noise": 1e-3}}))
     [fit]

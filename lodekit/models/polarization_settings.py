@@ -1,0 +1,127 @@
+"""Settings of models of polarization, in the layout of those of potentials.
+
+``[fit]`` holds the arguments of the model, ``[terms.NAME]`` the descriptors of its
+atomic dipoles, ``[potential.fit]`` and ``[potential.terms.NAME]`` the potential, where
+energies are fitted, and ``[polarizability.fit]`` and ``[polarizability.terms.NAME]``
+the model of polarizabilities.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from lodekit.errors import SettingsError
+from lodekit.quantities import ENERGIES, family, quantity
+
+from .polarization_model import PolarizationModel
+from .polarization_terms import dipole_terms
+from .settings import (
+    FIT,
+    SELECTIONS,
+    build_potential,
+    check_names,
+    check_settings,
+    default_settings,
+)
+from .tensor_settings import build_tensor_model, check_tensor_settings
+from .tensor_terms import build_tensor_terms, tensor_terms
+
+#: Sections of parts that are models of their own.
+PARTS = ("potential", "polarizability")
+#: Arguments that are objects, or follow from other settings.
+_BUILT = {"descriptor", "covariance", "n_sparse", "noises", "progress", *PARTS}
+#: Arguments that are not of the kind of their default.
+_FREE = ("oxidation_states", "targets")
+#: Keys of a part that the whole model decides on.
+_SHARED = {"targets", "noises", "validation_fraction"}
+
+
+def noise_keys() -> dict[str, str]:
+    """Return the targets by the key of their noise."""
+    names = (*ENERGIES, *family("polarization"))
+    return {quantity(n).noise_key: n for n in names if quantity(n).noise_key}
+
+
+def fit_defaults() -> dict:
+    """Return the keys of ``[fit]``."""
+    parameters = inspect.signature(PolarizationModel).parameters
+    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
+    noises = dict.fromkeys(noise_keys(), "auto")
+    return {**own, **noises, "selection": "farthest-points"}
+
+
+def potential_fit() -> dict:
+    """Return the keys of ``[potential.fit]``; noises stand in ``[fit]``."""
+    shared = {*_SHARED, *(quantity(name).noise_key for name in ENERGIES)}
+    return {key: value for key, value in FIT.items() if key not in shared}
+
+
+def default_polarization_settings(frames, targets) -> dict:
+    """Return complete settings of a model of these targets."""
+    settings = {
+        "fit": {**fit_defaults(), "targets": list(targets)},
+        "terms": dipole_terms(),
+    }
+    energies = [name for name in targets if name in ENERGIES]
+    if energies:
+        terms = default_settings(frames, energies)["terms"]
+        settings["potential"] = {"fit": potential_fit(), "terms": terms}
+    if "polarizability" in targets:
+        settings["polarizability"] = {"terms": tensor_terms()}
+    return settings
+
+
+def check_polarization_settings(settings: dict) -> dict:
+    """Return complete settings, as `check_settings` does for a potential.
+
+    Raises
+    ------
+    SettingsError
+        Also for settings of what is not fitted, and those of a part that the whole
+        model decides on.
+    """
+    check_names("settings", settings, ["fit", "terms", *PARTS])
+    own = {key: settings[key] for key in ("fit", "terms") if key in settings}
+    checked = check_settings(own, fit_defaults(), (*_FREE, *noise_keys()))
+    for name in PARTS:
+        if name not in settings:
+            continue
+        part = settings[name]
+        for key in _SHARED & {*part.get("fit", {})}:
+            raise SettingsError(
+                f"{name}.fit.{key} has no use: [fit] holds for all parts of the model"
+            )
+        try:
+            if name == "potential":
+                checked[name] = check_settings(part, potential_fit())
+            else:
+                checked[name] = check_tensor_settings(part)
+                for key in _SHARED:
+                    del checked[name]["fit"][key]
+        except SettingsError as problem:
+            raise SettingsError(f"[{name}]: {problem}") from None
+    return checked
+
+
+def build_polarization_model(settings: dict, progress: bool = False):
+    """Return the unfitted `PolarizationModel` of complete or partial settings."""
+    settings = check_polarization_settings(settings)
+    fit = dict(settings["fit"])
+    noises = {name: fit.pop(key) for key, name in noise_keys().items() if key in fit}
+    given = {name: noise for name, noise in noises.items() if noise != "auto"}
+    terms = build_tensor_terms(settings)
+    descriptors, covariances, sizes = zip(*terms, strict=True)
+    parts = {}
+    if "potential" in settings:
+        parts["potential"] = build_potential(settings["potential"])
+    if "polarizability" in settings:
+        parts["polarizability"] = build_tensor_model(settings["polarizability"])
+    return PolarizationModel(
+        list(descriptors),
+        list(covariances),
+        list(sizes),
+        **{**fit, "selection": SELECTIONS[fit["selection"]]()},
+        noises=given or None,
+        progress=progress,
+        **parts,
+    )

@@ -1,0 +1,126 @@
+"""The whole path with a model of polarization, from a file to predictions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polar_crystals as crystals
+import pytest
+from ase.io import read
+
+from lodekit import load_model, read_structures
+from lodekit.structures import write_structures
+
+TERM = """
+type = "soap"
+cutoff = 3.6
+smoothing_width = 0.8
+density_width = 0.4
+max_radial = 3
+max_angular = 3
+n_sparse = 20
+"""
+SETTINGS = f"""
+[fit]
+n_channels = 40
+oxidation_states = {{Li = 1, F = -1}}
+[terms.soap]{TERM}
+[potential.terms.soap]{TERM}
+[polarizability.fit]
+n_channels = 30
+[polarizability.terms.soap]{TERM}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("polarization_models")
+    generator = np.random.default_rng(4)
+    frames = [crystals.label(crystals.draw(generator), generator) for _ in range(24)]
+    for atoms in frames[8:20]:
+        del atoms.arrays["becs"]
+    write_structures(folder / "train.xyz", frames[:20])
+    write_structures(folder / "new.xyz", frames[20:])
+    (folder / "s.toml").write_text(SETTINGS)
+    return folder
+
+
+@pytest.fixture
+def fitted(folder, lodekit, monkeypatch):
+    """What ``fit --json`` printed; fitted once."""
+    monkeypatch.chdir(folder)
+    if not Path("m.lodekit").exists():
+        status, out, err = lodekit(
+            *("fit", "train.xyz", "--model", "polarization", "--settings", "s.toml"),
+            *("--output", "m.lodekit", "--validation", "new.xyz", "--json"),
+        )
+        assert status == 0, err
+        Path("fit.json").write_text(out)
+    return json.loads(Path("fit.json").read_text())
+
+
+def test_fit_shows_errors_of_all_targets_on_any_branch(fitted):
+    errors = fitted["errors"]["validation"]
+    assert {*errors} == {
+        *("energy", "forces", "polarization", "born_effective_charges"),
+        "polarizability",
+    }
+    assert errors["born_effective_charges"]["unit"] == "e"
+    assert errors["born_effective_charges"]["n"] == 4 * 36
+    assert errors["polarization"]["rmse"] < 0.01
+    assert {"polarization", "born_effective_charges"} <= {*fitted["errors"]["held out"]}
+
+
+@pytest.mark.usefixtures("fitted")
+def test_predict_writes_what_the_model_computes_in_a_field(lodekit):
+    field = [0.0, 0.1, -0.2]
+    status, _, err = lodekit(
+        *("predict", "m.lodekit", "new.xyz", "-o", "out.xyz"),
+        *("--field", *map(str, field)),
+    )
+    assert status == 0, err
+    expected = load_model("m.lodekit").compute(read_structures("new.xyz"), field=field)
+    for atoms, result in zip(read("out.xyz", ":"), expected, strict=True):
+        found = {**atoms.info, **atoms.arrays, **atoms.calc.results}
+        charges = found["born_effective_charges"].reshape(-1, 3, 3)
+        values = result["born_effective_charges"]
+        np.testing.assert_allclose(charges, values, atol=1e-7)
+        assert atoms.get_potential_energy() == pytest.approx(result["energy"])
+        np.testing.assert_allclose(
+            found["polarization"], result["polarization"], atol=1e-7
+        )
+
+
+def test_evaluate_and_info_know_the_model(fitted, lodekit):
+    status, out, err = lodekit("evaluate", "m.lodekit", "new.xyz", "--json")
+    assert status == 0, err
+    answer = json.loads(out)
+    for name in ("polarization", "born_effective_charges", "polarizability"):
+        expected = fitted["errors"]["validation"][name]
+        assert answer[name]["rmse"] == pytest.approx(expected["rmse"], rel=1e-6)
+    status, out, _ = lodekit("info", "m.lodekit")
+    assert status == 0
+    assert "PolarizationModel" in out
+    assert "oxidation states" in out
+    status, out, _ = lodekit("info", "m.lodekit", "--settings")
+    assert status == 0
+    assert "[polarizability.terms.soap]" in out
+
+
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "fit.oxidation_states={Li = 1, F = -2}"), "total charge is"),
+        (("--set", "fit.quantum=-1"), "quantum must be a positive charge"),
+        (("--set", "potential.fit.targets=energy"), "[fit] holds for all parts"),
+        (("--targets", "energy"), "learns energies alone"),
+        (("--targets", "charges"), "cannot be fitted to charges"),
+    ],
+)
+def test_mistakes_are_one_line(lodekit, arguments, message):
+    fit = ("fit", "train.xyz", "--model", "polarization", "--settings", "s.toml")
+    status, _, err = lodekit(*fit, *arguments, "-o", "bad.lodekit")
+    assert status == 1
+    assert message in err
+    assert not Path("bad.lodekit").exists()
