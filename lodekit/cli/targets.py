@@ -61,7 +61,8 @@ def choose_targets(frames, asked, kind, partial=False):
             needed = NEEDS[quantity(name).boundary]
             warn(f"{name} not used: no frame that has it {needed}")
     for name in () if asked else kind.targets:
-        if not quantity(name).by_default and any(_have(frames, name)):
+        is_extra = not quantity(name).by_default and name not in wanted
+        if is_extra and any(_have(frames, name)):
             warn(f"{name} not used: name it with --targets to fit it, too")
     for name in asked or chosen or wanted[:1]:
         if not partial:

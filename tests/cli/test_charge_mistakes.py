@@ -90,7 +90,7 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
     [
         ("charges", ["--weight-key", "w"], "--model charges takes no weights of"),
         ("charges", ["--targets", "energy"], "charges need charges, a dipole, a"),
-        ("charges", ["--targets", "polarization"], "'polarization' is not one of"),
+        ("charges", ["--targets", "polarisation"], "'polarisation' is not one of"),
         ("potential", ["--targets", "charges"], "cannot be fitted to charges; it can"),
         ("kqeq", ["--targets", "quadrupole"], "no frame has quadrupole (looked for"),
         ("kqeq", ["--max-multipole", "1"], "[fit] has an unknown key 'max_multipole'"),
