@@ -117,7 +117,7 @@ def check_fit(options, frames):
 def test_commands_are_accepted(code, complete, frames):
     words = words_of(code)[1:]
     if not words or words[0].startswith("-"):
-        assert set(words) <= {"--version", "--help", "--traceback"}
+        assert set(words) <= {"--version", "--citation", "--help", "--traceback"}
         return
     # a word that stands for one of the names that an option takes
     words = [

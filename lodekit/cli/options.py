@@ -5,6 +5,7 @@ import os
 import click
 
 from lodekit.errors import suggest
+from lodekit.logs import be_quiet, be_verbose
 from lodekit.threads import request_threads
 
 
@@ -150,6 +151,22 @@ def common_options(command):
             is_flag=True,
             expose_value=False,
             hidden=True,
+        ),
+        click.option(
+            "--verbose",
+            "-v",
+            is_flag=True,
+            expose_value=False,
+            callback=lambda ctx, option, value: be_verbose() if value else None,
+            help="Tell the steps of the work with the time of day.",
+        ),
+        click.option(
+            "--quiet",
+            "-q",
+            is_flag=True,
+            expose_value=False,
+            callback=lambda ctx, option, value: be_quiet() if value else None,
+            help="Show no progress; warnings and errors are told.",
         ),
         click.option(
             "--json", "as_json", is_flag=True, help="Print one JSON object instead."

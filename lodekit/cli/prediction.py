@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 
 from lodekit.errors import StructureError
+from lodekit.logs import shows_bars
 from lodekit.quantities import undefined
 
 #: Atoms, and frames, that go to the model at once.
@@ -143,6 +144,9 @@ def counted(description):
     It moves a counter on a terminal, and prints a line every `SILENCE` seconds
     elsewhere.
     """
+    if not shows_bars():
+        yield lambda count: None
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -167,6 +171,9 @@ def progress(total, description):
 
     It moves a bar on a terminal, and prints a line for every tenth elsewhere.
     """
+    if not shows_bars():
+        yield lambda count: None
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 

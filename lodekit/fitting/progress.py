@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from lodekit.logs import LOG, shows_bars
+
 
 def progress_bar(items, description: str, show: bool, lines: bool = True):
     """Iterate over ``items`` (a sequence); show how far it went on standard error.
 
     ``lines`` are written where there is no terminal for a bar.
     """
-    if not show or len(items) == 0:
+    if not show or len(items) == 0 or not shows_bars():
         yield from items
         return
     if sys.stderr.isatty():
@@ -40,4 +42,6 @@ def show_step(number: int, loss: float, errors: dict, units: dict) -> None:
         f"{name} {error:.3g} {units.get(name, '')}" for name, error in errors.items()
     ]
     text = ", ".join([f"step {number}: loss {loss:.5g}", *parts])
-    print(text, file=sys.stderr)  # noqa: T201
+    LOG.info(text)
+    if shows_bars():
+        print(text, file=sys.stderr)  # noqa: T201

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -222,3 +223,41 @@ def test_compilation_is_one_line(lodekit, monkeypatch):
     monkeypatch.setattr(main_module, "run", compile_twice)
     line = "compiling loops, once: the first run takes up to a minute longer"
     assert lodekit("info", "x") == (0, "", f"lodekit: {line}\n")
+
+
+def test_python_m_lodekit_is_the_command():
+    answer = subprocess.run(
+        [sys.executable, "-m", "lodekit", "--version"], capture_output=True, text=True
+    )
+    assert answer.stdout == f"lodekit {__version__}\n"
+
+
+def test_citation_is_bibtex(lodekit):
+    status, out, _ = lodekit("--citation")
+    assert status == 0
+    assert out.startswith("@software{lodekit,")
+    assert out.count("@") == 3
+
+
+def test_verbose_tells_steps_and_quiet_no_progress(lodekit, train):
+    from lodekit.logs import LOG, shows_bars
+
+    arguments = ("fit", train, "--set", "fit.energy_noise=1e-3", "--overwrite")
+    terms = ["--targets", "energy"]
+    status, _, err = lodekit(*arguments, *terms, "-v")
+    assert status == 0
+    assert re.search(r"^\d\d:\d\d:\d\d sparse points: \d+\.\d\d s$", err, re.M)
+    status, out, err = lodekit(*arguments, *terms, "-q")
+    assert (status, err) == (0, "")
+    assert "wrote the model" in out
+    assert shows_bars()
+    assert not LOG.handlers
+
+
+def test_shells_complete_commands(monkeypatch, capsys):
+    monkeypatch.setenv("_LODEKIT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "lodekit ev")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit, match="0"):
+        main([])
+    assert "evaluate" in capsys.readouterr().out
