@@ -75,8 +75,9 @@ class BornCharges(ChargeObservable):
                 raise ValueError(
                     f"{self.name} of {frame_name(index)} look transposed: turning the "
                     f"structure misses its dipole by {error:.2g} e·Å, and by "
-                    f"{other:.2g} e·Å with the last two indices exchanged; they are "
-                    "[atom, dipole, displacement]"
+                    f"{other:.2g} e·Å with the last two indices exchanged; exchange "
+                    "them, they are [atom, dipole, displacement] "
+                    "(`lodekit.observables.polarization.transpose_born_charges`)"
                 )
 
 
