@@ -77,9 +77,14 @@ class LodekitCalculator(Calculator):
         of all that is computed, as far as the model has them. They are in ``results``
         under "energy_std", "forces_std", "charges_std" and so on. ``["energy"]`` costs
         a part of a force call, forces_std tens of them.
-    field : array_like of shape (3,), optional
-        Uniform electric field in V/Å, for models that respond to one. Energy and forces
-        include it. It may be changed: ``calculator.field = (0, 0, 0.1)``.
+    field : array_like of shape (3,) or callable, optional
+        Uniform electric field in V/Å, for models that respond to one. Energy, forces
+        and stress include it. It may be changed: ``calculator.field = (0, 0, 0.1)``. A
+        callable without arguments that returns it is asked before every calculation:
+        ``field=lambda: strength * np.sin(frequency * dynamics.get_time())``. Atoms of
+        periodic structures must not be wrapped while there is one.
+    displacement : array_like of shape (3,) or callable, optional
+        Electric displacement D / eps_0 in V/Å instead, for a `PolarizationModel`.
     on_extrapolation : {"warn", "raise", "ignore"}
         What happens where a structure is far from the training data: a warning, and
         another one whenever it is twice as far as at the last; an
@@ -90,15 +95,18 @@ class LodekitCalculator(Calculator):
     ----------
     implemented_properties : list of str
         What the model has of energy, free_energy, energies, forces, stress, charges,
-        dipole, and for ``get_property`` atomic_dipoles and atomic_quadrupoles. The
-        latter takes every other property of ``model.compute`` as well, such as
-        energy_std or hardnesses. ``results["extrapolation"]`` (n_atoms,) is how far
-        every atom is from the training data, 1 being the limit, unless that is ignored.
+        dipole, polarization (M = P V in e·Å), born_effective_charges (moment before
+        displacement), dielectric_tensor, and for ``get_property`` atomic_dipoles and
+        atomic_quadrupoles. The latter takes every other property of ``model.compute``
+        as well, such as energy_std, hardnesses or polarizability.
+        ``results["extrapolation"]`` (n_atoms,) is how far every atom is from the
+        training data, 1 being the limit, unless that is ignored.
 
     Raises
     ------
     ValueError
-        If there is a field and the model does not respond to one, ``std`` names what
+        If there is a field and the model does not respond to one, or a displacement as
+        well, ``std`` names what
         the model has no standard deviation of, or ``on_extrapolation`` is none of the
         three.
 
@@ -116,7 +124,14 @@ class LodekitCalculator(Calculator):
     energy is a part of the energy only, and does not stand in for it.
     """
 
-    def __init__(self, model, std=False, field=None, on_extrapolation="warn"):
+    def __init__(
+        self,
+        model,
+        std=False,
+        field=None,
+        on_extrapolation="warn",
+        displacement=None,
+    ):
         super().__init__()
         if on_extrapolation not in _REACTIONS:
             raise ValueError(
@@ -130,7 +145,8 @@ class LodekitCalculator(Calculator):
             model = load_model(model)
         self.model = model
         self.std = _check_std(model, std)
-        self.field = field
+        self._controls, self._values = {"field": None, "displacement": None}, {}
+        self.field, self.displacement = field, displacement
         self._species = frozenset(model.summary_["species"])
         names = (*all_properties, *ATOMIC_MOMENTS)
         known = [name for name in names if name in model.properties]
@@ -140,20 +156,47 @@ class LodekitCalculator(Calculator):
 
     @property
     def field(self):
-        """Electric field in V/Å, or None."""
-        return self._field
+        """Electric field in V/Å, a function that returns it, or None."""
+        return self._controls["field"]
 
     @field.setter
     def field(self, field):
-        field_argument(self.model, field)
-        self._field = field
+        self._set_control("field", field)
+
+    @property
+    def displacement(self):
+        """Electric displacement in V/Å, a function that returns it, or None."""
+        return self._controls["displacement"]
+
+    @displacement.setter
+    def displacement(self, displacement):
+        self._set_control("displacement", displacement)
+
+    def _set_control(self, name, value):
+        field_argument(self.model, value, name)
+        self._controls[name] = value
+        if all(own is not None for own in self._controls.values()):
+            self._controls[name] = None
+            raise ValueError(
+                "a field and a displacement were given; one of them follows from the "
+                "other: set one of them to None"
+            )
         self.reset()
+
+    def _control(self):
+        """Return the present field, or displacement, as arguments of the model."""
+        present = {n: v() if callable(v) else v for n, v in self._controls.items()}
+        return {n: v for n, v in present.items() if v is not None}
 
     def check_state(self, atoms, tol=1e-15):
         """Return what changed since the last call; charges that are given count."""
         changes = super().check_state(atoms, tol)
         if changes or self.atoms is None:
             return changes
+        if any(map(callable, self._controls.values())):
+            values = {name: list(value) for name, value in self._control().items()}
+            if values != self._values:
+                return ["field"]
         before, now = (_given(a) for a in (self.atoms, atoms))
         return [] if now == before else ["initial_charges"]
 
@@ -202,10 +245,12 @@ class LodekitCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         self._check(properties)
         farness = self._extrapolate()
+        control = self._control()
+        self._values = {name: list(value) for name, value in control.items()}
         (results,) = self.model.compute(
             [self.atoms],
             properties=self._wanted(properties),
-            **field_argument(self.model, self.field),
+            **control,
         )
         if "energy" in results:
             results["free_energy"] = results["energy"]

@@ -66,22 +66,30 @@ def check_stress(frames, properties) -> None:
         )
 
 
-def field_argument(model, field) -> dict:
+def field_argument(model, field, name: str = "field") -> dict:
     """Return what the ``compute`` of a model takes for a field, nothing without one.
+
+    Parameters
+    ----------
+    model : estimator
+    field : object or None
+    name : {"field", "displacement"}
 
     Raises
     ------
     ValueError
-        If the model has no response to a field.
+        If the model has no response to one.
     """
     if field is None:
         return {}
-    if "field" not in inspect.signature(model.compute).parameters:
+    if name not in inspect.signature(model.compute).parameters:
+        others = "a ChargeEquilibrationModel (lodekit fit --model kqeq) or "
         raise ValueError(
-            f"a {type(model).__name__} has no response to a field; fit a "
-            "ChargeEquilibrationModel (lodekit fit --model kqeq)"
+            f"a {type(model).__name__} has no response to a {name}; fit "
+            f"{others if name == 'field' else ''}a PolarizationModel (--model "
+            "polarization)"
         )
-    return {"field": field}
+    return {name: field}
 
 
 def is_number(value) -> bool:

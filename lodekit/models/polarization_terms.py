@@ -7,7 +7,7 @@ from .tensor_terms import TENSOR_SOAP, build_tensor_terms, choose_tensor_terms
 #: The surroundings that decide on the dipole of an atom.
 DIPOLE_SOAP = {
     **TENSOR_SOAP,
-    "cutoff": 5.0,
+    "cutoff": 6.0,
     "density_width": 0.35,
     "scaling_exponent": 4,
     "max_radial": 5,
