@@ -42,6 +42,7 @@ MODEL_CLASSES = {
     "LatentChargeModel": "lodekit.models",
     "GlobalPotential": "lodekit.models",
     "TensorModel": "lodekit.models",
+    "ElectronDensityModel": "lodekit.models",
     "PolarizationModel": "lodekit.models",
 }
 _HEADER = "model.json"

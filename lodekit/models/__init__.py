@@ -2,6 +2,7 @@
 
 from .charge_equilibration import ChargeEquilibrationModel
 from .charge_model import ChargeModel, DipoleModel
+from .electron_density_model import ElectronDensityModel
 from .global_potential import GlobalPotential
 from .latent_charge_model import LatentChargeModel
 from .polarization_model import PolarizationModel
@@ -12,6 +13,7 @@ __all__ = [
     "ChargeEquilibrationModel",
     "ChargeModel",
     "DipoleModel",
+    "ElectronDensityModel",
     "GlobalPotential",
     "LatentChargeModel",
     "PolarizationModel",

@@ -75,18 +75,21 @@ class EquivariantState:
         """Components of a tensor."""
         return 2 * self.kernel.order + 1
 
+    def species_rows(self, species: int) -> np.ndarray:
+        """Return Phi of the atoms of a species, (n, 2 order + 1, rank of its points)."""
+        kernel, atoms = self.kernel, self.atoms(species)
+        points, features = kernel.points[species], self.invariants.features[atoms]
+        constants = kernel.constants(species)
+        tensors = self.tensors(species)
+        values = kernel.covariances(features, tensors, points, constants)
+        values = values @ points.projection
+        return values.reshape(atoms.size, self.n_components, values.shape[1])
+
     def rows(self) -> np.ndarray:
         """Return Phi, (n_atoms, 2 order + 1, rank)."""
-        kernel = self.kernel
-        rows = np.zeros((self.batch.n_atoms, self.n_components, kernel.rank))
-        for z, columns in kernel.columns.items():
-            atoms, points = self.atoms(z), kernel.points[z]
-            features = self.invariants.features[atoms]
-            constants = kernel.constants(z)
-            values = kernel.covariances(features, self.tensors(z), points, constants)
-            values = values @ points.projection
-            shape = atoms.size, self.n_components, values.shape[1]
-            rows[atoms, :, columns] = values.reshape(shape)
+        rows = np.zeros((self.batch.n_atoms, self.n_components, self.kernel.rank))
+        for z, columns in self.kernel.columns.items():
+            rows[self.atoms(z), :, columns] = self.species_rows(z)
         return rows
 
     def structure_rows(self) -> np.ndarray:

@@ -1,0 +1,292 @@
+"""The fit of density coefficients: rows in a metric, and the strength of the prior.
+
+The weights make the metric norm of the errors of all structures as small as a prior
+lets them, sum (Psi w - c)^T M (Psi w - c) + s sum d w^2, where 1/d is the variance of
+the coefficients of a shell, smaller by `DECAY` for every l. The strength s is what
+predicts frames best that were left out; it is found with one factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lodekit.density import DensityBasis, channel_places
+from lodekit.fitting.groups import can_be_left_out, find_groups
+from lodekit.fitting.progress import progress_bar
+from lodekit.regression.block_equations import BlockEquations
+from lodekit.regression.block_iterations import BlockIterations
+from lodekit.regression.block_layout import BlockLayout, StructureRows
+from lodekit.structures.batch import StructureBatch
+
+from .density_features import DensityFeatures
+
+#: Prior variances fall by this from l to l + 1, beside those of the coefficients.
+DECAY = 2.0
+#: Prior variances are at least this share of the largest one.
+LEAST_VARIANCE = 1e-8
+#: Strength in the middle of those that are tried, and how far they go to both sides.
+STRENGTH, STRENGTH_RANGE = 1e-7, 1e2
+#: Strengths that are tried for each factor of ten.
+PER_DECADE = 8
+#: Frames that say how large a squared norm is.
+N_SCALE = 50
+#: Atoms whose features are held at once.
+BATCH_ATOMS = 300
+
+
+@dataclass
+class DensityData:
+    """What is fitted: coefficients (or their changes) of structures, and metrics.
+
+    Attributes
+    ----------
+    frames : list of ase.Atoms
+    basis : DensityBasis
+    targets : list of ndarray of shape (n_functions, n_cases)
+    metric : callable
+        Returns M (n_functions, n_functions) of a frame by its index.
+    means : dict of int to ndarray of shape (n_shells,)
+        Mean coefficients of shells of l = 0 by element, which are taken away.
+    """
+
+    frames: list
+    basis: DensityBasis
+    targets: list
+    metric: object
+    means: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        """Find the channels, and the frames of every composition."""
+        self.places = [channel_places(self.basis, a.numbers) for a in self.frames]
+        self.compositions: dict = {}
+        for index, atoms in enumerate(self.frames):
+            key = atoms.numbers.tobytes()
+            self.compositions.setdefault(key, []).append(index)
+
+    def take_means(self, is_response: bool) -> None:
+        """Take the mean coefficients of l = 0 away; changes in a field have none."""
+        by_channel = self.by_channel()
+        self.means = {
+            z: np.zeros(own.shape[1]) if is_response else own.mean(axis=(0, 2, 3))
+            for (z, l), own in by_channel.items()
+            if l == 0
+        }
+        self.targets = [
+            target - mean_coefficients(self.means, places, len(target))[:, None]
+            for target, places in zip(self.targets, self.places, strict=True)
+        ]
+
+    def by_channel(self) -> dict:
+        """Return targets by element and l, (n_atoms, n_shells, 2 l + 1, n_cases)."""
+        parts: dict = {}
+        for places, target in zip(self.places, self.targets, strict=True):
+            for key, own in places.items():
+                parts.setdefault(key, []).append(target[own])
+        return {key: np.concatenate(own) for key, own in parts.items()}
+
+    def squares(self) -> tuple[float, int]:
+        """Return the sum of squared metric norms of some targets, and of their sizes."""
+        total, size = 0.0, 0
+        for index in range(0, len(self.frames), 1 + len(self.frames) // N_SCALE):
+            target = self.targets[index]
+            total += float(np.sum(target * (self.metric(index) @ target)))
+            size += target.size
+        return total, size
+
+    def portions(self, frames) -> list[list[int]]:
+        """Return some frames in lists of one composition, each of a few atoms."""
+        wanted, portions = set(frames), []
+        for members in self.compositions.values():
+            own = [index for index in members if index in wanted]
+            step = max(1, BATCH_ATOMS // len(self.frames[members[0]]))
+            portions += [own[i : i + step] for i in range(0, len(own), step)]
+        return portions
+
+    def rows(self, portion: list[int], features: DensityFeatures):
+        """Yield the rows of frames of one composition, one case after the other."""
+        batch = StructureBatch.from_frames([self.frames[i] for i in portion])
+        evaluated = features.evaluate(batch)
+        metrics = np.array([self.metric(i) for i in portion])
+        places = {k: p for k, p in self.places[portion[0]].items()}
+        for case in range(features.n_cases):
+            own = {
+                key: evaluated[key][case].reshape(
+                    len(portion), len(where), 2 * key[1] + 1, -1
+                )
+                for key, where in places.items()
+            }
+            values = np.array([self.targets[i][:, case] for i in portion])
+            yield StructureRows(places, own, metrics, values)
+
+
+def mean_coefficients(means: dict, places: dict, size: int) -> np.ndarray:
+    """Return coefficients of a structure whose shells of l = 0 have their means."""
+    coefficients = np.zeros(size)
+    for (z, l), where in places.items():
+        if l == 0:
+            coefficients[where[:, :, 0]] = means[z]
+    return coefficients
+
+
+@dataclass
+class DensityFit:
+    """What came out of a fit.
+
+    Attributes
+    ----------
+    weights : dict of (z, l) to ndarray of shape (n_shells, rank)
+    strength : float
+        s.
+    error : float or None
+        Error of the frames left out, in % of the norm of their deviations from the
+        means.
+    n_left_out : int
+    summary : dict
+    """
+
+    weights: dict
+    strength: float
+    error: float | None
+    n_left_out: int
+    summary: dict
+
+
+class LeftOutErrors:
+    """Squared errors of frames left out, at any strength of a path."""
+
+    def __init__(self, path, layout: BlockLayout):
+        self.path, self.layout = path, layout
+        size = len(path.basis)
+        self.matrix, self.moment = np.zeros((size, size)), np.zeros(size)
+        self.square = 0.0
+
+    def add(self, rows: StructureRows) -> None:
+        """Add the rows of frames that were not fitted."""
+        parts = [self.layout.split(weights) for weights in self.path.basis]
+        values = np.array([rows.expand(part) for part in parts])
+        weighed = np.array([rows.weigh(own) for own in values])
+        values, weighed = (own.reshape(len(own), -1) for own in (values, weighed))
+        self.matrix += values @ weighed.T
+        self.moment += weighed @ rows.values.ravel()
+        self.square += float(rows.square(rows.values).sum())
+
+    def percent(self, strength: float) -> float:
+        """Return the error in % of the norm of what was left out."""
+        place = self.path.coordinates(strength)
+        error = self.square - 2.0 * place @ self.moment + place @ self.matrix @ place
+        return 100.0 * float(np.sqrt(max(error, 0.0) / self.square))
+
+    def best(self) -> tuple[float, float]:
+        """Return the strength of the least error, and that error."""
+        n_decades = 2.0 * np.log10(STRENGTH_RANGE)
+        strengths = STRENGTH * np.geomspace(
+            1.0 / STRENGTH_RANGE, STRENGTH_RANGE, int(n_decades * PER_DECADE) + 1
+        )
+        errors = [self.percent(strength) for strength in strengths]
+        best = int(np.argmin(errors))
+        return float(strengths[best]), errors[best]
+
+
+def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:
+    """Return frames to be left out: whole groups, at most a share of all frames."""
+    groups = find_groups(frames, groups)
+    leavable = can_be_left_out(frames, groups)
+    order = check_random_state(random_state).permutation(leavable)
+    sizes = np.cumsum(np.bincount(groups, minlength=groups.max() + 1)[order])
+    return np.flatnonzero(np.isin(groups, order[sizes <= fraction * len(frames)]))
+
+
+def fit_densities(
+    data: DensityData,
+    features: DensityFeatures,
+    left_out: np.ndarray,
+    *,
+    strength: float | None = None,
+    max_bytes: float = np.inf,
+    progress: bool = False,
+    lap=lambda name: None,
+) -> DensityFit:
+    """Fit the weights of all coefficients.
+
+    Parameters
+    ----------
+    data : DensityData
+        With means taken away.
+    features : DensityFeatures
+    left_out : ndarray of int
+        Frames that choose the strength; they are fitted in the end as well.
+    strength : float, optional
+        A given one.
+    max_bytes : float
+        Memory for dense equations; conjugate gradients beyond.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not fit into this memory either.
+    """
+    layout = BlockLayout(features.shapes())
+    precisions = channel_precisions(data)
+    is_dense = BlockEquations.bytes_needed(layout.size) <= max_bytes
+    kind = BlockEquations if is_dense else BlockIterations
+    equations, used = kind(layout, precisions), 0.0
+
+    def add(frames, name, errors=None):
+        nonlocal used
+        for portion in progress_bar(data.portions(frames), name, progress):
+            for rows in data.rows(portion, features):
+                if errors is not None:
+                    errors.add(rows)
+                if not is_dense:
+                    used += BlockIterations.bytes_needed(rows)
+                    check_memory(used, max_bytes)
+                equations.add(rows)
+
+    add(np.setdiff1d(np.arange(len(data.frames)), left_out), "rows")
+    lap("rows")
+    chosen, error = strength or STRENGTH, None
+    if len(left_out):
+        errors = LeftOutErrors(equations.path(STRENGTH), layout)
+        lap("strength")
+        add(left_out, "rows left out", errors)
+        lap("rows")
+        if strength is None:
+            chosen, error = errors.best()
+        else:
+            error = errors.percent(strength)
+    weights = equations.solve(chosen)
+    lap("solution")
+    summary = {"n_weights": layout.size, "solver": "dense" if is_dense else "cg"}
+    if not is_dense:
+        summary["n_steps"] = equations.n_steps
+    return DensityFit(layout.split(weights), chosen, error, len(left_out), summary)
+
+
+def check_memory(used: float, max_bytes: float) -> None:
+    """Raise ``ValueError`` if rows take more memory than is allowed."""
+    if used > max_bytes:
+        raise ValueError(
+            f"features and metrics take more than max_memory = {max_bytes / 1e9:g} GB; "
+            "raise it, or lower n_sparse"
+        )
+
+
+def channel_precisions(data: DensityData) -> dict:
+    """Return d of every shell by element and l, for strengths without unit."""
+    square, size = data.squares()
+    variances = {
+        key: (own**2).mean(axis=(0, 2, 3)) / DECAY ** key[1]
+        for key, own in data.by_channel().items()
+    }
+    largest = max(own.max() for own in variances.values())
+    if not largest > 0.0:
+        raise ValueError(
+            "all coefficients are those of the mean atoms: there is nothing to learn"
+        )
+    return {
+        key: square / size / np.maximum(own, LEAST_VARIANCE * largest)
+        for key, own in variances.items()
+    }

@@ -1,0 +1,145 @@
+"""Predictions of densities for a few frames at a time, with exact electrons."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.density import DensityBasis, ElectronDensity, channel_places
+from lodekit.density.moments import charges_of, dipoles_of
+from lodekit.density.sites import Sites
+from lodekit.observables.charge_observable import total_charge
+from lodekit.structures.batch import StructureBatch
+from lodekit.units import COULOMB_CONSTANT
+
+from .density_fit import mean_coefficients
+
+#: What follows from a density, and from its change in a field.
+DENSITY_PROPERTIES = (
+    "density_coefficients",
+    "n_electrons",
+    "dipole",
+    "quadrupole",
+    "hartree_energy",
+    "electrostatic_energy",
+)
+RESPONSE_PROPERTIES = ("density_response", "polarizability")
+
+
+class DensityPrediction:
+    """What a fitted `ElectronDensityModel` says of some frames.
+
+    Parameters
+    ----------
+    model : ElectronDensityModel
+    frames : list of ase.Atoms
+    """
+
+    def __init__(self, model, frames):
+        self.model, self.frames = model, frames
+        batch = StructureBatch.from_frames(frames)
+        self.values = model.features_.values(batch, model.weights_)
+
+    def results(self, wanted: list[str]) -> list[dict]:
+        """Return properties of every frame."""
+        results = []
+        starts = dict.fromkeys(self.values, 0)
+        for atoms in self.frames:
+            coefficients = self.coefficients(atoms, starts)
+            if self.model.is_response:
+                results.append(self.of_response(atoms, coefficients, wanted))
+            else:
+                results.append(self.of_density(atoms, coefficients[:, 0], wanted))
+        return results
+
+    def coefficients(self, atoms, starts: dict) -> np.ndarray:
+        """Return coefficients of the next frame, (n_functions, n_cases).
+
+        ``starts`` are the atoms of every element and l that earlier frames have taken.
+        """
+        model = self.model
+        places = channel_places(model.basis_, atoms.numbers)
+        size = model.basis_.size(atoms.numbers)
+        coefficients = np.zeros((size, model.features_.n_cases))
+        for key, where in places.items():
+            own = self.values[key][:, starts[key] : starts[key] + len(where)]
+            starts[key] += len(where)
+            coefficients[where] = np.moveaxis(own, 0, 3)
+        coefficients += mean_coefficients(model.means_, places, size)[:, None]
+        if not model.basis_.is_known:
+            return coefficients
+        n_electrons = 0.0
+        if not model.is_response:
+            charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
+            n_electrons = sum(charges) - total_charge(atoms)
+        return keep_electrons(atoms, model.basis_, coefficients, n_electrons)
+
+    def of_density(self, atoms, coefficients, wanted: list[str]) -> dict:
+        """Return what follows from a density."""
+        model, result = self.model, {}
+        charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
+        density = ElectronDensity(atoms, model.basis_, coefficients, charges)
+        for name in wanted:
+            if name == "density_coefficients":
+                result[name] = coefficients
+            elif name == "n_electrons":
+                result[name] = density.n_electrons
+            else:
+                result[name] = getattr(density, name)()
+        return result
+
+    def of_response(self, atoms, coefficients, wanted: list[str]) -> dict:
+        """Return what follows from the change of a density in a field."""
+        result = {"density_response": coefficients}
+        if "polarizability" in wanted:
+            result["polarizability"] = polarizability(
+                atoms, self.model.basis_, coefficients
+            )
+        return {name: result[name] for name in wanted}
+
+
+def keep_electrons(atoms, basis: DensityBasis, coefficients, n_electrons: float):
+    """Return coefficients (n_functions, n_cases) with an exact number of electrons.
+
+    What is missing is spread over the atoms by the overlap metric of the functions of
+    every single atom, c + S^-1 s x with x = (N - s c) / (s S^-1 s): s is not zero for
+    l = 0 only.
+    """
+    sites = Sites.of_atoms(atoms, basis)
+    charges = charges_of(sites)
+    spread = np.zeros(len(coefficients))
+    for (z, l), where in channel_places(basis, atoms.numbers).items():
+        if l == 0:
+            own = charges[where[0, :, 0]]
+            spread[where[:, :, 0]] = np.linalg.solve(atomic_overlap(basis, z), own)
+    for _ in range(2):  # the second step takes away what rounding has left
+        missing = n_electrons - charges @ coefficients
+        coefficients = coefficients + np.outer(spread, missing / (charges @ spread))
+    return coefficients
+
+
+def atomic_overlap(basis: DensityBasis, z: int) -> np.ndarray:
+    """Return the overlaps of the functions of l = 0 of one atom."""
+    shells = [shell for shell in basis.shells_of(z) if shell.l == 0]
+    size = len(shells)
+    overlap = np.empty((size, size))
+    for i, a in enumerate(shells):
+        for j, b in enumerate(shells):
+            sums = np.array(a.exponents)[:, None] + np.array(b.exponents)
+            parts = np.outer(a.factors, b.factors) * np.sqrt(np.pi) / 4.0 * sums**-1.5
+            overlap[i, j] = parts.sum()
+    return overlap
+
+
+def polarizability(atoms, basis: DensityBasis, response: np.ndarray) -> np.ndarray:
+    """Return the polarizability (3, 3) in Å³ from changes (n_functions, 3) per V/Å.
+
+    Electrons have the charge -1 and follow a field to where its potential is high.
+    """
+    if atoms.pbc.any():
+        raise ValueError(
+            "the polarizability of a periodic structure is not the moment of its "
+            "density; take that of an open structure"
+        )
+    moments = dipoles_of(Sites.of_atoms(atoms, basis))
+    matrix = -COULOMB_CONSTANT * moments.T @ response
+    return 0.5 * (matrix + matrix.T)

@@ -1,0 +1,381 @@
+"""`ElectronDensityModel`: coefficients of electron densities and of their responses."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from lodekit.density import DensityMetric, DensitySet, ElectronDensity
+from lodekit.fitting.clock import Clock
+from lodekit.regression.environments import batches
+from lodekit.structures import check_structures
+from lodekit.structures.batch import as_frames
+
+from .charge_checks import check_fraction
+from .density_features import DensityFeatures
+from .density_fit import BATCH_ATOMS, DensityData, draw_left_out, fit_densities
+from .density_prediction import (
+    DENSITY_PROPERTIES,
+    RESPONSE_PROPERTIES,
+    DensityPrediction,
+)
+from .density_state import DensityState
+from .density_terms import select_kernels
+from .prediction import check_species
+
+#: What is learned.
+TARGETS = ("density", "response")
+
+
+class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
+    """Coefficients of electron densities, learned with symmetry-adapted kernels.
+
+    The coefficients of the shells of atom i with angular momentum l are c[n, m] =
+    mean[n] + Phi_i[m] . w[n], with features Phi of order l that turn like spherical
+    harmonics, shared by all shells n. Weights minimise the metric norm of the error of
+    the whole density, see `lodekit.models.density_fit`. The number of electrons is
+    exact.
+
+    Parameters
+    ----------
+    descriptor : EquivariantPowerSpectrum or list of these, optional
+        One for each term; one SOAP term where None.
+    covariance : EquivariantCovariance or list of these, optional
+        Of every term; with zeta = 2 where None.
+    n_sparse : int or list of int, optional
+        Sparse points of each species, at the most.
+    basis : DensityBasis, optional
+        Of the coefficients; that of the `DensitySet` where one is fitted.
+    metric : DensityMetric, optional
+        In which errors are measured; the overlap where None.
+    target : {"density", "response"}
+        The density, or its change in a uniform field.
+    n_channels : int
+        Channels of every order and species, at the most, where the descriptor has no
+        selection.
+    selection : object with ``select(points, n_select)``, optional
+        Chooses sparse points and channels; `FarthestPointSelection` where None.
+    strength : float, optional
+        Of the prior, relative to the mean squared deviation of a coefficient; found
+        with frames that are left out where None.
+    validation_fraction : float
+        Share of the frames that are left out for it.
+    max_memory : float
+        Memory for equations in GB. Beyond it, weights are found by conjugate gradients.
+    random_state : int or numpy.random.RandomState
+    progress : bool
+
+    Attributes
+    ----------
+    species_ : ndarray of shape (n_species,)
+    basis_ : DensityBasis
+    nuclear_charges_ : dict
+        By atomic number, of elements with a pseudopotential.
+    features_ : DensityFeatures
+        With the kernels of every order.
+    means_ : dict of int to ndarray
+        Mean coefficients of shells of l = 0, by element.
+    weights_ : dict of (z, l) to ndarray of shape (n_shells, rank)
+    summary_ : dict
+
+    References
+    ----------
+    A. Grisafi et al., ACS Cent. Sci. 5, 57 (2019); A. Grisafi, A. M. Lewis, M. Rossi,
+    M. Ceriotti, J. Chem. Theory Comput. 19, 4451 (2023).
+    """
+
+    def __init__(
+        self,
+        descriptor=None,
+        covariance=None,
+        n_sparse=None,
+        *,
+        basis=None,
+        metric=None,
+        target="density",
+        n_channels=250,
+        selection=None,
+        strength=None,
+        validation_fraction=0.2,
+        max_memory=4.0,
+        random_state=0,
+        progress=False,
+    ):
+        self.descriptor = descriptor
+        self.covariance = covariance
+        self.n_sparse = n_sparse
+        self.basis = basis
+        self.metric = metric
+        self.target = target
+        self.n_channels = n_channels
+        self.selection = selection
+        self.strength = strength
+        self.validation_fraction = validation_fraction
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.progress = progress
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that structures are no arrays."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        return tags
+
+    @property
+    def is_response(self) -> bool:
+        """Whether changes in a field are learned."""
+        if self.target not in TARGETS:
+            raise ValueError(
+                f"target must be one of {', '.join(TARGETS)}, got {self.target!r}"
+            )
+        return self.target == "response"
+
+    def fit(self, frames, y=None, groups=None, metrics=None):
+        """Fit to the densities of structures.
+
+        Parameters
+        ----------
+        frames : DensitySet, or list of ase.Atoms
+        y : list of ndarray, optional
+            Coefficients of every frame, (n_functions,), or changes, (n_functions, 3),
+            where ``frames`` is a list; in the order and the unit of `DensityBasis`.
+        groups : array-like of shape (n_frames,), optional
+            Names of groups of like frames, see `SparsePotential.fit`.
+        metrics : list of ndarray of shape (n_functions, n_functions), optional
+            Matrices of every frame instead of those of ``metric``, such as overlaps of
+            functions that are not Gaussians.
+
+        Raises
+        ------
+        ValueError
+            For targets that are missing, and arguments out of range.
+        BasisError
+            If coefficients do not fit the basis.
+        """
+        clock = Clock()
+        densities = self.densities_of(frames, y)
+        frames = densities.frames
+        check_structures(frames)
+        check_fraction(self.validation_fraction)
+        check_positive("max_memory", self.max_memory)
+        if self.strength is not None:
+            check_positive("strength", self.strength)
+        random_state = check_random_state(self.random_state)
+        data = self.collect(densities, metrics)
+        self.basis_, self.nuclear_charges_ = densities.basis, densities.nuclear_charges
+        self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
+        self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
+        left_out = draw_left_out(frames, groups, self.validation_fraction, random_state)
+        clock.lap("groups")
+        self.features_.kernels = select_kernels(
+            self, frames, self.features_, random_state
+        )
+        clock.lap("sparse points")
+        data.take_means(self.is_response)
+        self.means_ = data.means
+        result = fit_densities(
+            data,
+            self.features_,
+            left_out,
+            strength=self.strength,
+            max_bytes=1e9 * self.max_memory,
+            progress=self.progress,
+            lap=clock.lap,
+        )
+        self.weights_ = result.weights
+        self.summary_ = {
+            "n_structures": len(frames),
+            "species": self.species_.tolist(),
+            "target": self.target,
+            "noises": {},
+            "strength": result.strength,
+            "n_left_out": result.n_left_out,
+            "held_out_errors": {}
+            if result.error is None
+            else {f"{self.target}_percent": result.error},
+            **result.summary,
+            "seconds": clock.seconds,
+        }
+        return self
+
+    def densities_of(self, frames, y=None) -> DensitySet:
+        """Return structures with their coefficients as a `DensitySet`."""
+        if isinstance(frames, DensitySet):
+            return frames
+        if y is None:
+            raise ValueError(
+                "fit needs a DensitySet, or frames and the coefficients of each of them"
+            )
+        if self.basis is None:
+            raise ValueError(
+                "coefficients without a DensitySet need the basis they are in; give "
+                "ElectronDensityModel(basis=...)"
+            )
+        frames = as_frames(frames)
+        if not self.is_response:
+            return DensitySet(frames, self.basis, list(y))
+        zeros = [np.zeros(self.basis.size(atoms.numbers)) for atoms in frames]
+        return DensitySet(frames, self.basis, zeros, list(y))
+
+    def collect(self, densities: DensitySet, metrics) -> DensityData:
+        """Return what is fitted, or judged."""
+        if not len(densities):
+            raise ValueError("there are no structures to fit")
+        if self.is_response and densities.responses is None:
+            raise ValueError(
+                "the densities have no responses to a field; make them with "
+                "lodekit.density.pyscf_response, or choose target='density'"
+            )
+        targets = densities.responses
+        if not self.is_response:
+            targets = [values[:, None] for values in densities.coefficients]
+        if metrics is not None:
+            check_metrics(densities, metrics)
+            matrix = metrics.__getitem__
+        else:
+            metric = self.metric or DensityMetric()
+
+            def matrix(index):
+                return metric.matrix(densities.frames[index], densities.basis)
+
+        return DensityData(densities.frames, densities.basis, list(targets), matrix)
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        return list(RESPONSE_PROPERTIES if self.is_response else DENSITY_PROPERTIES)
+
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to an atom's coefficients."""
+        kernels = self.features_.kernels.values()
+        return max(kernel.reach for own in kernels for kernel in own)
+
+    def compute(self, frames, properties=None) -> list[dict]:
+        """Predict densities of ``frames`` and what follows from them.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Of a density: "density_coefficients" (n_functions,) in Å^(-3/2),
+            "n_electrons", "dipole" (e·Å), "quadrupole" (e·Å²), "hartree_energy" and
+            "electrostatic_energy" (eV). Of a response: "density_response" (n_functions,
+            3) in Å^(-3/2) for a field of 1 V/Å, "polarizability" (3, 3) in Å³. The
+            first one where None.
+
+        Returns
+        -------
+        results : list of dict
+
+        Raises
+        ------
+        ValueError
+            For species the model has not seen, unknown properties, moments of periodic
+            structures.
+        """
+        check_is_fitted(self, "weights_")
+        frames = as_frames(frames)
+        check_structures(frames)
+        check_species(frames, self.species_)
+        if isinstance(properties, str):
+            properties = [properties]
+        wanted = self.properties[:1] if properties is None else list(properties)
+        for name in wanted:
+            if name not in self.properties:
+                raise ValueError(
+                    f"properties must be among {self.properties}, got '{name}'"
+                )
+        results = []
+        for group in batches(frames, BATCH_ATOMS):
+            some = DensityPrediction(self, [frames[i] for i in group])
+            results += some.results(wanted)
+        return results
+
+    def predict(self, frames) -> list[np.ndarray]:
+        """Return the coefficients of every frame, (n_functions,) or (n_functions, 3)."""
+        name = self.properties[0]
+        return [result[name] for result in self.compute(frames, [name])]
+
+    def densities(self, frames) -> DensitySet:
+        """Return predicted densities, which give potentials, cubes and energies.
+
+        Those of a response have its changes, and coefficients of zero.
+        """
+        frames = as_frames(frames)
+        values = self.predict(frames)
+        responses = values if self.is_response else None
+        if self.is_response:
+            values = [np.zeros(len(own)) for own in values]
+        return DensitySet(frames, self.basis_, values, responses, self.nuclear_charges_)
+
+    def density(self, atoms) -> ElectronDensity:
+        """Return the predicted density of one structure."""
+        return self.densities([atoms]).density(0)
+
+    def percent_errors(self, frames, y=None, metrics=None) -> dict[str, np.ndarray]:
+        """Return squared metric norms of errors and of deviations from mean atoms.
+
+        Parameters
+        ----------
+        frames, y, metrics
+            As in `fit`.
+
+        Returns
+        -------
+        squares : dict of str to ndarray of shape (n_frames,)
+            "errors", and "deviations" from atoms with the mean coefficients of the
+            structures themselves, as SALTED has it.
+        """
+        densities = self.densities_of(frames, y)
+        data = self.collect(densities, metrics)
+        predicted = self.predict(densities.frames)
+        expected = data.targets
+        data.take_means(self.is_response)
+        squares = {"errors": [], "deviations": []}
+        for index, own in enumerate(predicted):
+            matrix = data.metric(index)
+            error = own.reshape(len(own), -1) - expected[index]
+            for name, vector in zip(squares, (error, data.targets[index]), strict=True):
+                squares[name].append(np.sum(vector * (matrix @ vector)))
+        return {name: np.array(own) for name, own in squares.items()}
+
+    def density_error(self, frames, y=None, metrics=None) -> float:
+        """Return the error in % of the deviation from mean atoms, as SALTED prints it.
+
+        The norm of errors of all structures over that of the differences between their
+        densities and atoms with their mean coefficients.
+        """
+        squares = self.percent_errors(frames, y, metrics)
+        return 100.0 * float(
+            np.sqrt(squares["errors"].sum() / squares["deviations"].sum())
+        )
+
+    def score(self, frames, y=None) -> float:
+        """Return 1 minus the squared error over the squared deviation from the mean."""
+        return 1.0 - (self.density_error(frames, y) / 100.0) ** 2
+
+
+def check_positive(name: str, value) -> None:
+    """Raise ``ValueError`` unless a number is positive."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
+
+
+def check_metrics(densities: DensitySet, metrics) -> None:
+    """Raise ``ValueError`` unless there is a matrix of the right size for every frame."""
+    if len(metrics) != len(densities):
+        raise ValueError(
+            f"there are {len(metrics)} metric matrices and {len(densities)} frames; "
+            "give one for every frame"
+        )
+    for index, matrix in enumerate(metrics):
+        size = len(densities.coefficients[index])
+        if np.shape(matrix) != (size, size):
+            raise ValueError(
+                f"the metric of frame {index + 1} has shape {np.shape(matrix)}, and "
+                f"its density {size} functions"
+            )
