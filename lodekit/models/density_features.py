@@ -4,7 +4,7 @@ The coefficients of atom i in shell n of its element are c[n, m] = Phi_i[m] . w[
 Phi of order l. Their changes in a uniform field along a are tensors of l coupled with
 the vector of the field,
 
-    c'[n, m, a] = sum_lambda sum_mu C(l m, 1 a; lambda mu) Phi^lambda_i[mu] . w^lambda[n]
+    c'[n, m, a] = sum_lambda,mu C(l m, 1 a; lambda mu) Phi^lambda_i[mu] . w^lambda[n]
 
 with lambda = l - 1, l (a pseudotensor) and l + 1.
 

@@ -31,10 +31,35 @@ LEAST_VARIANCE = 1e-8
 STRENGTH, STRENGTH_RANGE = 1e-7, 1e2
 #: Strengths that are tried for each factor of ten.
 PER_DECADE = 8
+#: Memory for metric matrices that are asked for again.
+KEPT_BYTES = 2e8
 #: Frames that say how large a squared norm is.
 N_SCALE = 50
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 300
+
+
+class RecentMatrices:
+    """Metric matrices by frame, of which some are kept.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the matrix of a frame by its index.
+    """
+
+    def __init__(self, make):
+        self.make, self.kept, self.room = make, {}, KEPT_BYTES
+
+    def __call__(self, index: int) -> np.ndarray:
+        """Return the matrix of a frame."""
+        if index in self.kept:
+            return self.kept[index]
+        matrix = self.make(index)
+        if matrix.nbytes <= self.room:
+            self.room -= matrix.nbytes
+            self.kept[index] = matrix
+        return matrix
 
 
 @dataclass
@@ -88,7 +113,7 @@ class DensityData:
         return {key: np.concatenate(own) for key, own in parts.items()}
 
     def squares(self) -> tuple[float, int]:
-        """Return the sum of squared metric norms of some targets, and of their sizes."""
+        """Return sums of squared metric norms of some targets, and of their sizes."""
         total, size = 0.0, 0
         for index in range(0, len(self.frames), 1 + len(self.frames) // N_SCALE):
             target = self.targets[index]

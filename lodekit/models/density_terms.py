@@ -20,6 +20,9 @@ DENSITY_SOAP = {
     "max_angular": 6,
     "n_sparse": 200,
 }
+#: Atoms of each species whose features tell channels apart: every one has as many
+#: vectors as its order has components.
+N_ENVIRONMENTS = 30
 
 
 def density_terms() -> dict:
@@ -39,6 +42,7 @@ def select_kernels(model, frames, features: DensityFeatures, random_state) -> di
         features.keys,
         random_state,
         default=lambda _: build_tensor_terms({"terms": density_terms()}),
+        n_environments=N_ENVIRONMENTS,
     )
     kernels: dict = {key: [] for key in features.keys}
     for descriptor, invariants, covariance, n_sparse in terms:

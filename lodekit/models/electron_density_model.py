@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.density import DensityMetric, DensitySet, ElectronDensity
+from lodekit.density.ordering import check_electrons
 from lodekit.fitting.clock import Clock
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
@@ -15,7 +16,13 @@ from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction
 from .density_features import DensityFeatures
-from .density_fit import BATCH_ATOMS, DensityData, draw_left_out, fit_densities
+from .density_fit import (
+    BATCH_ATOMS,
+    DensityData,
+    RecentMatrices,
+    draw_left_out,
+    fit_densities,
+)
 from .density_prediction import (
     DENSITY_PROPERTIES,
     RESPONSE_PROPERTIES,
@@ -232,14 +239,14 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         targets = densities.responses
         if not self.is_response:
             targets = [values[:, None] for values in densities.coefficients]
+            check_electrons_of(densities)
         if metrics is not None:
             check_metrics(densities, metrics)
             matrix = metrics.__getitem__
         else:
             metric = self.metric or DensityMetric()
-
-            def matrix(index):
-                return metric.matrix(densities.frames[index], densities.basis)
+            frames, basis = densities.frames, densities.basis
+            matrix = RecentMatrices(lambda index: metric.matrix(frames[index], basis))
 
         return DensityData(densities.frames, densities.basis, list(targets), matrix)
 
@@ -296,7 +303,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         return results
 
     def predict(self, frames) -> list[np.ndarray]:
-        """Return the coefficients of every frame, (n_functions,) or (n_functions, 3)."""
+        """Return coefficients of every frame, (n_functions,) or (n_functions, 3)."""
         name = self.properties[0]
         return [result[name] for result in self.compute(frames, [name])]
 
@@ -365,8 +372,20 @@ def check_positive(name: str, value) -> None:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
+def check_electrons_of(densities: DensitySet) -> None:
+    """Raise ``BasisError`` for coefficients in another order, unit or basis."""
+    if densities.basis.is_known:
+        check_electrons(
+            densities.frames,
+            densities.basis,
+            densities.coefficients,
+            densities.nuclear_charges,
+            "coefficients",
+        )
+
+
 def check_metrics(densities: DensitySet, metrics) -> None:
-    """Raise ``ValueError`` unless there is a matrix of the right size for every frame."""
+    """Raise ``ValueError`` unless every frame has a matrix of the right size."""
     if len(metrics) != len(densities):
         raise ValueError(
             f"there are {len(metrics)} metric matrices and {len(densities)} frames; "

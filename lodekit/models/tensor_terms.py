@@ -48,7 +48,7 @@ def build_tensor_terms(settings: dict) -> list[tuple]:
 
 
 def choose_tensor_terms(
-    model, frames, keys: list, random_state, default=None
+    model, frames, keys: list, random_state, default=None, n_environments=100
 ) -> list[tuple]:
     """Return the terms of a `TensorModel`, with selected channels.
 
@@ -61,6 +61,8 @@ def choose_tensor_terms(
     default : callable, optional
         Returns the terms of ``frames`` where the model has no descriptor; those of
         tensors where None.
+    n_environments : int
+        Atoms of each species whose features tell channels apart.
 
     Returns
     -------
@@ -97,6 +99,7 @@ def choose_tensor_terms(
                 model.n_channels,
                 model.selection or FarthestPointSelection(),
                 keys=keys,
+                n_environments=n_environments,
                 random_state=random_state,
             )
     return [(one, invariants[id(one)], own, size) for one, own, size in terms]

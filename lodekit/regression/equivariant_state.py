@@ -76,7 +76,7 @@ class EquivariantState:
         return 2 * self.kernel.order + 1
 
     def species_rows(self, species: int) -> np.ndarray:
-        """Return Phi of the atoms of a species, (n, 2 order + 1, rank of its points)."""
+        """Return Phi of the atoms of a species, (n, 2 order + 1, own rank)."""
         kernel, atoms = self.kernel, self.atoms(species)
         points, features = kernel.points[species], self.invariants.features[atoms]
         constants = kernel.constants(species)
