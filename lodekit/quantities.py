@@ -55,7 +55,8 @@ class Quantity:
         "tensors": fitted by `TensorModel` where no target is named. "potential",
         "moments", "equilibration": computed by potentials, beside charges, by charge
         equilibration. "polarization": fitted by `PolarizationModel`, beside
-        energies. "dipoles", "responses": computed by it.
+        energies. "dipoles", "responses": computed by it. "densities", "density
+        responses": computed by `ElectronDensityModel`.
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -253,7 +254,7 @@ _TABLE = (
         file_units={"Debye": DEBYE},
         words=("dipole",),
         other_names=("mu", "dip"),
-        families=("charges", "tensors", "polarization", "dipoles"),
+        families=("charges", "tensors", "polarization", "dipoles", "densities"),
         noise=2e-2,
         noise_key="dipole_noise",
         label="dipole component",
@@ -282,7 +283,7 @@ _TABLE = (
         length_power=2,
         file_sizes=(5, 6, 9),
         words=("quadrupole",),
-        families=("charges",),
+        families=("charges", "densities"),
         noise=1e-1,
         noise_key="quadrupole_noise",
         label="quadrupole component",
@@ -293,7 +294,7 @@ _TABLE = (
         shape=(3, 3),
         keys=("REF_polarizability", "polarizability"),
         length_power=3,
-        families=("tensors", "polarization", "responses"),
+        families=("tensors", "polarization", "responses", "density responses"),
         label="polarizability component",
     ),
     Quantity(
@@ -323,6 +324,17 @@ _TABLE = (
         shape=(None, 3),
         keys=("REF_mep_points", "mep_points"),
         length_power=1,
+    ),
+    Quantity(
+        "density_coefficients", "Å^(-3/2)", shape=(None,), families=("densities",)
+    ),
+    Quantity("n_electrons", "1", families=("densities",)),
+    Quantity("hartree_energy", "eV", families=("densities",)),
+    Quantity(
+        "density_response",
+        "Å^(-3/2)/(V/Å)",
+        shape=(None, 3),
+        families=("density responses",),
     ),
     # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live in
     # a column of nine numbers.
@@ -355,7 +367,7 @@ _TABLE = (
     Quantity("electronegativities", "V", per_atom=True, families=("equilibration",)),
     Quantity("hardnesses", "V/e", per_atom=True, families=("equilibration",)),
     Quantity("chemical_potential", "V", families=("equilibration",)),
-    Quantity("electrostatic_energy", "eV", families=("equilibration",)),
+    Quantity("electrostatic_energy", "eV", families=("equilibration", "densities")),
     Quantity(
         "electrostatic_forces",
         "eV/Å",

@@ -13,16 +13,9 @@ from lodekit.units import COULOMB_CONSTANT
 
 from .density_fit import mean_coefficients
 
-#: What follows from a density, and from its change in a field.
-DENSITY_PROPERTIES = (
-    "density_coefficients",
-    "n_electrons",
-    "dipole",
-    "quadrupole",
-    "hartree_energy",
-    "electrostatic_energy",
-)
-RESPONSE_PROPERTIES = ("density_response", "polarizability")
+#: What is predicted: coefficients, or their changes in a field.
+COEFFICIENTS = "density_coefficients"
+RESPONSE = "density_response"
 
 
 class DensityPrediction:
@@ -79,7 +72,7 @@ class DensityPrediction:
         charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
         density = ElectronDensity(atoms, model.basis_, coefficients, charges)
         for name in wanted:
-            if name == "density_coefficients":
+            if name == COEFFICIENTS:
                 result[name] = coefficients
             elif name == "n_electrons":
                 result[name] = density.n_electrons
@@ -89,7 +82,7 @@ class DensityPrediction:
 
     def of_response(self, atoms, coefficients, wanted: list[str]) -> dict:
         """Return what follows from the change of a density in a field."""
-        result = {"density_response": coefficients}
+        result = {RESPONSE: coefficients}
         if "polarizability" in wanted:
             result["polarizability"] = polarizability(
                 atoms, self.model.basis_, coefficients

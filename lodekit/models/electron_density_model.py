@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.density import DensityMetric, DensitySet, ElectronDensity
 from lodekit.density.ordering import check_electrons
 from lodekit.fitting.clock import Clock
+from lodekit.quantities import family
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
@@ -23,11 +24,7 @@ from .density_fit import (
     draw_left_out,
     fit_densities,
 )
-from .density_prediction import (
-    DENSITY_PROPERTIES,
-    RESPONSE_PROPERTIES,
-    DensityPrediction,
-)
+from .density_prediction import COEFFICIENTS, RESPONSE, DensityPrediction
 from .density_state import DensityState
 from .density_terms import select_kernels
 from .prediction import check_species
@@ -253,7 +250,12 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return list(RESPONSE_PROPERTIES if self.is_response else DENSITY_PROPERTIES)
+        return list(family("density responses" if self.is_response else "densities"))
+
+    @property
+    def main_property(self) -> str:
+        """Name of what is learned, among `properties`."""
+        return RESPONSE if self.is_response else COEFFICIENTS
 
     @property
     def reach(self) -> float:
@@ -272,7 +274,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
             "n_electrons", "dipole" (e·Å), "quadrupole" (e·Å²), "hartree_energy" and
             "electrostatic_energy" (eV). Of a response: "density_response" (n_functions,
             3) in Å^(-3/2) for a field of 1 V/Å, "polarizability" (3, 3) in Å³. The
-            first one where None.
+            first of each where None.
 
         Returns
         -------
@@ -290,7 +292,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         check_species(frames, self.species_)
         if isinstance(properties, str):
             properties = [properties]
-        wanted = self.properties[:1] if properties is None else list(properties)
+        wanted = [self.main_property] if properties is None else list(properties)
         for name in wanted:
             if name not in self.properties:
                 raise ValueError(
@@ -304,7 +306,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
 
     def predict(self, frames) -> list[np.ndarray]:
         """Return coefficients of every frame, (n_functions,) or (n_functions, 3)."""
-        name = self.properties[0]
+        name = self.main_property
         return [result[name] for result in self.compute(frames, [name])]
 
     def densities(self, frames) -> DensitySet:
