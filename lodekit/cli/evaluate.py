@@ -24,6 +24,7 @@ from .options import (
     use_threads,
 )
 from .outputs import check_outputs
+from .sources import paths_of
 
 
 @click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
@@ -76,7 +77,7 @@ def evaluate(model_path, path, options):
     check_outputs(
         options["predictions"],
         StructureFileError,
-        [model_path, path],
+        [model_path, *paths_of(path)],
         options["report"],
         options["overwrite"],
     )

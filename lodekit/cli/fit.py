@@ -26,7 +26,9 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 
 
 @click.command("fit", cls=SpreadCommand, short_help="Fit a model to structures.")
-@click.argument("train", metavar="TRAIN.xyz", type=click.Path())
+@click.argument(
+    "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
+)
 @click.option(
     "--output", "-o", type=click.Path(), help="Model file to write [model.lodekit]."
 )
@@ -70,7 +72,13 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "of single atoms, or {H = -13.6, O = -2041.3}; least squares on the composition "
     "when left out).",
 )
-@click.option("--validation", type=click.Path(), help="Structures to judge the fit by.")
+@click.option(
+    "--validation",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE...",
+    help="Structures to judge the fit by.",
+)
 @click.option(
     "--validation-where",
     multiple=True,
@@ -124,6 +132,9 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 def command(train, **options):
     """Fit a model to the structures of TRAIN.xyz and write it to one file.
 
+    There may be several files, patterns in quotes ('runs/*.xyz'), and parts of files
+    as in ASE (water.xyz@:100).
+
     Settings are chosen from the data, printed, and kept in the model file. Change
     them with a settings file, with --set, or with the options below; lodekit info
     MODEL --settings prints them in the form of a settings file.
@@ -157,6 +168,9 @@ def gather(options):
     if options["partial"]:
         structures["partial"] = True
     run = {key: options[key] for key in SECTIONS["run"] if options[key] is not None}
+    run["validation"] = list(options["validation"])
+    if not run["validation"]:
+        del run["validation"]
     given = merge(given, {"structures": structures, "run": run})
     if options["targets"]:
         overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})

@@ -13,6 +13,7 @@ from .kinds import KINDS
 from .main import say
 from .outputs import check_outputs
 from .settings import complete, merge
+from .sources import join_names, paths_of
 from .toml_text import format_toml
 from .unused import warn
 
@@ -21,7 +22,7 @@ class FitRun:
     """One run of ``lodekit fit``."""
 
     def __init__(self, train, given, overrides, as_json, settings_file=None):
-        self.train = train
+        self.train = [train] if isinstance(train, str) else list(train)
         self.settings_file = settings_file
         self.given = given
         self.overrides = overrides
@@ -55,7 +56,8 @@ class FitRun:
         from lodekit.errors import ModelFileError
 
         options = self.options
-        inputs = [self.train, options.get("validation"), self.settings_file]
+        names = [*self.train, *self.validation_names()]
+        inputs = [*paths_of(names), self.settings_file]
         check_outputs(
             options["output"],
             ModelFileError,
@@ -74,7 +76,8 @@ class FitRun:
         for key in self.reading.get("ignore", ()):
             drop_key(frames, key)
         n_atoms = sum(map(len, frames))
-        self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {path}")
+        name = join_names(path)
+        self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {name}")
         return frames
 
     def read_validation(self, train, where):
@@ -83,12 +86,18 @@ class FitRun:
 
         from .prediction import check_known
 
-        path = self.options.get("validation", self.train)
+        path = self.validation_names() or self.train
         frames = self.read(path, where)
         known = {int(number) for atoms in train for number in atoms.numbers}
         is_charged = any(get_target(atoms, "total_charge") for atoms in train)
-        check_known(frames, path, known, is_charged and self.kind.needs_total_charge)
+        is_charged = is_charged and self.kind.needs_total_charge
+        check_known(frames, join_names(path), known, is_charged)
         return frames
+
+    def validation_names(self):
+        """Return the files to judge by, none where there are no others."""
+        names = self.options.get("validation") or []
+        return [names] if isinstance(names, str) else list(names)
 
     def choose_settings(self, frames):
         """Return complete settings of the model."""
@@ -200,7 +209,7 @@ class FitRun:
                 **errors,
             }
         record = {
-            "training_file": Path(self.train).name,
+            "training_file": join_names([Path(name).name for name in self.train]),
             "settings": self.record_settings(settings),
             "errors": errors,
             "seconds": round(seconds, 3),

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from lodekit.errors import StructureError
 
 from . import prediction
+from .sources import find_sources, join_names
 
 
-def read_frames(path, keys=None, units=None, where=None, check=True):
+def read_frames(names, keys=None, units=None, where=None, check=True):
     """Read structures, choose some, and check that every one of them makes sense.
 
     Parameters
     ----------
-    path : str or Path
-        The file.
+    names : str or sequence of str
+        Files, see `lodekit.cli.sources`.
     keys, units : dict, optional
         As in `lodekit.structures.read_structures`.
     where : dict, optional
@@ -27,11 +28,11 @@ def read_frames(path, keys=None, units=None, where=None, check=True):
     frames : list of ase.Atoms
         The chosen frames.
     """
-    from lodekit.structures import check_structures, read_structures
+    from lodekit.structures import check_structures
 
-    choice = Choice(where)
-    frames = read_structures(path, keys=keys or None, units=units or None)
-    frames = [frame for frame in frames if choice.takes(frame)]
+    choice, path = Choice(where), join_names(names)
+    pairs = iterate_sources(names, keys=keys or None, units=units or None)
+    frames = [frame for frame, _ in pairs if choice.takes(frame)]
     choice.check(path)
     try:
         if check:
@@ -39,6 +40,14 @@ def read_frames(path, keys=None, units=None, where=None, check=True):
     except StructureError as problem:
         raise StructureError(f"{path}: {problem}") from None
     return frames
+
+
+def iterate_sources(names, **options):
+    """Yield the structures of all files, as `lodekit.structures.iterate_structures`."""
+    from lodekit.structures import iterate_structures
+
+    for path, part in find_sources(names):
+        yield from iterate_structures(path, index=part, **options)
 
 
 @dataclass
@@ -60,7 +69,7 @@ class Piece:
     originals: list
 
 
-def read_pieces(path, keys=None, units=None, where=None, originals=False):
+def read_pieces(names, keys=None, units=None, where=None, originals=False):
     """Read and check structures as `read_frames` does, a piece at a time.
 
     Yields
@@ -68,11 +77,10 @@ def read_pieces(path, keys=None, units=None, where=None, originals=False):
     piece : Piece
         Of at most `CHUNK_ATOMS` atoms, or one structure, and `CHUNK_FRAMES` frames.
     """
-    from lodekit.structures import iterate_structures
-
     piece, n_atoms, choice = Piece(0, [], []), 0, Choice(where)
-    for pair in iterate_structures(
-        path, keys=keys or None, units=units or None, originals=originals
+    path = join_names(names)
+    for pair in iterate_sources(
+        names, keys=keys or None, units=units or None, originals=originals
     ):
         if not choice.takes(pair[0]):
             continue

@@ -14,22 +14,37 @@ class SpreadCommand(click.Command):
 
     ``--targets energy forces`` means ``--targets energy --targets forces``. Values go
     on until the next option, and until something that looks like a file: the name of
-    one that exists, or a word with a dot or a slash but without "=".
+    one that exists, or a word with a dot or a slash but without "=". Options that take
+    files take all words until the next option.
     """
 
     def parse_args(self, ctx, args):
         """Parse arguments after spreading the values of repeatable options."""
-        spread = {
-            name
+        repeated = [
+            option
             for option in self.params
             if isinstance(option, click.Option) and option.multiple
+        ]
+        spread = {name for option in repeated for name in option.opts}
+        takes_files = {
+            name
+            for option in repeated
+            if isinstance(option.type, click.Path)
             for name in option.opts
         }
-        return super().parse_args(ctx, spread_values(args, spread))
+        return super().parse_args(ctx, spread_values(args, spread, takes_files))
 
 
-def spread_values(arguments, names):
+def spread_values(arguments, names, takes_files=()):
     """Repeat options before each of their values.
+
+    Parameters
+    ----------
+    arguments : list of str
+    names : set of str
+        Options that are repeated.
+    takes_files : set of str
+        Those whose values are files.
 
     >>> spread_values(["--targets", "energy", "forces", "a.xyz"], {"--targets"})
     ['--targets', 'energy', '--targets', 'forces', 'a.xyz']
@@ -41,7 +56,7 @@ def spread_values(arguments, names):
         if argument.startswith("-"):
             option = argument if argument in names else None
         elif option and arguments[place - 1] != option:
-            if looks_like_file(argument):
+            if option not in takes_files and looks_like_file(argument):
                 option = None
             else:
                 spread.append(option)
@@ -49,9 +64,18 @@ def spread_values(arguments, names):
     return spread
 
 
+def is_number(word):
+    """Return whether a word is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def looks_like_file(word):
     """Return whether a word is rather a file than the value of an option."""
-    if "=" in word:
+    if "=" in word or is_number(word):
         return False
     return "." in word or os.sep in word or os.path.isfile(word)
 

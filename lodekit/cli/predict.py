@@ -18,6 +18,7 @@ from .options import (
     use_threads,
 )
 from .outputs import check_outputs
+from .sources import paths_of
 
 
 @click.command("predict", cls=SpreadCommand, short_help="Predict structures.")
@@ -88,7 +89,7 @@ def predict(model_path, path, options):
     from .prediction import counted
 
     output, prefix = options["output"], options["prefix"]
-    inputs = [model_path, path]
+    inputs = [model_path, *paths_of(path)]
     check_outputs(output, StructureFileError, inputs, overwrite=options["overwrite"])
     model = load_model(model_path)
     asked = flatten(options["properties"])
