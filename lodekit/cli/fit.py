@@ -80,6 +80,16 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     help="Structures to judge the fit by.",
 )
 @click.option(
+    "--split",
+    multiple=True,
+    type=float,
+    metavar="SHARE...",
+    help="Share of the frames to fit to, to judge by and, where there is a third one, "
+    "to keep for later, such as 0.8 0.1 0.1. Groups of like frames stay together, and "
+    "the parts are written to OUTPUT.train.xyz, OUTPUT.validation.xyz and "
+    "OUTPUT.test.xyz.",
+)
+@click.option(
     "--validation-where",
     multiple=True,
     metavar="KEY=VALUE",
@@ -168,9 +178,10 @@ def gather(options):
     if options["partial"]:
         structures["partial"] = True
     run = {key: options[key] for key in SECTIONS["run"] if options[key] is not None}
-    run["validation"] = list(options["validation"])
-    if not run["validation"]:
-        del run["validation"]
+    for name in ("validation", "split"):
+        run[name] = list(options[name])
+        if not run[name]:
+            del run[name]
     given = merge(given, {"structures": structures, "run": run})
     if options["targets"]:
         overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})

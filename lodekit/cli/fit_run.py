@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lodekit.errors import StructureError
+from lodekit.errors import SettingsError, StructureError
 
 from .kinds import KINDS
 from .main import say
@@ -36,20 +36,42 @@ class FitRun:
         if not dry_run:
             self.check_destinations()
         frames = self.read(self.train, self.reading["where"])
+        names = self.read_groups(frames)
+        parts, frames, groups = self.split(frames, names, dry_run)
         settings = self.choose_settings(frames)
         text = format_toml(self.record_settings(settings))
         if dry_run:
             self.show(text, self.record_settings(settings))
             return
-        sets = {"training": frames}
+        sets = {"training": frames, **parts}
         where = self.reading["validation_where"]
         if self.options.get("validation") or where:
             sets["validation"] = self.read_validation(frames, where)
         self.show(f"settings\n\n{text}\n")
-        groups = self.read_groups(frames)
         folds = self.cross_validate(frames, settings, groups)
         model, seconds = self.fit(frames, settings, groups)
         self.save(model, settings, sets, seconds, folds)
+
+    def split(self, frames, groups, dry_run):
+        """Return other parts to judge by, the training frames and their groups."""
+        shares = self.options.get("split")
+        if not shares:
+            return {}, frames, groups
+        from .split import split_and_write
+
+        if self.options.get("validation") or self.reading["validation_where"]:
+            raise SettingsError(
+                "--split makes the frames to judge by, leave out --validation and "
+                "--validation-where"
+            )
+        stem = None if dry_run else Path(self.options["output"]).with_suffix("")
+        overwrite = self.options["overwrite"]
+        parts, lines = split_and_write(frames, shares, groups, stem, overwrite)
+        self.show("\n".join(lines))
+        chosen = parts["train"]
+        groups = None if groups is None else [groups[i] for i in chosen]
+        validation = [frames[i] for i in parts["validation"]]
+        return {"validation": validation}, [frames[i] for i in chosen], groups
 
     def check_destinations(self):
         """Refuse now what would be refused after hours of fitting."""
@@ -58,6 +80,14 @@ class FitRun:
         options = self.options
         names = [*self.train, *self.validation_names()]
         inputs = [*paths_of(names), self.settings_file]
+        if options.get("split"):
+            from .split import part_paths
+
+            stem = Path(options["output"]).with_suffix("")
+            for path in part_paths(stem, options["split"]).values():
+                check_outputs(
+                    path, StructureError, inputs, overwrite=options["overwrite"]
+                )
         check_outputs(
             options["output"],
             ModelFileError,

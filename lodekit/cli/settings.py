@@ -18,7 +18,7 @@ SECTIONS = {
         *("group", "ignore", "partial"),
     ),
     "run": (
-        *("model", "output", "validation", "folds", "report", "threads"),
+        *("model", "output", "validation", "split", "folds", "report", "threads"),
         *("overwrite", "resume"),
     ),
 }

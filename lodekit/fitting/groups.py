@@ -242,6 +242,54 @@ def can_be_left_out(frames, groups: np.ndarray) -> np.ndarray:
     return np.array(sorted({*groups.tolist()} - needed - single), dtype=np.intp)
 
 
+def split_frames(frames, shares, groups=None, seed: int = 0) -> list[np.ndarray]:
+    """Return the indices of parts of the frames, with every group in one of them.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    shares : sequence of float
+        Of every part; the first one also has what nothing else can stand in for, see
+        `can_be_left_out`.
+    groups : array-like of shape (n_frames,), optional
+        Names of groups of like frames, see `find_groups`.
+    seed : int
+        Draws the order of the groups.
+
+    Raises
+    ------
+    ValueError
+        For shares that do not add up to 1, and parts without a group.
+    """
+    shares = np.asarray(shares, dtype=float)
+    if not (shares > 0.0).all() or abs(shares.sum() - 1.0) > 1e-6:
+        raise ValueError(
+            f"shares of a split are positive and add up to 1, got {shares.tolist()}"
+        )
+    groups = find_groups(frames, groups)
+    left = np.random.RandomState(seed).permutation(can_be_left_out(frames, groups))
+    sizes, owners = np.bincount(groups), np.zeros(groups.max() + 1, dtype=np.intp)
+    for part in range(len(shares) - 1, 0, -1):
+        wanted = shares[part] * len(frames)
+        before = np.concatenate([[0], np.cumsum(sizes[left])])
+        # so many groups that the number of frames comes next to what is wanted
+        count = int(np.abs(before - wanted).argmin())
+        if len(left):
+            count = max(count, 1)
+        owners[left[:count]] = part
+        left = left[count:]
+    parts = [np.flatnonzero(owners[groups] == part) for part in range(len(shares))]
+    empty = [number for number, part in enumerate(parts, 1) if not part.size]
+    if empty:
+        raise ValueError(
+            f"part {empty[0]} of the split has no frames: there are "
+            f"{len(sizes)} groups of like frames, of which "
+            f"{can_be_left_out(frames, groups).size} can be left out; name other "
+            "groups, or split by hand"
+        )
+    return parts
+
+
 def keys_of(atoms) -> list:
     """Return what a model can only know from frames that have it as well."""
     elements = [("element", int(z)) for z in np.unique(atoms.numbers)]

@@ -5,6 +5,7 @@ import json
 import pytest
 from stub_model import make_frames
 
+from lodekit import read_structures
 from lodekit.cli.sources import find_sources
 from lodekit.structures import write_structures
 
@@ -69,3 +70,36 @@ def test_what_does_not_exist_is_named(lodekit, model, parts):
     status, _, err = lodekit("predict", model, "part_*.xyz", "-o", "part_a.xyz")
     assert status == 1
     assert "cannot be the output as well" in err
+
+
+def test_split_writes_its_parts(lodekit, built, train, tmp_path):
+    arguments = ("--targets", "energy", "--json", "--group", "number")
+    frames = make_frames(12, periodic=True)
+    for number, atoms in enumerate(frames):
+        atoms.info["number"] = number // 2
+    write_structures(tmp_path / train, frames, overwrite=True)
+    split = ("--split", "0.5", "0.3", "0.2")
+    status, out, err = lodekit("fit", train, *split, *arguments)
+    assert status == 0, err
+    errors = json.loads(out)["errors"]
+    assert errors["training"]["energy"]["n"] == 6
+    assert errors["validation"]["energy"]["n"] == 4
+    parts = [
+        [atoms.info["number"] for atoms in read_structures(f"model.{name}.xyz")]
+        for name in ("train", "validation", "test")
+    ]
+    assert [len(part) for part in parts] == [6, 4, 2]
+    assert not set(parts[0]) & {*parts[1], *parts[2]}
+    status, _, err = lodekit("fit", train, *split, *arguments, "-o", "other.lodekit")
+    assert status == 0
+    status, _, err = lodekit("fit", train, "--split", "0.5", "0.3", *arguments)
+    assert (status, "exists already" in err) == (1, True)
+    options = ("--overwrite", *arguments)
+    for shares, message in (
+        (("0.5", "0.3"), "add up to 1"),
+        (("1",), "takes two shares or three"),
+        (("0.5", "0.5", "--validation", train), "leave out --validation"),
+    ):
+        status, _, err = lodekit("fit", train, "--split", *shares, *options)
+        assert status == 1
+        assert message in err

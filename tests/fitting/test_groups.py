@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from crystals import cluster
 
-from lodekit.fitting.groups import can_be_left_out, find_groups
+from lodekit.fitting.groups import can_be_left_out, find_groups, split_frames
 
 NAMES = ("H2O", "CH4", "NH3", "C2H6", "CH3OH", "C2H4", "HCN", "CO2")
 
@@ -139,3 +140,31 @@ def test_one_frame_is_one_group_and_stays():
     groups = find_groups([molecule("H2O")])
     assert groups.tolist() == [0]
     assert can_be_left_out([molecule("H2O")], groups).size == 0
+
+
+def test_groups_are_split_as_wholes():
+    frames = [
+        atoms
+        for seed in range(20)
+        for atoms in [cluster(5, seed=seed), cluster(5, seed=seed)]
+    ]
+    groups = np.repeat(np.arange(20), 2)
+    parts = split_frames(frames, (0.7, 0.2, 0.1), groups)
+    assert [len(part) for part in parts] == [28, 8, 4]
+    assert sorted(np.concatenate(parts)) == list(range(40))
+    owners = [set(groups[part]) for part in parts]
+    assert not owners[0] & owners[1]
+    assert not owners[0] & owners[2]
+    others = split_frames(frames, (0.7, 0.2, 0.1), groups, seed=1)
+    assert set(others[1]) != set(parts[1])
+
+
+def test_what_cannot_be_left_out_is_fitted():
+    frames = [cluster(5, seed=seed) for seed in range(10)]
+    frames[4].numbers[0] = 9
+    train, test = split_frames(frames, (0.5, 0.5), np.arange(10))
+    assert 4 in train
+    with pytest.raises(ValueError, match="add up to 1"):
+        split_frames(frames, (0.5, 0.6))
+    with pytest.raises(ValueError, match="part 2 of the split has no frames"):
+        split_frames(frames, (0.5, 0.5), np.zeros(10))
