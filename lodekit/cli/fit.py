@@ -98,7 +98,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 @click.option(
     "--weight-key",
     metavar="KEY",
-    help="Info key that holds the weight of a frame, for --model potential.",
+    help="Info key that holds the weight of a frame: its noise variances are divided "
+    "by it.",
 )
 @click.option(
     "--group",
@@ -190,7 +191,7 @@ def gather(options):
         overrides = merge(overrides, {"fit": order})
     given["run"] = merge(_DEFAULTS, given["run"])
     model = given["run"]["model"]
-    check_model(model, given["structures"].get("weight_key"))
+    check_model(model)
     check_names(model, flatten(options["targets"]))
     return given, overrides
 
@@ -209,13 +210,7 @@ def check_names(model, targets):
             )
 
 
-def check_model(model, weight_key):
-    """Check the kind of model, and that it takes weights where there are any."""
+def check_model(model):
+    """Check the kind of model."""
     if model not in MODELS:
         raise SettingsError(f"run.model must be one of {', '.join(MODELS)}")
-    if weight_key and not KINDS[model].takes_weights:
-        takers = [name for name, kind in KINDS.items() if kind.takes_weights]
-        raise SettingsError(
-            f"--model {model} takes no weights of frames; leave --weight-key out, it "
-            f"goes with --model {' or '.join(takers)}"
-        )

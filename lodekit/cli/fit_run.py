@@ -30,6 +30,11 @@ class FitRun:
         self.options = given["run"]
         self.reading = given["structures"]
         self.kind = KINDS[self.options["model"]]
+        # of frames, not of the model
+        parts = [
+            (own.get("fit") or {}).pop("noise_by", {}) for own in (given, overrides)
+        ]
+        self.noise_by = merge(*parts)
 
     def run(self, dry_run):
         """Read, choose settings, fit, judge and write."""
@@ -150,7 +155,10 @@ class FitRun:
         """Return the settings with the kind of model and how the file was read."""
         reading = {key: value for key, value in self.reading.items() if value}
         given = {"structures": reading} if reading else {}
-        return {**given, "run": {"model": self.options["model"]}, **settings}
+        record = {**given, "run": {"model": self.options["model"]}, **settings}
+        if self.noise_by:
+            record["fit"] = {**record["fit"], "noise_by": self.noise_by}
+        return record
 
     def read_groups(self, frames):
         """Return the names of groups of like frames, None where no key has them."""
@@ -189,7 +197,7 @@ class FitRun:
         """Return the fitted model and the seconds it took."""
         from .targets import frame_weights
 
-        weights = frame_weights(frames, self.reading.get("weight_key"))
+        weights = frame_weights(frames, self.reading.get("weight_key"), self.noise_by)
         model = self.kind.build(settings)
         start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}

@@ -11,7 +11,6 @@ class Potential:
 
     #: Targets that can be fitted, and those fitted where the user names none.
     targets = default_targets = ENERGIES
-    takes_weights = True
     needs_total_charge = False
 
     def default_settings(self, frames, targets):
@@ -45,7 +44,6 @@ class Charges:
     """
 
     targets = (*CHARGES, *ENERGIES)
-    takes_weights = False
     needs_total_charge = True
 
     def __init__(self, name, default_targets=USUAL):
@@ -77,7 +75,6 @@ class Tensors:
     #: Any name is a target.
     targets = ()
     default_targets = family("tensors")
-    takes_weights = False
     needs_total_charge = False
 
     def default_settings(self, frames, targets):
@@ -103,7 +100,6 @@ class Polarization:
     """A `PolarizationModel`, with a potential where energies are fitted."""
 
     targets = default_targets = (*ENERGIES, *family("polarization"))
-    takes_weights = False
     needs_total_charge = True
 
     def default_settings(self, frames, targets):

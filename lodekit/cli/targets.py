@@ -128,18 +128,64 @@ def describe_sources(frames, targets):
     return ", ".join(parts) or "none"
 
 
-def frame_weights(frames, key):
-    """Return the weight of every frame from its info, or None without a key.
+def frame_weights(frames, key, noise_by=None):
+    """Return the weight of every frame from its info, or None where all are alike.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    key : str or None
+        Info key of the weights.
+    noise_by : dict, optional
+        Factors of all noises of a frame by info key and its value.
 
     Raises
     ------
     StructureError
         If a frame has no positive number under the key.
+    SettingsError
+        If a factor is no positive number, or no frame has its value.
     """
+    from lodekit.structures.contents import info_value, matches
+
+    if key is None and not noise_by:
+        return None
+    weights = [1.0] * len(frames) if key is None else _read_weights(frames, key)
+    for info_key, factors in (noise_by or {}).items():
+        for value, factor in _check_factors(frames, info_key, factors):
+            for index, frame in enumerate(frames):
+                if matches(info_value(frame, info_key), value):
+                    weights[index] /= factor**2
+    return weights
+
+
+def _check_factors(frames, key, factors):
+    """Yield values and factors of ``fit.noise_by``."""
+    from lodekit.structures.contents import info_value, matches
+
+    if not isinstance(factors, dict):
+        raise SettingsError(
+            f"fit.noise_by.{key} is a table of factors, such as "
+            f"fit.noise_by.{key}={{surface = 2.0}}"
+        )
+    for value, factor in factors.items():
+        is_number = isinstance(factor, (int, float)) and not isinstance(factor, bool)
+        if not (is_number and 0 < factor < float("inf")):
+            raise SettingsError(
+                f"fit.noise_by.{key}.{value} must be a positive factor, got {factor!r}"
+            )
+        if not any(matches(info_value(frame, key), value) for frame in frames):
+            raise SettingsError(
+                f"fit.noise_by.{key}.{value}: no frame has {key}={value}; lodekit info "
+                "lists the keys of a file with their values"
+            )
+        yield value, factor
+
+
+def _read_weights(frames, key):
+    """Return the weights that frames have under a key."""
     from lodekit.structures.values import as_numbers
 
-    if key is None:
-        return None
     weights = []
     for number, frame in enumerate(frames, start=1):
         value = frame.info.get(key)

@@ -34,6 +34,7 @@ from .noises import (
 )
 from .outliers import find_outliers
 from .progress import show_step
+from .weighted import WeightedProblem
 
 
 class Problem(Protocol):
@@ -140,6 +141,7 @@ def fit(
     given: dict,
     *,
     groups=None,
+    sample_weight=None,
     fraction: float = 1.0,
     random_state=None,
     lap=None,
@@ -157,6 +159,8 @@ def fit(
         Noise of every target.
     groups : array-like of shape (n_frames,), optional
         Names of groups of like frames, see `find_groups`.
+    sample_weight : ndarray of shape (n_frames,), optional
+        Of frames: noise variances are divided by it.
     fraction : float
         Share of the frames that may be left out, one group at a time.
     random_state : int or numpy.random.RandomState
@@ -169,6 +173,8 @@ def fit(
     numpy.linalg.LinAlgError
         If given noises are too small for the digits of the rows.
     """
+    if sample_weight is not None:
+        problem = WeightedProblem(problem, sample_weight)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     return Fitting(problem, given, groups, fraction, seed, lap or ignore).run()
 

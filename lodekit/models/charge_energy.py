@@ -64,7 +64,7 @@ def default_potential():
     return build_potential(remainder_settings())
 
 
-def fit_remainder(potential, frames, parts, targets, groups=None):
+def fit_remainder(potential, frames, parts, targets, **weighting):
     """Fit a potential to what the charges leave over.
 
     Parameters
@@ -75,7 +75,8 @@ def fit_remainder(potential, frames, parts, targets, groups=None):
     parts : list of EnergyParts
     targets : list of str
         Of `ENERGIES`.
-    groups : array-like of shape (n_frames,), optional
+    **weighting
+        ``sample_weight`` and ``groups`` of `SparsePotential.fit`.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def fit_remainder(potential, frames, parts, targets, groups=None):
     fitted = default_potential() if potential is None else clone(potential)
     fitted.knows_range = False
     rest = remainders(frames, parts, targets)
-    return fitted.set_params(targets=list(targets)).fit(rest, groups=groups)
+    return fitted.set_params(targets=list(targets)).fit(rest, **weighting)
 
 
 def remainders(frames, parts, targets) -> list:

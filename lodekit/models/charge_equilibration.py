@@ -174,9 +174,10 @@ class ChargeEquilibrationModel(
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
+        weighting = {"sample_weight": sample_weight, "groups": groups}
         has_fragments = check_fragments(frames)
         energies = energy_targets(frames, self.targets, self.potential)
         check_powers(self.charge_powers, energies, self.learn_from_energies)
@@ -184,14 +185,14 @@ class ChargeEquilibrationModel(
         if set(self.targets or ["charges"]) <= set(ENERGIES):
             self._start_from_table(frames, groups)
         else:
-            super().fit(frames, groups=groups)
+            super().fit(frames, **weighting)
             if self.hardness == ENVIRONMENT:
-                fit_environments(self, frames, groups)
+                fit_environments(self, frames, **weighting)
         self.potential_ = None
         if self.shaping_:
-            fit_energies(self, frames, energies, EnergyExpansion, groups)
+            fit_energies(self, frames, energies, EnergyExpansion, **weighting)
         elif energies:
-            self.potential_ = self._fit_remainder(frames, energies, groups)
+            self.potential_ = self._fit_remainder(frames, energies, weighting)
             self.summary_["potential"] = self.potential_.summary_
         symbols = [chemical_symbols[z] for z in self.species_]
         for name in ("hardness", "widths"):
@@ -228,15 +229,15 @@ class ChargeEquilibrationModel(
             some = [frames[i] for i in group]
             yield from EquilibratedBatch(self, some).energy_parts()
 
-    def _fit_remainder(self, frames, names: list, groups):
+    def _fit_remainder(self, frames, names: list, weighting: dict):
         """Return a potential fitted to what the charges leave of energies."""
         parts = list(self._energy_parts(frames))
         if not self.charge_powers:
-            return fit_remainder(self.potential, frames, parts, names, groups)
+            return fit_remainder(self.potential, frames, parts, names, **weighting)
         potential = ChargedRemainder.like(self.potential, self.charge_powers)
         potential.set_params(targets=names)
         rest = remainders(frames, parts, names)
-        return potential.fit(rest, partial(EquilibratedBatch, self), groups)
+        return potential.fit(rest, partial(EquilibratedBatch, self), **weighting)
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""

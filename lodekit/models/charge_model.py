@@ -143,21 +143,22 @@ class ChargeModel(LinearChargeModel):
         """Kernels of charges, then of atomic moments."""
         return [*super().kernels, *self.moments_.kernels]
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
         self._check_arguments()
         self.shaping_ = energies if self.learn_from_energies else []
-        super().fit(frames, groups=groups)
+        weighting = {"sample_weight": sample_weight, "groups": groups}
+        super().fit(frames, **weighting)
         self.charge_width_ = float(self.charge_width)
         self.potential_ = None
         if self.shaping_:
-            fit_energies(self, frames, energies, ChargeExpansion, groups)
+            fit_energies(self, frames, energies, ChargeExpansion, **weighting)
         elif energies:
             parts = list(self._energy_parts(frames))
             self.potential_ = fit_remainder(
-                self.potential, frames, parts, energies, groups
+                self.potential, frames, parts, energies, **weighting
             )
             self.summary_["potential"] = self.potential_.summary_
         return self

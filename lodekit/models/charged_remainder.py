@@ -67,7 +67,7 @@ class ChargedRemainder(SparsePotential):
         made.n_powers = n_powers
         return made
 
-    def fit(self, frames, equilibrate, groups=None):
+    def fit(self, frames, equilibrate, **weighting):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -76,11 +76,12 @@ class ChargedRemainder(SparsePotential):
             With what charges leave of energies, forces and stress.
         equilibrate : callable
             Returns the `EquilibratedBatch` of some frames.
-        groups : array-like of shape (n_frames,), optional
+        **weighting
+            ``sample_weight`` and ``groups`` of `SparsePotential.fit`.
         """
         self._equilibrate = equilibrate
         self._measure(frames)
-        super().fit(frames, groups=groups)
+        super().fit(frames, **weighting)
         del self._equilibrate
         return self
 

@@ -12,6 +12,7 @@ from lodekit.quantities import UNITS
 from lodekit.regression.latent import count_points
 from lodekit.regression.normal_equations import Solution
 
+from .charge_checks import check_weights
 from .joint_fit import JointFit
 
 
@@ -38,13 +39,16 @@ class EnergyFit:
     def turn(self, result: FitResult) -> None:
         """Choose among weights of the same loss, in place."""
 
-    def run(self, groups=None) -> None:
-        """Fit to all frames, and give the model its weights, posterior and summary."""
+    def run(self, **weighting) -> None:
+        """Fit to all frames, and give the model its weights, posterior and summary.
+
+        ``weighting`` are ``sample_weight`` and ``groups`` of `lodekit.fitting.fit.fit`.
+        """
         model, problem = self.model, self.problem
         result = fit(
             problem,
             model.noises or {},
-            groups=groups,
+            **weighting,
             fraction=model.validation_fraction,
             random_state=self.random_state,
             lap=self.clock.lap,
@@ -71,7 +75,9 @@ class EnergyFit:
         self.clock.lap("posterior")
 
 
-def fit_energies(model, frames, names, expansion, groups=None) -> None:
+def fit_energies(
+    model, frames, names, expansion, sample_weight=None, groups=None
+) -> None:
     """Let energies, forces and stress shape the charges of a model.
 
     Parameters
@@ -84,7 +90,7 @@ def fit_energies(model, frames, names, expansion, groups=None) -> None:
     expansion : callable
         ``expansion(model, frames, keep)``: what charges contribute around the weights
         of the model, see `JointFit`.
-    groups : array-like of shape (n_frames,), optional
+    sample_weight, groups : array-like of shape (n_frames,), optional
     """
     clock = Clock()
     linear = list(model._noises()) if model.targets_ else []
@@ -92,4 +98,6 @@ def fit_energies(model, frames, names, expansion, groups=None) -> None:
     targets = collect_targets(frames, names)
     problem = JointFit(model, frames, targets, linear, expansion, random_state)
     clock.lap("sparse points")
-    EnergyFit(model, problem, random_state, clock).run(groups)
+    weights = check_weights(sample_weight, len(frames))
+    fitting = EnergyFit(model, problem, random_state, clock)
+    fitting.run(sample_weight=weights, groups=groups)

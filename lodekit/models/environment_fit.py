@@ -33,6 +33,7 @@ from lodekit.regression.normal_equations import NormalEquations
 from lodekit.regression.row_steps import point_of
 from lodekit.structures.batch import StructureBatch
 
+from .charge_checks import check_weights
 from .linear_charges import BATCH_ATOMS
 
 #: What users call a hardness of this kind.
@@ -45,7 +46,7 @@ TINY = 1e-12
 RAISE, MAX_RAISES, LEAST_GAIN = 10.0**0.5, 4, 0.01
 
 
-def fit_environments(model, frames, groups=None) -> None:
+def fit_environments(model, frames, sample_weight=None, groups=None) -> None:
     """Let the environments change the hardness of a model that was fitted without.
 
     Parameters
@@ -54,9 +55,9 @@ def fit_environments(model, frames, groups=None) -> None:
         With weights for the hardness of the elements; weights, posterior and summary
         are replaced.
     frames : list of ase.Atoms
-    groups : array-like of shape (n_frames,), optional
+    sample_weight, groups : array-like of shape (n_frames,), optional
     """
-    EnvironmentFit(model, frames, groups).run()
+    EnvironmentFit(model, frames, sample_weight, groups).run()
 
 
 class EnvironmentFit:
@@ -66,11 +67,14 @@ class EnvironmentFit:
     ----------
     model : ChargeEquilibrationModel
     frames : list of ase.Atoms
+    sample_weight : array-like of shape (n_frames,), optional
+        Noise variances of a frame are divided by its weight.
     groups : array-like of shape (n_frames,), optional
         Names of groups of like frames.
     """
 
-    def __init__(self, model, frames, groups=None):
+    def __init__(self, model, frames, sample_weight=None, groups=None):
+        self.weights = check_weights(sample_weight, len(frames))
         self.model = model
         self.frames = frames
         self.groups = find_groups(frames, groups)
@@ -242,7 +246,7 @@ class EnvironmentFit:
         return DualEquations(rank) if few else NormalEquations(rank, self.noises)
 
     def rows(self, chosen):
-        """Yield name, rows and their weights (1) around the weights of the model."""
+        """Yield name, rows and their weights around the weights of the model."""
         for index, features in self.features(chosen):
             atoms = self.frames[index]
             charges = self.model.linearised_charges(
@@ -250,7 +254,7 @@ class EnvironmentFit:
             )
             for name in present_targets(atoms, self.noises):
                 own = charge_rows(atoms, charges, name, index)
-                yield name, own, np.ones(len(own.values))
+                yield name, own, np.full(len(own.values), self.weights[index])
 
     def coulomb(self, index: int) -> np.ndarray | None:
         """Return the Coulomb matrix of one frame, None where it has too many atoms."""

@@ -73,16 +73,16 @@ def with_extrapolation(compute):
     """Let ``compute(self, frames, properties)`` return the extrapolation as well."""
 
     @wraps(compute)
-    def compute_all(self, frames, properties=None, **more):
+    def compute_all(self, frames, properties=None, *others, **more):
         names = [properties] if isinstance(properties, str) else properties
         if names is None or EXTRAPOLATION not in names or not self.range_properties:
-            return compute(self, frames, properties, **more)
+            return compute(self, frames, properties, *others, **more)
         frames = as_frames(frames)
-        others = [name for name in names if name != EXTRAPOLATION]
+        rest = [name for name in names if name != EXTRAPOLATION]
         found = self.extrapolate(frames)
         results = [{} for _ in frames]
-        if others:
-            results = compute(self, frames, others, **more)
+        if rest:
+            results = compute(self, frames, rest, *others, **more)
         for result, own in zip(results, found, strict=True):
             result[EXTRAPOLATION] = own.values
         return results

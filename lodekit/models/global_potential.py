@@ -26,7 +26,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.threads import threads_for
 
-from .charge_checks import check_fraction, is_number
+from .charge_checks import check_fraction, check_weights, is_number
 from .energy_estimator import EnergyEstimator
 from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import read_scales, read_summary
@@ -88,10 +88,10 @@ class GlobalPotential(Extrapolating, EnergyEstimator):
         self.n_ensemble = n_ensemble
         self.random_state = random_state
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``, or to the total energies ``y`` in eV.
 
-        ``groups`` are as in `SparsePotential.fit`.
+        ``sample_weight`` and ``groups`` are as in `SparsePotential.fit`.
 
         Raises
         ------
@@ -104,6 +104,7 @@ class GlobalPotential(Extrapolating, EnergyEstimator):
         check_structures(frames)
         noises = self._check_noises()
         check_fraction(self.validation_fraction)
+        weights = check_weights(sample_weight, len(frames))
         random_state = check_random_state(self.random_state)
         targets = collect_targets(frames, self.targets or self._present(frames, y), y)
         several = isinstance(self.descriptors, (list, tuple))
@@ -122,6 +123,7 @@ class GlobalPotential(Extrapolating, EnergyEstimator):
             problem,
             {name: noises[name] for name in targets.names},
             groups=groups,
+            sample_weight=weights,
             fraction=self.validation_fraction,
             random_state=random_state,
             lap=clock.lap,

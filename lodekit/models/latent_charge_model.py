@@ -25,7 +25,7 @@ from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
-from .charge_checks import check_fraction, check_noises, is_number
+from .charge_checks import check_fraction, check_noises, check_weights, is_number
 from .charge_energy import add_energies, add_remainder
 from .dipole_gradients import EnvironmentDipoles
 from .energy_estimator import energy_score
@@ -139,7 +139,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -147,6 +147,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         frames : list of ase.Atoms
         y : array-like of shape (n_frames,), optional
             Total energies in eV instead of those of the frames.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its noise variances are divided by it.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
 
@@ -164,6 +166,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         clock = Clock()
         frames = as_frames(frames)
         targets = self._check(frames, y)
+        weights = check_weights(sample_weight, len(frames))
         random_state = check_random_state(self.random_state)
         self.charge_width_ = float(self.charge_width)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
@@ -173,7 +176,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         arguments = frames, targets, self._linear(), LatentExpansion, random_state
         problem = LatentProblem(self, *arguments)
         clock.lap("sparse points")
-        LatentFit(self, problem, random_state, clock).run(groups)
+        fitting = LatentFit(self, problem, random_state, clock)
+        fitting.run(sample_weight=weights, groups=groups)
         self.learn_range(frames, groups)
         return self
 

@@ -33,7 +33,7 @@ from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.threads import threads_for
 
-from .charge_checks import check_fraction, check_noises, check_stress
+from .charge_checks import check_fraction, check_noises, check_stress, check_weights
 from .charge_energy import energy_targets
 from .charge_state import ChargeState
 from .extrapolating import Extrapolating, with_extrapolation
@@ -74,7 +74,7 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
         tags.target_tags.required = False
         return tags
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -82,6 +82,8 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
         frames : list of ase.Atoms
         y : None
             Not used: charges and moments come from the frames.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its noise variances are divided by it.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
 
@@ -95,6 +97,7 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
         frames = as_frames(frames)
         check_structures(frames)
         check_fraction(self.validation_fraction)
+        weights = check_weights(sample_weight, len(frames))
         random_state = check_random_state(self.random_state)
         # charges are not conditioned on a posterior before there is one
         vars(self).pop("solution_", None)
@@ -110,6 +113,7 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
             ChargeProblem(self, frames, noises),
             noises,
             groups=groups,
+            sample_weight=weights,
             fraction=self.validation_fraction,
             random_state=random_state,
             lap=clock.lap,

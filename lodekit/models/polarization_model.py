@@ -30,7 +30,7 @@ from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .atomic_dipoles import AtomicDipoles
-from .charge_checks import check_fraction, check_noises, is_number
+from .charge_checks import check_fraction, check_noises, check_weights, is_number
 from .extrapolating import Extrapolating, with_extrapolation
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
@@ -158,7 +158,7 @@ class PolarizationModel(
         tags.target_tags.required = False
         return tags
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -166,6 +166,8 @@ class PolarizationModel(
         frames : list of ase.Atoms
         y : None
             Not used: targets come from the frames.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its noise variances are divided by it.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
 
@@ -178,20 +180,22 @@ class PolarizationModel(
         clock = Clock()
         frames = as_frames(frames)
         self._check(frames)
+        weights = check_weights(sample_weight, len(frames))
+        weighting = {"sample_weight": weights, "groups": groups}
         random_state = check_random_state(self.random_state)
         names = self.targets_
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         energies = [name for name in names if name in ENERGIES]
-        self.potential_ = fit_potential(self, frames, energies, groups)
+        self.potential_ = fit_potential(self, frames, energies, weighting)
         clock.lap("energies")
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
         if {POLARIZATION, "dipole", BORN_CHARGES} & {*names}:
-            results.append(self._fit_dipoles(frames, groups, random_state, clock))
+            results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self.polarizability_ = None
         if "polarizability" in names:
-            self.polarizability_ = fit_polarizability(self, frames, groups)
+            self.polarizability_ = fit_polarizability(self, frames, weighting)
             clock.lap("polarizability")
         self.learn_range(frames, groups)
         self.summary_ = summarize(self, frames, results, clock)
@@ -208,7 +212,7 @@ class PolarizationModel(
         self.targets_ = choose_polarization_targets(frames, self.targets)
         check_noises(self.noises or {}, self.targets_)
 
-    def _fit_dipoles(self, frames, groups, random_state, clock: Clock):
+    def _fit_dipoles(self, frames, weighting: dict, random_state, clock: Clock):
         """Fit the atomic dipoles; return the result of the fit."""
         targets = PolarizationTargets.collect(frames, self.targets_)
         if self.oxidation_states is None:
@@ -232,7 +236,7 @@ class PolarizationModel(
         result = fit(
             problem,
             given,
-            groups=groups,
+            **weighting,
             fraction=self.validation_fraction,
             random_state=random_state,
             lap=clock.lap,

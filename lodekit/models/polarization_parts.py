@@ -54,7 +54,7 @@ def has_target(atoms, name: str) -> bool:
     return can_have(atoms, name) and get_target(atoms, name) is not None
 
 
-def fit_potential(model, frames, names: list, groups):
+def fit_potential(model, frames, names: list, weighting: dict):
     """Return the potential U_0 fitted to energies, None where there are none."""
     if not names:
         return None
@@ -67,10 +67,10 @@ def fit_potential(model, frames, names: list, groups):
         **{quantity(name).noise_key: noise for name, noise in noises.items()},
     )
     fitted.knows_range = False
-    return fitted.fit(frames, groups=groups)
+    return fitted.fit(frames, **weighting)
 
 
-def fit_polarizability(model, frames, groups):
+def fit_polarizability(model, frames, weighting: dict):
     """Return the model of alpha, fitted to the frames that have one."""
     values = [get_target(atoms, "polarizability") for atoms in frames]
     used = [index for index, value in enumerate(values) if value is not None]
@@ -88,9 +88,12 @@ def fit_polarizability(model, frames, groups):
         symmetric = 0.5 * (values[index] + values[index].T)
         atoms.info["polarizability"] = symmetric.ravel()
         some.append(atoms)
-    groups = None if groups is None else np.asarray(groups)[used]
+    chosen = {
+        name: None if own is None else np.asarray(own)[used]
+        for name, own in weighting.items()
+    }
     fitted.knows_range = False
-    return fitted.fit(some, groups=groups)
+    return fitted.fit(some, **chosen)
 
 
 def summarize(model, frames, results, clock) -> dict:

@@ -17,7 +17,7 @@ from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
-from .charge_checks import check_fraction, check_noises
+from .charge_checks import check_fraction, check_noises, check_weights
 from .extrapolating import Extrapolating, with_extrapolation
 from .prediction import check_species
 from .tensor_fit import BATCH_ATOMS, PartProblem, summarize_parts
@@ -118,7 +118,7 @@ class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    def fit(self, frames, y=None, groups=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.
 
         Parameters
@@ -126,6 +126,8 @@ class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
         frames : list of ase.Atoms
         y : None
             Not used: tensors come from the frames.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its noise variances are divided by it.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
 
@@ -154,6 +156,7 @@ class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
         clock.lap("sparse points")
         arguments = {
             "groups": find_groups(frames, groups),
+            "sample_weight": check_weights(sample_weight, len(frames)),
             "fraction": self.validation_fraction,
             "random_state": random_state,
             "lap": clock.lap,

@@ -88,7 +88,6 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        ("charges", ["--weight-key", "w"], "--model charges takes no weights of"),
         ("charges", ["--targets", "energy"], "charges need charges, a dipole, a"),
         ("charges", ["--targets", "polarisation"], "'polarisation' is not one of"),
         ("potential", ["--targets", "charges"], "cannot be fitted to charges; it can"),

@@ -206,6 +206,31 @@ def test_weights_come_from_the_frames(lodekit, built, monkeypatch):
     assert "frame 1 has no positive weight under the key 'wei', got None" in err
 
 
+def test_noises_of_groups_of_frames(lodekit, built, train, monkeypatch):
+    seen = []
+    fit = StubModel.fit
+
+    def remember(self, frames, sample_weight=None, groups=None):
+        seen.append(sample_weight)
+        return fit(self, frames)
+
+    monkeypatch.setattr(StubModel, "fit", remember)
+    arguments = ("fit", train, "--set", "fit.noise_by.label.near=2", "--json")
+    status, out, err = lodekit(*arguments)
+    assert status == 0, err
+    assert seen == [[1.0, 0.25] * 6]
+    assert json.loads(out)["settings"]["fit"]["noise_by"] == {"label": {"near": 2}}
+    assert built[0]["fit"].get("noise_by") is None
+    for setting, message in (
+        ("fit.noise_by.label.none=2", "no frame has label=none"),
+        ("fit.noise_by.label.near=-1", "must be a positive factor"),
+        ("fit.noise_by.label=2", "is a table of factors"),
+    ):
+        status, _, err = lodekit("fit", train, "--overwrite", "--set", setting)
+        assert status == 1
+        assert message in err
+
+
 def test_stress_is_not_missed_where_there_is_no_cell(lodekit, built):
     frames = [*make_frames(2, periodic=True), *make_frames(2)]
     write_structures("mixed.xyz", frames)

@@ -133,7 +133,7 @@ def test_info_shows_the_model(lodekit):
         (("--targets", "none"), "has no none"),
         (("--targets", "third", "--set", "terms.soap.offset=0.5"), "offset must be 0"),
         (("--set", "fit.n_chanels=3"), "did you mean 'n_channels'"),
-        (("--weight-key", "w"), "takes no weights"),
+        (("--weight-key", "w"), "no positive weight under the key 'w'"),
     ],
 )
 def test_mistakes_are_one_line(lodekit, arguments, message):
