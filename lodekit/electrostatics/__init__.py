@@ -3,6 +3,7 @@
 from .charge_constraints import fragment_constraints
 from .coulomb import CoulombInteraction
 from .equilibration import ChargeEquilibration, EquilibratedCharges
+from .induced_dipoles import InducedDipoles, PolarizationCatastrophe
 from .interaction_matrix import ElectrostaticResult
 from .multipole_matrix import MultipoleMatrix
 from .multipoles import Fields, MultipoleInteraction, MultipoleResult
@@ -15,9 +16,11 @@ __all__ = [
     "ElectrostaticResult",
     "EquilibratedCharges",
     "Fields",
+    "InducedDipoles",
     "MultipoleInteraction",
     "MultipoleMatrix",
     "MultipoleResult",
+    "PolarizationCatastrophe",
     "PowerLawInteraction",
     "SplitChargeEquilibration",
     "fragment_constraints",
