@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.regression.latent import ReversePass
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.regression.stored_points import PointStore
 from lodekit.regression.tensor_kernel import TensorKernel
@@ -98,14 +99,20 @@ class AtomicMoments:
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (n_structures, 3, 3)
         """
+        together = ReversePass(batch)
+        self.pull(together, state, weights, adjoints)
+        return together.run()
+
+    def pull(self, together: ReversePass, state, weights, adjoints) -> None:
+        """Add what `gradients` needs to a reverse pass."""
         by_features = np.zeros_like(state.features)
         by_coefficients = np.zeros_like(state.left.coefficients)
         for kernel, own, adjoint in zip(self.kernels, weights, adjoints, strict=True):
             adjoint = harmonic_adjoint(kernel, adjoint)
-            features, tensors = kernel.reverse(batch, state, own, adjoint)
+            features, tensors = kernel.reverse(together.batch, state, own, adjoint)
             by_features += features
             by_coefficients[:, kernel.harmonics] += tensors
-        return state.reverse(by_features, by_coefficients)
+        together.add([state], [by_features], coefficients=by_coefficients)
 
     def force_rows(self, batch, state, adjoints) -> np.ndarray:
         """Return minus d(sum_i adjoint_i . Phi_i)/dR, (n_atoms, 3, rank).

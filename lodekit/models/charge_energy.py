@@ -16,9 +16,12 @@ from sklearn.base import clone
 from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.fragments import CHARGES, LABELS
-from lodekit.quantities import ENERGIES
+from lodekit.quantities import ENERGIES, quantity
+from lodekit.regression.latent import ReversePass, share_descriptors
 from lodekit.structures import get_target
 from lodekit.structures.stress import symmetric_part
+
+from .prediction import Predictor
 
 
 @dataclass
@@ -122,36 +125,73 @@ def without_targets(atoms):
     return bare
 
 
-def add_energies(results, together, remainder, wanted) -> None:
+def add_energies(results, together, potential, wanted) -> None:
     """Add energy, forces and stress (as far as wanted) to dictionaries of results.
+
+    Features of charges and remainder are made once, and so are their gradients.
 
     Parameters
     ----------
     results : list of dict
     together : object
-        Charges of a batch of structures: ``frames``, ``energies`` in eV, and
-        ``energy_parts()`` with derivatives.
-    remainder : callable
-        Takes names of properties (None for all), and returns energy, forces and stress
-        of the remainder by structure.
+        Charges of a batch of structures: ``frames``, ``batch``, a ``cache`` of
+        features, ``energies`` in eV, and of gradients ``pull(reverse_pass)`` and
+        ``add_fixed(positions, strain)``.
+    potential : SparsePotential
+        The remainder.
     wanted : set of str
         Of `ENERGIES`; stress is left out where a frame is not fully periodic.
     """
-    if not {"forces", "stress"} & wanted:
-        rest = remainder(["energy"])
-        for result, energy, own in zip(results, together.energies, rest, strict=True):
-            result["energy"] = own["energy"] + float(energy)
+    batch, predictor = together.batch, Predictor(potential)
+    states = predictor.latent.evaluate(batch, together.cache)
+    values, adjoints = predictor.latent.values(batch, states, potential.coefficients_)
+    values += predictor.atom_baseline(batch.species)
+    totals = together.energies + np.add.reduceat(values, batch.first_atom[:-1])
+    positions = strain = None
+    if any(quantity(name).is_gradient for name in wanted):
+        reverse = ReversePass(batch)
+        reverse.add(states, adjoints)
+        together.pull(reverse)
+        positions, strain = together.add_fixed(*reverse.run())
+    write_energies(results, together.frames, wanted, totals, positions, strain)
+
+
+def add_parts(results, together, remainder, wanted) -> None:
+    """Do what `add_energies` does, for a remainder that depends on the charges.
+
+    Parameters
+    ----------
+    remainder : callable
+        Takes names of properties (None for all), and returns energy, forces and stress
+        of the remainder by structure.
+    """
+    energy, forces, stress = ENERGIES
+    if not any(quantity(name).is_gradient for name in wanted):
+        rest = remainder([energy])
+        for result, value, own in zip(results, together.energies, rest, strict=True):
+            result[energy] = own[energy] + float(value)
         return
     parts, rest = together.energy_parts(), remainder(None)
     for result, atoms, part, own in zip(
         results, together.frames, parts, rest, strict=True
     ):
-        if "energy" in wanted:
-            result["energy"] = own["energy"] + part.energy
-        if "forces" in wanted:
-            result["forces"] = own["forces"] + part.forces
-        if "stress" in wanted and atoms.pbc.all():
-            result["stress"] = own["stress"] + part.stress(atoms)
+        whole = {energy: part.energy, forces: part.forces}
+        if atoms.pbc.all():
+            whole[stress] = part.stress(atoms)
+        result.update({n: own[n] + whole[n] for n in whole if n in wanted})
+
+
+def write_energies(results, frames, wanted, totals, positions, strain) -> None:
+    """Write energies and their derivatives (None if not wanted) to results."""
+    first = np.cumsum([0, *(len(atoms) for atoms in frames)])
+    energy, forces, stress = ENERGIES
+    for index, (result, atoms) in enumerate(zip(results, frames, strict=True)):
+        if energy in wanted:
+            result[energy] = float(totals[index])
+        if forces in wanted:
+            result[forces] = -positions[first[index] : first[index + 1]]
+        if stress in wanted and atoms.pbc.all():
+            result[stress] = symmetric_part(strain[index]) / atoms.get_volume()
 
 
 def add_remainder(energies, atoms, potential) -> np.ndarray:
@@ -161,3 +201,9 @@ def add_remainder(energies, atoms, potential) -> np.ndarray:
     """
     rest = 0.0 if potential is None else potential.predict(atoms)[0]
     return np.array(energies) + rest
+
+
+def share_features(model) -> None:
+    """Let charges and remainder of a model share equal descriptors."""
+    kernels = getattr(model.potential_, "kernels_", ())
+    share_descriptors([*model.kernels, *kernels])

@@ -29,6 +29,7 @@ from .charge_energy import (
     energy_targets,
     fit_remainder,
     remainders,
+    share_features,
 )
 from .charge_equilibration_atoms import (
     read_electronegativities,
@@ -194,6 +195,7 @@ class ChargeEquilibrationModel(
         elif energies:
             self.potential_ = self._fit_remainder(frames, energies, weighting)
             self.summary_["potential"] = self.potential_.summary_
+        share_features(self)
         symbols = [chemical_symbols[z] for z in self.species_]
         for name in ("hardness", "widths"):
             values = getattr(self, f"{name}_").tolist()

@@ -9,6 +9,7 @@ import numpy as np
 from lodekit.fitting.left_out import scale_of
 from lodekit.observables.charges import OBSERVABLES, AffineCharges
 from lodekit.observables.fragments import given_charges
+from lodekit.regression.latent import ReversePass
 from lodekit.structures.batch import StructureBatch
 
 from .charge_energy import EnergyParts
@@ -43,7 +44,8 @@ class EquilibratedBatch:
         self.field = field
         self.latent = model.latent_
         self.batch = StructureBatch.from_frames(frames)
-        self.states = self.latent.evaluate(self.batch)
+        self.cache: dict = {}
+        self.states = self.latent.evaluate(self.batch, self.cache)
         self.chi, self.adjoints = model.latent_values(
             self.batch, self.states, model.weights_[: model.n_linear]
         )
@@ -88,15 +90,16 @@ class EquilibratedBatch:
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (n_structures, 3, 3)
         """
-        scales = by_chi * self.stiffness
-        if self.hardness_adjoints is None:
-            return self.latent.gradients(self.batch, self.states, self.adjoints, scales)
-        more = by_hardness * self.hardness
-        adjoints = [
-            scales[:, None] * own + more[:, None] * other
-            for own, other in zip(self.adjoints, self.hardness_adjoints, strict=True)
-        ]
-        return self.latent.gradients(self.batch, self.states, adjoints)
+        together = ReversePass(self.batch)
+        self.pull_latents(together, by_chi, by_hardness)
+        return together.run()
+
+    def pull_latents(self, together: ReversePass, by_chi, by_hardness) -> None:
+        """Add what `latent_gradients` needs to a reverse pass."""
+        together.add(self.states, self.adjoints, by_chi * self.stiffness)
+        if self.hardness_adjoints is not None:
+            more = by_hardness * self.hardness
+            together.add(self.states, self.hardness_adjoints, more)
 
     def gradients(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of the energies by positions and strain.
@@ -111,7 +114,16 @@ class EquilibratedBatch:
         strain : ndarray of shape (n_structures, 3, 3)
             In eV.
         """
-        positions, strain = self.latent_gradients(self.charges, 0.5 * self.charges**2)
+        together = ReversePass(self.batch)
+        self.pull(together)
+        return self.add_fixed(*together.run())
+
+    def pull(self, together: ReversePass) -> None:
+        """Add what changes the energies as electronegativities follow the atoms."""
+        self.pull_latents(together, self.charges, 0.5 * self.charges**2)
+
+    def add_fixed(self, positions, strain) -> tuple[np.ndarray, np.ndarray]:
+        """Add derivatives of the energies at fixed charges, in place."""
         for index, equilibration in enumerate(self.equilibrations):
             own = self.own(index)
             more = equilibration.minimum_gradients(self.solutions[index], self.field)

@@ -14,7 +14,7 @@ from lodekit.regression.environments import batches
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
-from .charge_energy import add_energies, add_remainder
+from .charge_energy import add_energies, add_parts, add_remainder
 from .charge_equilibration_batch import EquilibratedBatch
 from .charged_remainder import ChargedRemainder
 from .energy_estimator import energy_score
@@ -45,13 +45,11 @@ class EquilibratedPredictions(LinearChargeModel):
         return [*energies, *super().properties, *sorted(FURTHER)]
 
     def _remainder(self, together, properties=None) -> list[dict]:
-        """Return energy, forces and stress of the remainder of one batch.
+        """Return energy, forces and stress of a remainder that depends on the charges.
 
         It sees the charges without a field, so that the dipole of the charges stays the
         derivative of the energy.
         """
-        if self.is_stationary:
-            return self.potential_.compute(together.frames, properties)
         if together.field is not None:
             together = EquilibratedBatch(self, together.frames)
         return self.potential_.compute(together, properties)
@@ -177,6 +175,10 @@ class EquilibratedPredictions(LinearChargeModel):
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
         if self.potential_ is not None and kept & {*ENERGIES}:
-            remainder = partial(self._remainder, together)
-            add_energies(results, together, remainder, kept & {*ENERGIES})
+            energies = kept & {*ENERGIES}
+            if self.is_stationary:
+                add_energies(results, together, self.potential_, energies)
+            else:
+                remainder = partial(self._remainder, together)
+                add_parts(results, together, remainder, energies)
         return [{name: r[name] for name in r if name in kept} for r in results]

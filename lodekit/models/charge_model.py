@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
@@ -20,6 +18,7 @@ from .charge_energy import (
     add_remainder,
     energy_targets,
     fit_remainder,
+    share_features,
 )
 from .charge_rows import ChargeExpansion
 from .charge_state import read_width
@@ -161,6 +160,7 @@ class ChargeModel(LinearChargeModel):
                 self.potential, frames, parts, energies, **weighting
             )
             self.summary_["potential"] = self.potential_.summary_
+        share_features(self)
         return self
 
     def _check_arguments(self) -> None:
@@ -208,9 +208,9 @@ class ChargeModel(LinearChargeModel):
             of_atoms = tuple(m[own] for m in moments)
             yield atoms, AffineCharges(matrix, offset, of_atoms, moved)
 
-    def _padded(self, batch: StructureBatch, states) -> np.ndarray:
+    def _padded(self, batch: StructureBatch, states, covariances=None) -> np.ndarray:
         """Return Phi of elements and kernels, 0 for the weights of atomic moments."""
-        rows = self.feature_rows(batch, states)
+        rows = self.feature_rows(batch, states, covariances)
         missing = self.rank - rows.shape[1]
         return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
 
@@ -256,8 +256,7 @@ class ChargeModel(LinearChargeModel):
             for result, spread in zip(results, spreads, strict=True):
                 result["energy_std"] = spread
         if {*ENERGIES} & wanted:
-            remainder = partial(self.potential_.compute, frames)
-            add_energies(results, together, remainder, {*ENERGIES} & wanted)
+            add_energies(results, together, self.potential_, {*ENERGIES} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

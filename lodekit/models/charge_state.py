@@ -13,6 +13,7 @@ from lodekit.regression.normal_equations import Solution
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
+from .charge_energy import share_features
 from .potential_state import read_scales, read_summary
 from .sparse_potential import SparsePotential
 
@@ -88,6 +89,7 @@ class ChargeState:
             n_members = model.potential_.ensemble_.shape[1]
             model.ensemble_ = stored.array("ensemble", n_rows, n_members)
         stored.finish()
+        share_features(model)
         return model
 
     #: Whether the energies of every model of this class have standard deviations.

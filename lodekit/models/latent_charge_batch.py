@@ -21,6 +21,7 @@ import numpy as np
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.fitting.kept_rows import make_anew
 from lodekit.observables.charges import AffineCharges, total_charge
+from lodekit.regression.latent import ReversePass
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
 from lodekit.units import COULOMB_CONSTANT
@@ -49,7 +50,8 @@ class LatentBatch:
         self.model = model
         self.frames = frames
         self.batch = StructureBatch.from_frames(frames)
-        self.states = model.latent_.evaluate(self.batch)
+        self.cache: dict = {}
+        self.states = model.latent_.evaluate(self.batch, self.cache)
         n_species = model.species_.size
         self.values, self.adjoints = model.latent_.values(
             self.batch,
@@ -93,9 +95,16 @@ class LatentBatch:
 
         In eV/Å, (n_atoms, 3), and in eV, (n_structures, 3, 3).
         """
-        positions, strain = self.model.latent_.gradients(
-            self.batch, self.states, self.adjoints, self.scales
-        )
+        together = ReversePass(self.batch)
+        self.pull(together)
+        return self.add_fixed(*together.run())
+
+    def pull(self, together: ReversePass) -> None:
+        """Add what changes the energies as charges follow the atoms."""
+        together.add(self.states, self.adjoints, self.scales)
+
+    def add_fixed(self, positions, strain) -> tuple[np.ndarray, np.ndarray]:
+        """Add derivatives of the energies at fixed charges, in place."""
         for index, charges in enumerate(self.charges):
             more = self.interactions[index].gradients(charges, charges)
             positions[self.own(index)] += 0.5 * more[0]

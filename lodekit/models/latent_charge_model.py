@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -26,7 +25,7 @@ from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
-from .charge_energy import add_energies, add_remainder
+from .charge_energy import add_energies, add_remainder, share_features
 from .dipole_gradients import EnvironmentDipoles
 from .energy_estimator import energy_score
 from .extrapolating import with_extrapolation
@@ -178,6 +177,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         clock.lap("sparse points")
         fitting = LatentFit(self, problem, random_state, clock)
         fitting.run(sample_weight=weights, groups=groups)
+        share_features(self)
         self.learn_range(frames, groups)
         return self
 
@@ -304,8 +304,7 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             ):
                 result["energy_std"] = deviation
         if {*ENERGIES} & wanted:
-            remainder = partial(self.potential_.compute, frames)
-            add_energies(results, together, remainder, {*ENERGIES} & wanted)
+            add_energies(results, together, self.potential_, {*ENERGIES} & wanted)
         return results
 
     def energies_of_charges(self, atoms, charges) -> np.ndarray:

@@ -215,13 +215,18 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
             own = slice(batch.first_atom[index], batch.first_atom[index + 1])
             yield atoms, features[own]
 
-    def feature_rows(self, batch: StructureBatch, states) -> np.ndarray:
-        """Return Phi of elements and kernels, (n_atoms, rank)."""
+    def feature_rows(
+        self, batch: StructureBatch, states, covariances=None
+    ) -> np.ndarray:
+        """Return Phi of elements and kernels, (n_atoms, rank).
+
+        ``covariances`` are those of `Latent.covariances`, where they are known.
+        """
         n_species = self.species_.size
         rows = np.empty((batch.n_atoms, n_species + self.latent_.rank))
         is_element = batch.species[:, None] == self.species_
         rows[:, :n_species] = is_element * self.element_prior
-        self.latent_.rows(batch, states, rows[:, n_species:])
+        self.latent_.rows(batch, states, rows[:, n_species:], covariances)
         return rows
 
     def predict(self, frames) -> np.ndarray:

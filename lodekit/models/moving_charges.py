@@ -14,6 +14,7 @@ import numpy as np
 from lodekit.electrostatics import CoulombInteraction, MultipoleInteraction
 from lodekit.observables.charges import AffineCharges, total_charge
 from lodekit.observables.moments import MULTIPLICITY, VOIGT
+from lodekit.regression.latent import ReversePass
 from lodekit.structures.batch import StructureBatch
 
 from .charge_conditioning import ConditionedCharges
@@ -52,11 +53,14 @@ class MovingCharges:
         self.model = model
         self.frames = frames
         self.batch = StructureBatch.from_frames(frames)
-        cache: dict = {}
-        self.states = model.latent_.evaluate(self.batch, cache)
-        self.moment_states = model.moments_.evaluate(self.batch, cache)
+        self.cache: dict = {}
+        self.states = model.latent_.evaluate(self.batch, self.cache)
+        self.moment_states = model.moments_.evaluate(self.batch, self.cache)
+        self.covariances = model.latent_.covariances(self.batch, self.states)
         self.solution = model.solution_.with_weights(model.weights_)
-        self.charges = self.condition(model._padded(self.batch, self.states))
+        self.charges = self.condition(
+            model._padded(self.batch, self.states, self.covariances)
+        )
         self.moment_rows = model.moments_.rows(self.batch, self.moment_states)
         ranks = np.cumsum([kernel.rank for kernel in model.moments_.kernels])
         weights = model.weights_[model.rank - model.moments_.rank :]
@@ -166,9 +170,9 @@ class MovingCharges:
 
         With a vector (n_structures, rank) for every structure.
         """
-        latent = self.model.latent_
-        kernels = vectors[:, self.kernels]
-        return latent.values(self.batch, self.states, latent.coefficients(kernels))[1]
+        return self.model.latent_.adjoints(
+            self.batch, self.states, vectors[:, self.kernels], self.covariances
+        )
 
     @property
     def kernels(self) -> slice:
@@ -182,11 +186,10 @@ class MovingCharges:
         Of adjoints ``own`` and vectors ``shared`` (n_structures, rank): by positions
         (n_atoms, 3) and strain (n_structures, 3, 3).
         """
-        adjoints = [
-            self.scales[:, None] * first + second
-            for first, second in zip(own, self.adjoints(shared), strict=True)
-        ]
-        return self.model.latent_.gradients(self.batch, self.states, adjoints)
+        together = ReversePass(self.batch)
+        together.add(self.states, own, self.scales)
+        together.add(self.states, self.adjoints(shared))
+        return together.run()
 
     @cached_property
     def moved(self) -> list[np.ndarray]:
@@ -199,12 +202,22 @@ class MovingCharges:
 
         In eV/Å, (n_atoms, 3), and in eV, (n_structures, 3, 3).
         """
-        positions, strain = self.sum_gradients(self.moved, self.levels * self.responses)
+        together = ReversePass(self.batch)
+        self.pull(together)
+        positions, strain = together.run()
+        return self.add_fixed(positions, strain)
+
+    def pull(self, together: ReversePass) -> None:
+        """Add what changes the energies as charges and moments follow the atoms."""
+        together.add(self.states, self.moved, self.scales)
+        together.add(self.states, self.adjoints(self.levels * self.responses))
         if self.moments:
-            more = self.model.moments_.gradients(
-                self.batch, self.moment_states, self.moment_weights, self.fields
+            self.model.moments_.pull(
+                together, self.moment_states, self.moment_weights, self.fields
             )
-            positions, strain = positions + more[0], strain + more[1]
+
+    def add_fixed(self, positions, strain) -> tuple[np.ndarray, np.ndarray]:
+        """Add derivatives of the energies at fixed charges and moments, in place."""
         for index, result in enumerate(self.results):
             positions[self.own(index)] -= result.forces
             strain[index] += result.strain_gradient

@@ -7,6 +7,7 @@ what they are good for is said in `lodekit.observables`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,14 +95,33 @@ class Latent:
             for kernel in self.kernels
         ]
 
-    def rows(self, batch: StructureBatch, states: list, rows=None) -> np.ndarray:
-        """Return Phi, (n_atoms, rank), written to ``rows`` where given."""
+    def covariances(self, batch: StructureBatch, states: list) -> list[dict]:
+        """Return covariances with the points, by term and species, to be used again.
+
+        Each of the atoms of one species, see `PointKernel.covariance_values`.
+        """
+        return [
+            {
+                z: kernel.covariance_values(state.features[batch.species == z], z)
+                for z in kernel.points
+            }
+            for kernel, state in zip(self.kernels, states, strict=True)
+        ]
+
+    def rows(
+        self, batch: StructureBatch, states: list, rows=None, covariances=None
+    ) -> np.ndarray:
+        """Return Phi, (n_atoms, rank), written to ``rows`` where given.
+
+        ``covariances`` are those of `covariances`, where they are known.
+        """
         if rows is None:
             rows = np.empty((batch.n_atoms, self.rank))
         start = 0
-        for kernel, state in zip(self.kernels, states, strict=True):
+        for term, (kernel, state) in enumerate(zip(self.kernels, states, strict=True)):
             own = rows[:, start : start + kernel.rank]
-            kernel.write_rows(batch, state.features, own)
+            known = covariances[term] if covariances else None
+            kernel.write_rows(batch, state.features, own, known)
             start += kernel.rank
         return rows
 
@@ -157,6 +177,24 @@ class Latent:
             adjoints.append(adjoint)
         return values, adjoints
 
+    def adjoints(self, batch: StructureBatch, states, weights, covariances) -> list:
+        """Return d(Phi_i . weights)/d(features of i) by term, (n_atoms, n_features).
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_structures, rank)
+            Of every structure.
+        covariances : list of dict
+            See `covariances`.
+        """
+        parts = zip(
+            self.kernels, states, self.coefficients(weights), covariances, strict=True
+        )
+        return [
+            kernel.adjoint(batch, state.features, own, known)
+            for kernel, state, own, known in parts
+        ]
+
     def gradients(self, batch: StructureBatch, states, adjoints, scales=None):
         """Return the derivatives of sum_i scales_i a_i.
 
@@ -167,15 +205,9 @@ class Latent:
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (n_structures, 3, 3)
         """
-        positions = np.zeros((batch.n_atoms, 3))
-        strain = np.zeros((batch.n_structures, 3, 3))
-        for state, adjoint in merge_terms(states, adjoints):
-            if scales is not None:
-                adjoint = adjoint * scales[:, None]
-            more_positions, more_strain = state.reverse(adjoint)
-            positions += more_positions
-            strain += more_strain
-        return positions, strain
+        together = ReversePass(batch)
+        together.add(states, adjoints, scales)
+        return together.run()
 
     def atom_gradients(self, states, adjoints) -> np.ndarray:
         """Return the derivatives of every a_i on its own, (n_atoms, n_atoms, 3)."""
@@ -221,6 +253,58 @@ class Latent:
         if not kernels:
             raise ValueError("a model needs a term")
         return cls(kernels)
+
+
+class ReversePass:
+    """Adjoints of features that are turned into gradients together.
+
+    Whoever adds adjoints, every descriptor is passed once.
+
+    Parameters
+    ----------
+    batch : StructureBatch
+    """
+
+    def __init__(self, batch: StructureBatch):
+        self.batch = batch
+        self.parts: dict = {}
+
+    def add(self, states: list, adjoints: list, scales=None, coefficients=0.0) -> None:
+        """Add adjoints of the features of some terms.
+
+        Parameters
+        ----------
+        states : list
+            Features of each term.
+        adjoints : list of ndarray of shape (n_atoms, n_features)
+        scales : ndarray of shape (n_atoms,), optional
+            Factors of the adjoints.
+        coefficients : float or ndarray, optional
+            Adjoint of the coefficients of the first factor of every term.
+        """
+        for state, adjoint in zip(states, adjoints, strict=True):
+            if scales is not None:
+                adjoint = adjoint * scales[:, None]
+            _, known, more = self.parts.get(id(state), (state, 0.0, 0.0))
+            self.parts[id(state)] = state, known + adjoint, more + coefficients
+
+    def run(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return derivatives by positions and strain, see `Latent.gradients`."""
+        positions = np.zeros((self.batch.n_atoms, 3))
+        strain = np.zeros((self.batch.n_structures, 3, 3))
+        for state, adjoint, coefficients in self.parts.values():
+            more_positions, more_strain = state.reverse(adjoint, coefficients)
+            positions += more_positions
+            strain += more_strain
+        return positions, strain
+
+
+def share_descriptors(kernels) -> None:
+    """Give kernels with equal descriptors one object, whose features are made once."""
+    known: dict = {}
+    for kernel in kernels:
+        key = json.dumps(encode(kernel.descriptor, "descriptor"), sort_keys=True)
+        kernel.descriptor = known.setdefault(key, kernel.descriptor)
 
 
 def point_features(kernels):

@@ -85,14 +85,41 @@ class SparseKernel(PointKernel):
         self.set_points(species, self.descriptor.multiply(*factors), rcond)
         self.points[int(species)].compress(coefficients)
 
-    def write_rows(self, batch: StructureBatch, features, rows: np.ndarray) -> None:
-        """Write Phi to ``rows``, (n_atoms, rank)."""
+    def write_rows(self, batch: StructureBatch, features, rows, known=None) -> None:
+        """Write Phi to ``rows``, (n_atoms, rank).
+
+        ``known`` are the `covariance_values` of the atoms by species, made where None.
+        """
         rows[...] = 0.0
         for species, points in self.points.items():
             atoms = np.flatnonzero(batch.species == species)
             if atoms.size:
-                values = self.covariances(features[atoms], species)
+                if known is None:
+                    values = self.covariances(features[atoms], species)
+                else:
+                    values = known[species].values
                 rows[atoms, self.columns[species]] = values @ points.projection
+
+    def adjoint(self, batch: StructureBatch, features, coefficients, known):
+        """Return the derivatives of latents by the features, (n_atoms, n_features).
+
+        Parameters
+        ----------
+        coefficients : dict of int to ndarray of shape (n_structures, n_points)
+            By species, of every structure.
+        known : dict of int to CovarianceValues
+            Of the atoms of every species.
+        """
+        adjoint = np.zeros_like(features)
+        for species, points in self.points.items():
+            atoms = np.flatnonzero(batch.species == species)
+            if atoms.size:
+                alpha = coefficients[species][batch.structure_of_atom[atoms]]
+                own = known[species]
+                shifts = np.einsum("im,im->i", own.shifts, alpha)
+                adjoint[atoms] = (own.slopes * alpha) @ points.features
+                adjoint[atoms] += shifts[:, None] * features[atoms]
+        return adjoint
 
     def covariances(self, features: np.ndarray, species: int) -> np.ndarray:
         """Return covariances of features with the points of a species."""
