@@ -19,6 +19,7 @@ from .interaction_matrix import (
     check_widths,
 )
 from .mesh import monomials
+from .multipole_mesh import MultipoleFarMesh
 from .multipole_sums import (
     FIELD_DEGREE,
     MultipoleFarSum,
@@ -236,15 +237,17 @@ class MultipoleInteraction:
         if self.boundary.n_periodic == 2:
             thickness = float(np.ptp(self.boundary.heights(positions)))
         bandwidth = CoulombSplit.make(1.0, accuracy).k_cutoff
-        cutoff, _ = choose_cutoff(
+        cutoff, use_mesh = choose_cutoff(
             self.boundary, n_sites, thickness, bandwidth, self.cutoff
         )
         split = CoulombSplit.make(cutoff, accuracy, N_ORDERS)
         longest = max(cutoff, reach * np.sqrt(2.0) * widths.max(initial=0.0))
         pairs = find_half_pairs(self.boundary, positions, longest, n_atoms)
+        is_periodic = self.boundary.n_periodic == 3
+        far = MultipoleFarMesh if use_mesh and is_periodic else MultipoleFarSum
         return [
             MultipoleNearSum(pairs, widths, split, reach),
-            MultipoleFarSum(FarKernel(self.boundary, split, thickness), positions),
+            far(FarKernel(self.boundary, split, thickness), positions),
         ]
 
 
