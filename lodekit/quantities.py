@@ -56,7 +56,7 @@ class Quantity:
         "moments", "equilibration": computed by potentials, beside charges, by charge
         equilibration. "polarization": fitted by `PolarizationModel`, beside
         energies. "dipoles", "responses": computed by it. "densities", "density
-        responses": computed by `ElectronDensityModel`.
+        responses": computed by `ElectronDensityModel`, fitted to "coefficients".
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -326,7 +326,10 @@ _TABLE = (
         length_power=1,
     ),
     Quantity(
-        "density_coefficients", "Å^(-3/2)", shape=(None,), families=("densities",)
+        "density_coefficients",
+        "Å^(-3/2)",
+        shape=(None,),
+        families=("densities", "coefficients"),
     ),
     Quantity("n_electrons", "1", families=("densities",)),
     Quantity("hartree_energy", "eV", families=("densities",)),
@@ -334,7 +337,7 @@ _TABLE = (
         "density_response",
         "Å^(-3/2)/(V/Å)",
         shape=(None, 3),
-        families=("density responses",),
+        families=("density responses", "coefficients"),
     ),
     # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live in
     # a column of nine numbers.

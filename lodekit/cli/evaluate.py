@@ -8,6 +8,8 @@ import click
 
 from lodekit.errors import StructureError, StructureFileError
 
+from .density_files import aux_basis_option, is_density_source, structures_option
+from .density_results import evaluate_densities
 from .kinds import ALL_TARGETS
 from .options import (
     NameList,
@@ -52,6 +54,14 @@ from .sources import paths_of
     metavar="OUT.xyz",
     help="Write the structures with the predictions.",
 )
+@click.option(
+    "--grid",
+    type=click.FloatRange(min=0.0, min_open=True),
+    metavar="Å",
+    help="Compare densities on a grid of this spacing, too.",
+)
+@structures_option
+@aux_basis_option
 @file_options
 @report_option
 @strict_option
@@ -82,6 +92,9 @@ def evaluate(model_path, path, options):
         options["overwrite"],
     )
     model = load_model(model_path)
+    if is_density_source(path):
+        evaluate_densities(model, model_path, path, options)
+        return
     frames = read_frames(path, **reading(options))
     asked = flatten(options["targets"])
     targets = present_targets(model, frames, asked, path)

@@ -180,6 +180,8 @@ def _fit_facts(summary):
             f"{name} {noise:.3g} {_unit(name)}".rstrip()
             for name, noise in noises.items()
         ),
+        "strength": _number(summary.get("strength"), ".2g"),
+        "held out": _held_out(summary),
         "std scales": ", ".join(
             f"{name} {scale:.3g}"
             for name, scale in summary.get("std_scales", {}).items()
@@ -243,6 +245,16 @@ def describe_outliers(summary):
         Outlier(**outlier).describe(units.get(outlier["target"], ""))
         for outlier in outliers
     ]
+
+
+def _held_out(summary):
+    """Return the error of densities on frames that were left out, all at once."""
+    if summary.get("held_out_percent") is None:
+        return ""
+    return (
+        f"{summary['held_out_percent']:.3g} % of the deviation from mean atoms, on "
+        f"{summary['n_held_out']} frames"
+    )
 
 
 def _rank(summary):

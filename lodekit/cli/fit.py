@@ -4,6 +4,8 @@ import click
 
 from lodekit.errors import SettingsError, suggest
 
+from .density_files import aux_basis_option, structures_option
+from .density_fit_run import DensityFitRun
 from .fit_run import FitRun
 from .kinds import ALL_TARGETS, KINDS
 from .options import (
@@ -40,7 +42,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "respond to fields), latent-charges (charges from energies and forces), tensor "
     "(vectors, matrices and other tensors of structures or atoms), polarization "
     "(energy in an electric field: polarization, Born charges and polarizability as "
-    "well as energies and forces) [potential].",
+    "well as energies and forces), density (electron densities of a file of lodekit "
+    "density-fit) [potential].",
 )
 @click.option(
     "--targets",
@@ -50,9 +53,11 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     help="What to fit: energy, forces, stress, for models of charges also charges, "
     "dipole, quadrupole, mep (potential at mep_points), for tensor any tensor of the "
     "file, such as polarizability, for polarization also polarization and "
-    "born_effective_charges [all that the file has of energy, forces and stress; "
+    "born_effective_charges, for density density_response (its change in a field) "
+    "[all that the file has of energy, forces and stress; "
     "charges, moments and mep for charges and kqeq; dipole for dipole; dipole and "
-    "polarizability for tensor; all of them for polarization].",
+    "polarizability for tensor; all of them for polarization; density_coefficients "
+    "for density].",
 )
 @click.option(
     "--max-multipole",
@@ -135,6 +140,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
 @click.option(
     "--dry-run", is_flag=True, help="Read, print the complete settings, and stop."
 )
+@structures_option
+@aux_basis_option
 @file_options
 @report_option
 @threads_option
@@ -153,7 +160,8 @@ def command(train, **options):
     given, overrides = gather(options)
     with use_threads(given["run"].get("threads")):
         as_json, settings_file = options["as_json"], options["settings"]
-        run = FitRun(train, given, overrides, as_json, settings_file)
+        kind = DensityFitRun if given["run"]["model"] == "density" else FitRun
+        run = kind(train, given, overrides, as_json, settings_file)
         run.run(options["dry_run"])
 
 
@@ -192,6 +200,12 @@ def gather(options):
     given["run"] = merge(_DEFAULTS, given["run"])
     model = given["run"]["model"]
     check_model(model)
+    if model != "density":
+        for name in ("structures", "aux_basis"):
+            if given["run"].get(name):
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} goes with --model density only"
+                )
     check_names(model, flatten(options["targets"]))
     return given, overrides
 

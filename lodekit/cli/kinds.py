@@ -121,6 +121,34 @@ class Polarization:
         return build_polarization_model(settings, progress=True)
 
 
+class Densities:
+    """An `ElectronDensityModel` of a file of densities."""
+
+    #: One of them: the density, or its change in a field.
+    targets = family("coefficients")
+    default_targets = targets[:1]
+    takes_weights = False
+    needs_total_charge = False
+
+    def default_settings(self, frames, targets):
+        """Return complete settings for frames."""
+        from lodekit.models.density_settings import default_density_settings
+
+        return default_density_settings(targets)
+
+    def check_settings(self, settings):
+        """Return complete settings, or say what is wrong with them."""
+        from lodekit.models.density_settings import check_density_settings
+
+        return check_density_settings(settings)
+
+    def build(self, settings):
+        """Return an unfitted model."""
+        from lodekit.models.density_settings import build_density_model
+
+        return build_density_model(settings, progress=True)
+
+
 KINDS = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
@@ -129,6 +157,11 @@ KINDS = {
     "latent-charges": Charges("LatentChargeModel", ENERGIES),
     "tensor": Tensors(),
     "polarization": Polarization(),
+    "density": Densities(),
 }
 #: Every target of some kind, but for the names of tensors.
-ALL_TARGETS = tuple(dict.fromkeys((*ENERGIES, *CHARGES, *family("polarization"))))
+ALL_TARGETS = tuple(
+    dict.fromkeys(
+        (*ENERGIES, *CHARGES, *family("polarization"), *family("coefficients"))
+    )
+)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from .density_results import predict_densities, writes_densities
 from .options import (
     NameList,
     SpreadCommand,
@@ -27,10 +28,9 @@ from .sources import paths_of
 @click.option(
     "--output",
     "-o",
-    required=True,
     type=click.Path(),
     metavar="OUT.xyz",
-    help="File to write.",
+    help="File to write; OUT.npz for the coefficients of densities.",
 )
 @click.option(
     "--properties",
@@ -59,6 +59,20 @@ from .sources import paths_of
     help="Write predictions under names that begin with TEXT and leave all names and "
     "values of the file as they are, instead of moving reference values to REF_ names.",
 )
+@click.option(
+    "--cubes",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write a cube file of the density of every frame, of models of densities.",
+)
+@click.option(
+    "--spacing",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=0.1,
+    show_default=True,
+    metavar="Å",
+    help="Largest distance of the grid points of cube files.",
+)
 @file_options
 @strict_option
 @threads_option
@@ -73,8 +87,13 @@ def command(model_path, path, **options):
     periodic frames, moments for open ones, the mep where a frame has `mep_points`.
     Structures are read, predicted and written piece by piece.
     """
+    if options["output"] is None and options["cubes"] is None:
+        raise click.UsageError("Missing option '--output' / '-o'.")
     with use_threads(options["threads"]):
-        predict(model_path, path, options)
+        if writes_densities(options):
+            predict_densities(model_path, path, options)
+        else:
+            predict(model_path, path, options)
 
 
 def predict(model_path, path, options):

@@ -19,7 +19,7 @@ SECTIONS = {
     ),
     "run": (
         *("model", "output", "validation", "split", "folds", "report", "threads"),
-        *("overwrite", "resume"),
+        *("overwrite", "resume", "structures", "aux_basis"),
     ),
 }
 _PARTS = ("potential", "polarizability")

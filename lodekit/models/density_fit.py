@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from lodekit.density import DensityBasis, channel_places
-from lodekit.fitting.groups import can_be_left_out, find_groups
+from lodekit.fitting.groups import can_be_left_out
 from lodekit.fitting.progress import progress_bar
 from lodekit.regression.block_equations import BlockEquations
 from lodekit.regression.block_iterations import BlockIterations
@@ -217,7 +217,6 @@ class LeftOutErrors:
 
 def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:
     """Return frames to be left out: whole groups, at most a share of all frames."""
-    groups = find_groups(frames, groups)
     leavable = can_be_left_out(frames, groups)
     order = check_random_state(random_state).permutation(leavable)
     sizes = np.cumsum(np.bincount(groups, minlength=groups.max() + 1)[order])
@@ -284,7 +283,7 @@ def fit_densities(
             error = errors.percent(strength)
     weights = equations.solve(chosen)
     lap("solution")
-    summary = {"n_weights": layout.size, "solver": "dense" if is_dense else "cg"}
+    summary = {"rank": layout.size, "solver": "dense" if is_dense else "cg"}
     if not is_dense:
         summary["n_steps"] = equations.n_steps
     return DensityFit(layout.split(weights), chosen, error, len(left_out), summary)

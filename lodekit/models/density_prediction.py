@@ -9,6 +9,7 @@ from lodekit.density.moments import charges_of, dipoles_of
 from lodekit.density.sites import Sites
 from lodekit.observables.charge_observable import total_charge
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import as_voigt
 from lodekit.units import COULOMB_CONSTANT
 
 from .density_fit import mean_coefficients
@@ -77,7 +78,9 @@ class DensityPrediction:
             elif name == "n_electrons":
                 result[name] = density.n_electrons
             else:
-                result[name] = getattr(density, name)()
+                value = getattr(density, name)()
+                is_matrix = np.shape(value) == (3, 3)
+                result[name] = as_voigt(value) if is_matrix else value
         return result
 
     def of_response(self, atoms, coefficients, wanted: list[str]) -> dict:

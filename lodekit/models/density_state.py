@@ -59,6 +59,7 @@ class DensityState:
         arrays |= {f"means/{z}": own for z, own in self.means_.items()}
         arrays |= {f"weights/{z}/{l}": own for (z, l), own in self.weights_.items()}
         arrays |= store.arrays()
+        self.add_range(settings, arrays)
         return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     @classmethod
@@ -98,6 +99,7 @@ class DensityState:
             for (z, l), shape in shapes.items()
         }
         model.summary_ = read_summary(stored, model.species_)
+        model.take_range(stored)
         stored.finish()
         return model
 

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.density import DensityMetric, DensitySet, ElectronDensity
 from lodekit.density.ordering import check_electrons
 from lodekit.fitting.clock import Clock
+from lodekit.fitting.groups import find_groups
 from lodekit.quantities import family
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
@@ -27,13 +28,14 @@ from .density_fit import (
 from .density_prediction import COEFFICIENTS, RESPONSE, DensityPrediction
 from .density_state import DensityState
 from .density_terms import select_kernels
+from .extrapolating import Extrapolating, with_extrapolation
 from .prediction import check_species
 
 #: What is learned.
 TARGETS = ("density", "response")
 
 
-class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
+class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEstimator):
     """Coefficients of electron densities, learned with symmetry-adapted kernels.
 
     The coefficients of the shells of atom i with angular momentum l are c[n, m] =
@@ -172,6 +174,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         self.basis_, self.nuclear_charges_ = densities.basis, densities.nuclear_charges
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
+        groups = find_groups(frames, groups)
         left_out = draw_left_out(frames, groups, self.validation_fraction, random_state)
         clock.lap("groups")
         self.features_.kernels = select_kernels(
@@ -190,16 +193,16 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
             lap=clock.lap,
         )
         self.weights_ = result.weights
+        self.learn_range(frames, groups)
+        clock.lap("training range")
         self.summary_ = {
             "n_structures": len(frames),
             "species": self.species_.tolist(),
             "target": self.target,
             "noises": {},
             "strength": result.strength,
-            "n_left_out": result.n_left_out,
-            "held_out_errors": {}
-            if result.error is None
-            else {f"{self.target}_percent": result.error},
+            "n_held_out": result.n_left_out,
+            "held_out_percent": result.error,
             **result.summary,
             "seconds": clock.seconds,
         }
@@ -250,7 +253,8 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        return list(family("density responses" if self.is_response else "densities"))
+        names = family("density responses" if self.is_response else "densities")
+        return [*names, *self.range_properties]
 
     @property
     def main_property(self) -> str:
@@ -263,6 +267,7 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         kernels = self.features_.kernels.values()
         return max(kernel.reach for own in kernels for kernel in own)
 
+    @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict densities of ``frames`` and what follows from them.
 
@@ -271,10 +276,10 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         frames : ase.Atoms or list of ase.Atoms
         properties : list of str, optional
             Of a density: "density_coefficients" (n_functions,) in Å^(-3/2),
-            "n_electrons", "dipole" (e·Å), "quadrupole" (e·Å²), "hartree_energy" and
-            "electrostatic_energy" (eV). Of a response: "density_response" (n_functions,
-            3) in Å^(-3/2) for a field of 1 V/Å, "polarizability" (3, 3) in Å³. The
-            first of each where None.
+            "n_electrons", "dipole" (e·Å), "quadrupole" (6,) in e·Å², "hartree_energy"
+            and "electrostatic_energy" (eV). Of a response: "density_response", of shape
+            (n_functions, 3), in Å^(-3/2) for a field of 1 V/Å, and "polarizability"
+            (3, 3) in Å³. The first of each where None.
 
         Returns
         -------
@@ -336,19 +341,20 @@ class ElectronDensityModel(DensityState, RegressorMixin, BaseEstimator):
         Returns
         -------
         squares : dict of str to ndarray of shape (n_frames,)
-            "errors", and "deviations" from atoms with the mean coefficients of the
-            structures themselves, as SALTED has it.
+            "errors", "deviations" from atoms with the mean coefficients of the
+            structures themselves, as SALTED has it, and "norms".
         """
         densities = self.densities_of(frames, y)
         data = self.collect(densities, metrics)
         predicted = self.predict(densities.frames)
         expected = data.targets
         data.take_means(self.is_response)
-        squares = {"errors": [], "deviations": []}
+        squares = {"errors": [], "deviations": [], "norms": []}
         for index, own in enumerate(predicted):
             matrix = data.metric(index)
             error = own.reshape(len(own), -1) - expected[index]
-            for name, vector in zip(squares, (error, data.targets[index]), strict=True):
+            vectors = error, data.targets[index], expected[index]
+            for name, vector in zip(squares, vectors, strict=True):
                 squares[name].append(np.sum(vector * (matrix @ vector)))
         return {name: np.array(own) for name, own in squares.items()}
 

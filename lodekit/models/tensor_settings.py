@@ -39,14 +39,18 @@ def check_tensor_settings(settings: dict) -> dict:
     SettingsError
         Also for an ``offset``, which tensors do not have.
     """
-    checked = check_settings(settings, fit_defaults(), _FREE)
-    for name, term in checked["terms"].items():
+    return check_offsets(check_settings(settings, fit_defaults(), _FREE))
+
+
+def check_offsets(settings: dict) -> dict:
+    """Return settings; raise ``SettingsError`` where a term has an offset."""
+    for name, term in settings["terms"].items():
         if term["offset"]:
             raise SettingsError(
                 f"[terms.{name}] offset must be 0: kernels of tensors have none, got "
                 f"{term['offset']}"
             )
-    return checked
+    return settings
 
 
 def build_tensor_model(settings: dict, progress: bool = False) -> TensorModel:

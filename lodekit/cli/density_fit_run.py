@@ -1,0 +1,107 @@
+"""One run of ``lodekit fit --model density``: read, fit, judge, write."""
+
+import time
+from pathlib import Path
+
+from lodekit.errors import SettingsError
+
+from .density_files import read_densities
+from .fit_run import FitRun
+from .settings import complete, merge
+
+#: Options that have no use for densities, and why.
+REFUSED = {
+    "folds": "errors on frames left out are printed by every fit",
+    "resume": "sums of densities are not kept",
+    "report": "lodekit evaluate prints the errors of densities",
+}
+
+
+class DensityFitRun(FitRun):
+    """One run of ``lodekit fit --model density``.
+
+    Frames are those of a `DensitySet`, which goes where other kinds of models have a
+    list of structures.
+    """
+
+    def run(self, dry_run):
+        """Refuse options without use, then do what other runs do."""
+        for name, reason in REFUSED.items():
+            if self.options.get(name):
+                raise SettingsError(
+                    f"--{name} has no use with --model density: {reason}"
+                )
+        for name in ("keys", "units"):
+            if self.reading[name]:
+                raise SettingsError(
+                    f"--{name[:-1]} has no use with --model density: coefficients have "
+                    "the units of their file"
+                )
+        super().run(dry_run)
+
+    def read(self, path, where):
+        """Read densities, and say what was read."""
+        options = self.options
+        densities = read_densities(
+            path, options.get("structures"), options.get("aux_basis"), where
+        )
+        n_atoms = sum(map(len, densities.frames))
+        self.show(f"read {len(densities)} densities, {n_atoms} atoms, from {path}")
+        return densities
+
+    def read_validation(self, train, where):
+        """Read the densities to judge by, and check that the model will know them."""
+        from .prediction import check_known
+
+        path = self.options.get("validation", self.train)
+        densities = self.read(path, where)
+        known = {int(number) for atoms in train.frames for number in atoms.numbers}
+        check_known(densities.frames, path, known, False)
+        if densities.basis != train.basis:
+            raise SettingsError(
+                f"{path}: is in the basis {densities.basis.name}, and {self.train} in "
+                f"{train.basis.name}; densities are judged in the basis they have"
+            )
+        return densities
+
+    def choose_settings(self, frames):
+        """Return complete settings of the model."""
+        asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
+        targets = asked.get("targets") or list(self.kind.default_targets)
+        if len(targets) != 1 or targets[0] not in self.kind.targets:
+            raise SettingsError(
+                f"--model density is fitted to one of {' or '.join(self.kind.targets)},"
+                f" got {' '.join(map(str, targets))}"
+            )
+        defaults = self.kind.default_settings(frames, targets)
+        return self.kind.check_settings(complete(defaults, self.given, self.overrides))
+
+    def read_groups(self, frames):
+        """Return the names of groups of like frames, None where no key has them."""
+        return super().read_groups(frames.frames)
+
+    def fit(self, frames, settings, groups=None):
+        """Return the fitted model and the seconds it took."""
+        model = self.kind.build(settings)
+        start = time.perf_counter()
+        model.fit(frames, groups=groups)
+        return model, time.perf_counter() - start
+
+    def save(self, model, settings, sets, seconds, folds=None):
+        """Judge the model, and write it."""
+        from lodekit.model_file import save_model
+        from lodekit.models.density_errors import judge_densities
+
+        errors = {name: judge_densities(model, own) for name, own in sets.items()}
+        record = {
+            "training_file": Path(self.train).name,
+            "settings": self.record_settings(settings),
+            "errors": errors,
+            "seconds": round(seconds, 3),
+        }
+        output = self.options["output"]
+        save_model(model, output, overwrite=self.options["overwrite"], record=record)
+        self.tell(model, record)
+        self.show(
+            f"wrote the model {output} ({Path(output).stat().st_size / 1e6:.1f} MB)"
+        )

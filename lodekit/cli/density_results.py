@@ -1,0 +1,125 @@
+"""Densities that ``predict`` writes and ``evaluate`` judges."""
+
+import json
+from pathlib import Path
+
+import click
+
+from lodekit.errors import DensityFileError, SettingsError
+
+from .density_files import read_densities
+from .frames import read_frames
+from .options import reading, tell
+from .outputs import check_outputs
+from .prediction import check_frames, progress
+
+
+def writes_densities(options):
+    """Return whether coefficients or cubes are asked for instead of structures."""
+    return (
+        options["cubes"] is not None or Path(options["output"] or "").suffix == ".npz"
+    )
+
+
+def check_density_model(model, model_path):
+    """Check that a model is one of densities."""
+    from lodekit.models import ElectronDensityModel
+
+    if not isinstance(model, ElectronDensityModel):
+        raise SettingsError(
+            f"{model_path}: is a {type(model).__name__}; coefficients and cubes are of "
+            "models of densities, lodekit fit --model density"
+        )
+
+
+def predict_densities(model_path, path, options):
+    """Write the densities of the structures of a file: coefficients and cubes."""
+    from lodekit.model_file import load_model
+
+    from .range_watch import RangeWatch
+
+    output = options["output"]
+    for name in ("properties", "std", "field", "prefix"):
+        if options[name]:
+            raise SettingsError(
+                f"--{name} has no use for a file of densities; write structures, "
+                "-o OUT.xyz, for properties"
+            )
+    check_outputs(
+        output, DensityFileError, [model_path, path], overwrite=options["overwrite"]
+    )
+    model = load_model(model_path)
+    check_density_model(model, model_path)
+    frames = read_frames(path, **reading(options))
+    check_frames(model, frames, path)
+    watch = RangeWatch(model, path)
+    watch.look(frames)
+    densities = model.densities(frames)
+    densities.record = {"predicted_by": Path(model_path).name}
+    if output is not None:
+        densities.save(output, overwrite=bool(options["overwrite"]))
+    cubes = write_cubes(densities, options) if options["cubes"] else []
+    if options["as_json"]:
+        answer = {"output": output, "n": len(frames), "cubes": cubes}
+        if watch.numbers:
+            answer["extrapolation"] = watch.summary()
+        click.echo(json.dumps(answer))
+    if output is not None:
+        tell(f"wrote {len(frames)} predicted densities to {output}", options)
+    if cubes:
+        tell(f"wrote {len(cubes)} cube files to {options['cubes']}", options)
+    watch.finish(options["strict"])
+
+
+def write_cubes(densities, options):
+    """Write a cube file for every density; return their names."""
+    if densities.responses is not None:
+        raise SettingsError(
+            "cube files are of densities, and this model predicts their changes in a "
+            "field; write them to OUT.npz"
+        )
+    folder = Path(options["cubes"])
+    names = [f"density_{number}.cube" for number in range(1, len(densities) + 1)]
+    there = [name for name in names if (folder / name).exists()]
+    if there and not options["overwrite"]:
+        raise DensityFileError(
+            f"{folder / there[0]}: exists already; choose another folder or --overwrite"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress(len(names), "cubes") as advance:
+        for index, name in enumerate(names):
+            cube = densities.density(index).cube(spacing=options["spacing"])
+            cube.write(folder / name, overwrite=bool(options["overwrite"]))
+            advance(1)
+    return names
+
+
+def evaluate_densities(model, model_path, path, options):
+    """Print the errors of a model on densities of a file or a folder."""
+    from lodekit.analysis.tables import format_errors
+    from lodekit.models.density_errors import judge_densities
+
+    from .range_watch import RangeWatch
+
+    check_density_model(model, model_path)
+    for name in ("targets", "by", "std", "predictions", "report"):
+        if options[name]:
+            raise SettingsError(f"--{name} has no use with a file of densities")
+    densities = read_densities(
+        path, options["structures"], options["aux_basis"], reading(options)["where"]
+    )
+    check_frames(model, densities.frames, path)
+    if densities.basis != model.basis_:
+        raise SettingsError(
+            f"{path}: is in the basis {densities.basis.name} "
+            f"({densities.basis.describe()}), and the model in {model.basis_.name} "
+            f"({model.basis_.describe()})"
+        )
+    watch = RangeWatch(model, path)
+    watch.look(densities.frames)
+    errors = judge_densities(model, densities, options["grid"])
+    if options["as_json"]:
+        extra = {"extrapolation": watch.summary()} if watch.numbers else {}
+        click.echo(json.dumps({**errors, **extra}, ensure_ascii=False))
+    tell(format_errors({Path(path).name: errors}), options)
+    watch.finish(options["strict"])

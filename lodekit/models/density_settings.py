@@ -1,0 +1,73 @@
+"""Settings of models of densities, in the layout of those of potentials.
+
+``[fit]`` holds the arguments of the model, with the weights ``overlap`` and ``coulomb``
+of the metric; ``[terms.NAME]`` the descriptors.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from lodekit.density import DensityMetric
+from lodekit.quantities import family
+
+from .density_prediction import RESPONSE
+from .density_terms import density_terms
+from .electron_density_model import ElectronDensityModel
+from .settings import SELECTIONS, check_settings
+from .tensor_settings import check_offsets
+from .tensor_terms import build_tensor_terms
+
+#: Arguments that are objects, or follow from other settings.
+_BUILT = {"descriptor", "covariance", "n_sparse", "basis", "target", "progress"}
+#: Arguments that are not of the kind of their default.
+_FREE = ("strength", "targets")
+
+
+def fit_defaults() -> dict:
+    """Return the keys of ``[fit]``, and what they are where nothing is given."""
+    parameters = inspect.signature(ElectronDensityModel).parameters
+    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
+    del own["metric"]
+    return {
+        "targets": list(family("coefficients")[:1]),
+        "overlap": 1.0,
+        "coulomb": 0.0,
+        **own,
+        "strength": "auto",
+        "selection": "farthest-points",
+    }
+
+
+def default_density_settings(targets) -> dict:
+    """Return complete settings of a model of densities, or of responses."""
+    return {
+        "fit": {**fit_defaults(), "targets": list(targets)},
+        "terms": density_terms(),
+    }
+
+
+def check_density_settings(settings: dict) -> dict:
+    """Return complete settings, as `check_settings` does for a potential."""
+    return check_offsets(check_settings(settings, fit_defaults(), _FREE))
+
+
+def build_density_model(settings: dict, progress: bool = False) -> ElectronDensityModel:
+    """Return the unfitted model of complete or partial settings."""
+    settings = check_density_settings(settings)
+    fit = dict(settings["fit"])
+    metric = DensityMetric(fit.pop("overlap"), fit.pop("coulomb"))
+    is_response = fit.pop("targets") == [RESPONSE]
+    strength = fit.pop("strength")
+    terms = build_tensor_terms(settings)
+    descriptors, covariances, sizes = zip(*terms, strict=True)
+    return ElectronDensityModel(
+        list(descriptors),
+        list(covariances),
+        list(sizes),
+        **{**fit, "selection": SELECTIONS[fit["selection"]]()},
+        metric=metric,
+        target="response" if is_response else "density",
+        strength=None if strength == "auto" else strength,
+        progress=progress,
+    )
