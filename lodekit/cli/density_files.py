@@ -6,6 +6,8 @@ import click
 
 from lodekit.errors import DensityFileError, SettingsError
 
+from .sources import find_sources, join_names
+
 structures_option = click.option(
     "--structures",
     type=click.Path(),
@@ -28,13 +30,13 @@ def is_density_source(path):
     return path.is_dir() or path.suffix == ".npy" or is_density_file(path)
 
 
-def read_densities(path, structures=None, aux_basis=None, where=None):
-    """Return the densities of a file or a folder.
+def read_densities(names, structures=None, aux_basis=None, where=None):
+    """Return the densities of files, or of a folder.
 
     Parameters
     ----------
-    path : str
-        A file of ``density-fit``, a folder of SALTED, or an .npy file.
+    names : str or list of str
+        Files of ``density-fit``, a folder of SALTED, or an .npy file.
     structures, aux_basis : str, optional
         Structures and basis of a folder or an .npy file.
     where : dict, optional
@@ -43,35 +45,50 @@ def read_densities(path, structures=None, aux_basis=None, where=None):
     Raises
     ------
     DensityFileError
-        If it is no such thing, or damaged.
+        If one is no such thing, or damaged.
     SettingsError
         If structures or basis are missing, or have no use.
     """
     from lodekit.density import DensitySet
-    from lodekit.density.density_set import is_density_file
 
     from .frames import Choice
 
-    if is_density_source(path) and not is_density_file(path):
-        densities = read_layout(path, structures, aux_basis)
-    elif structures or aux_basis:
-        raise SettingsError(
-            f"{path}: --structures and --aux-basis are for folders in SALTED's layout "
-            "and .npy files; a file of densities has both"
-        )
-    elif Path(path).exists() and not is_density_file(path):
+    sets = []
+    for path, part in find_sources(names):
+        if part is not None:
+            raise SettingsError(
+                f"{path}@{part}: parts of files are of structures; choose densities "
+                "with --where KEY=VALUE"
+            )
+        sets.append(read_source(path, structures, aux_basis))
+    densities, choice = DensitySet.join(sets), Choice(where)
+    chosen = [i for i, atoms in enumerate(densities.frames) if choice.takes(atoms)]
+    choice.check(join_names(names))
+    if not chosen:
+        raise DensityFileError(f"{join_names(names)}: there are no densities in it")
+    return densities.select(chosen)
+
+
+def read_source(path, structures, aux_basis):
+    """Return the densities of one file or folder."""
+    from lodekit.density import DensitySet
+    from lodekit.density.density_set import is_density_file
+
+    if is_density_file(path):
+        if structures or aux_basis:
+            raise SettingsError(
+                f"{path}: --structures and --aux-basis are for folders in SALTED's "
+                "layout and .npy files; a file of densities has both"
+            )
+        return DensitySet.load(path)
+    if is_density_source(path):
+        return read_layout(path, structures, aux_basis)
+    if Path(path).exists():
         raise DensityFileError(
             f"{path}: is no file of densities; make one with lodekit density-fit, or "
             "give a folder in SALTED's layout with --structures and --aux-basis"
         )
-    else:
-        densities = DensitySet.load(path)
-    choice = Choice(where)
-    chosen = [i for i, atoms in enumerate(densities.frames) if choice.takes(atoms)]
-    choice.check(path)
-    if not chosen:
-        raise DensityFileError(f"{path}: there are no densities in it")
-    return densities.select(chosen)
+    return DensitySet.load(path)
 
 
 def read_layout(path, structures, aux_basis):

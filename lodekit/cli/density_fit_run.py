@@ -8,11 +8,13 @@ from lodekit.errors import SettingsError
 from .density_files import read_densities
 from .fit_run import FitRun
 from .settings import complete, merge
+from .sources import join_names
 
 #: Options that have no use for densities, and why.
 REFUSED = {
     "folds": "errors on frames left out are printed by every fit",
     "resume": "sums of densities are not kept",
+    "split": "give the densities to judge by with --validation or --validation-where",
     "report": "lodekit evaluate prints the errors of densities",
 }
 
@@ -31,6 +33,11 @@ class DensityFitRun(FitRun):
                 raise SettingsError(
                     f"--{name} has no use with --model density: {reason}"
                 )
+        if self.reading.get("weight_key") or self.noise_by:
+            raise SettingsError(
+                "--model density takes no weights or noises of frames; leave "
+                "--weight-key and fit.noise_by out"
+            )
         for name in ("keys", "units"):
             if self.reading[name]:
                 raise SettingsError(
@@ -46,20 +53,21 @@ class DensityFitRun(FitRun):
             path, options.get("structures"), options.get("aux_basis"), where
         )
         n_atoms = sum(map(len, densities.frames))
-        self.show(f"read {len(densities)} densities, {n_atoms} atoms, from {path}")
+        name = join_names(path)
+        self.show(f"read {len(densities)} densities, {n_atoms} atoms, from {name}")
         return densities
 
     def read_validation(self, train, where):
         """Read the densities to judge by, and check that the model will know them."""
         from .prediction import check_known
 
-        path = self.options.get("validation", self.train)
-        densities = self.read(path, where)
+        path = self.validation_names() or self.train
+        densities, name = self.read(path, where), join_names(path)
         known = {int(number) for atoms in train.frames for number in atoms.numbers}
-        check_known(densities.frames, path, known, False)
+        check_known(densities.frames, name, known, False)
         if densities.basis != train.basis:
             raise SettingsError(
-                f"{path}: is in the basis {densities.basis.name}, and {self.train} in "
+                f"{name}: is in the basis {densities.basis.name}, and those to fit in "
                 f"{train.basis.name}; densities are judged in the basis they have"
             )
         return densities
@@ -94,7 +102,7 @@ class DensityFitRun(FitRun):
 
         errors = {name: judge_densities(model, own) for name, own in sets.items()}
         record = {
-            "training_file": Path(self.train).name,
+            "training_file": join_names([Path(name).name for name in self.train]),
             "settings": self.record_settings(settings),
             "errors": errors,
             "seconds": round(seconds, 3),

@@ -132,6 +132,39 @@ class DensitySet:
             self.record,
         )
 
+    @classmethod
+    def join(cls, sets: Sequence[DensitySet]) -> DensitySet:
+        """Return several sets as one.
+
+        Raises
+        ------
+        BasisError
+            If their bases or the charges of their nuclei differ, or some of them have
+            no responses.
+        """
+        first = sets[0]
+        for number, other in enumerate(sets[1:], start=2):
+            same = other.basis == first.basis
+            if not same or other.nuclear_charges != first.nuclear_charges:
+                raise BasisError(
+                    f"densities 1 and {number} cannot be put together: they are in the "
+                    f"bases {first.basis.name} and {other.basis.name}, which differ, "
+                    "or have different nuclear charges"
+                )
+            if (other.responses is None) != (first.responses is None):
+                raise BasisError("some densities have responses and others have none")
+        responses = None
+        if first.responses is not None:
+            responses = [values for own in sets for values in own.responses]
+        return cls(
+            [atoms for own in sets for atoms in own.frames],
+            first.basis,
+            [values for own in sets for values in own.coefficients],
+            responses,
+            first.nuclear_charges,
+            first.record,
+        )
+
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write everything to one file, all of it or nothing.
 

@@ -146,3 +146,19 @@ def test_densities_of_water_in_the_repository_have_their_electrons_and_dipoles()
         assert density.charge == pytest.approx(0.0, abs=1e-9)
         expected = densities.frames[index].calc.results["dipole"]
         np.testing.assert_allclose(density.dipole(), expected, atol=0.05)
+
+
+def test_sets_are_put_together():
+    densities = two_densities()
+    parts = [densities.select([0]), densities.select([1])]
+    joined = DensitySet.join(parts)
+    np.testing.assert_array_equal(joined.coefficients[1], densities.coefficients[1])
+    np.testing.assert_array_equal(joined.responses[1], densities.responses[1])
+    without = two_densities(with_responses=False)
+    with pytest.raises(BasisError, match="some densities have responses"):
+        DensitySet.join([densities, without])
+    other = DensitySet(
+        without.frames, without.basis, without.coefficients, None, {8: 6.0}
+    )
+    with pytest.raises(BasisError, match="cannot be put together"):
+        DensitySet.join([without, other])
