@@ -55,6 +55,11 @@ class ContractedFactor:
         return self.factor.voigt_jacobian
 
     @property
+    def n_channels(self) -> int:
+        """Number of channels of neighbours of the factor."""
+        return self.factor.n_channels
+
+    @property
     def n_l(self) -> int:
         """Number of angular channels of the factor."""
         return int(np.sqrt(self.factor.expansion.coefficients.shape[1]) + 0.5)

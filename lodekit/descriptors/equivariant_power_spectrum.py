@@ -88,7 +88,7 @@ class EquivariantPowerSpectrum(BaseEstimator):
         if self.selection is not None:
             return self.selection.channels(order, sigma, center, self, species)
         left, right = (
-            side and (side.max_angular, species.size * side.n_radial)
+            side and (side.max_angular, side.n_channels(species) * side.n_radial)
             for side in (self.left, self.right)
         )
         return all_channels(order, sigma, left, right)

@@ -116,7 +116,7 @@ class EquivariantArrays:
             q = columns[side][channels.numbers[:, 2 + side]]
             channel, n = np.divmod(q, self.sides[side].values.shape[3])
             if in_properties:
-                values.append(self.species[channel])
+                values.append(self.sides[side].labels[channel])
                 names.append(NEIGHBORS[side])
             values.append(n)
             names.append(f"n_{side + 1}")
@@ -143,7 +143,10 @@ def equivariant_tensor_map(features, batch: StructureBatch, neighbors_to_propert
         }
         for order, sigma, place in arrays.key_order(pairs):
             if (order, sigma) in made[place]:
-                types = [arrays.species[channels[0]] for channels in pairs[place]]
+                types = [
+                    side.labels[channels[0]]
+                    for side, channels in zip(arrays.sides, pairs[place], strict=True)
+                ]
                 keys.append([order, sigma, center, *types])
                 blocks.append(made[place][order, sigma])
     names = KEYS if neighbors_to_properties else KEYS + NEIGHBORS

@@ -47,6 +47,10 @@ class Expansion(Protocol):
     coefficients: np.ndarray
 
     @property
+    def n_channels(self) -> int:
+        """Number of channels: species, or kinds of charges."""
+
+    @property
     def has_neighbor(self) -> np.ndarray:
         """Whether an atom has neighbours of a species, (n_atoms, n_species)."""
 
@@ -95,6 +99,10 @@ class ExpansionEstimator(BaseEstimator):
     def n_radial(self) -> int:
         """Number of radial functions."""
         return int(self.hypers["basis"]["radial"]["max_radial"]) + 1
+
+    def n_channels(self, species: np.ndarray) -> int:
+        """Return the number of channels for neighbours of these species."""
+        return species.size
 
     def compute(self, frames, gradients=None):
         """Return the coefficients as featomic's ``TensorMap``.

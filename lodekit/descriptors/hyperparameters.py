@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+from ase.data import chemical_symbols
+
 from lodekit.errors import SettingsError
 
 from .lode_power_law import EXPONENTS
@@ -148,6 +152,38 @@ def check_exclusion(value, density: dict) -> dict | None:
             f"must stay 1, got {density['center_atom_weight']}"
         )
     return check_cutoff(value, "exclude_within")
+
+
+def check_charges(value) -> dict | None:
+    """Return charges of sources by element symbol, each a list of floats.
+
+    Raises
+    ------
+    SettingsError
+        For anything but element symbols with finite numbers, the same count for each.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
+        raise SettingsError(
+            "`charges` must be a table of charges by element symbol, such as "
+            f'{{"Zn": 1.0, "O": -1.0}}, got {value!r}'
+        )
+    checked = {}
+    for symbol, own in value.items():
+        if symbol not in chemical_symbols[1:]:
+            raise SettingsError(f"`charges` has no element '{symbol}'; use symbols")
+        own = own if isinstance(own, (list, tuple)) else [own]
+        for number in own:
+            check_number(f"charges.{symbol}", number)
+            if not math.isfinite(number):
+                raise SettingsError(f"`charges.{symbol}` must be finite, got {number}")
+        checked[symbol] = [float(number) for number in own]
+    if len({len(own) for own in checked.values()}) > 1 or not all(checked.values()):
+        raise SettingsError(
+            f"`charges` needs the same number of charges for every element, got {value}"
+        )
+    return checked
 
 
 def check_basis(value, default_radius: float | None, radial_types=("Gto",)) -> dict:

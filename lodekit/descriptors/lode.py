@@ -13,9 +13,11 @@ from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefacto
 from .hyperparameters import (
     check_accuracy,
     check_basis,
+    check_charges,
     check_exclusion,
     check_power_law,
 )
+from .lode_charges import ChargedExpansion, charge_matrix
 from .lode_exclusion import exclude_neighbors
 from .lode_expansion import LodeExpansion
 from .lode_open import OpenExpansion, OpenTable
@@ -62,6 +64,13 @@ class LodeSphericalExpansion(ExpansionEstimator):
         For far sources only: a cutoff as of `SphericalExpansion`, within which atoms,
         the centre included, do not contribute. What its function f keeps in a density,
         1 - f keeps here.
+    charges : dict of str to float or list of float, optional
+        Charges of the sources by element symbol, ``{"Zn": 1.0, "O": -1.0}``: one
+        channel for all species instead of one unit charge and channel for each. A list
+        of several charges for every element makes as many channels. Where structures
+        have no net charge the potential is the same whether a neutralising background
+        is there or not, so that features do not jump between boundaries, nor grow with
+        the size of a structure.
 
     References
     ----------
@@ -78,6 +87,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
         backend="lodekit",
         accuracy=1e-6,
         exclude_within=None,
+        charges=None,
     ):
         self.density = density
         self.basis = basis
@@ -85,6 +95,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
         self.backend = backend
         self.accuracy = accuracy
         self.exclude_within = exclude_within
+        self.charges = charges
 
     @cached_property
     def hypers(self) -> dict:
@@ -95,6 +106,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
             "basis": check_basis(self.basis, None, RADIAL_BASES),
             "accuracy": check_accuracy(self.accuracy, self.k_cutoff),
             "exclude_within": check_exclusion(self.exclude_within, density),
+            "charges": check_charges(self.charges),
         }
 
     @cached_property
@@ -133,15 +145,32 @@ class LodeSphericalExpansion(ExpansionEstimator):
         reach = self.open_table.core.knots[-1]
         return SlabKernel(self.projections, self.splits.tolerance, reach)
 
-    def expand(self, batch: StructureBatch, species: np.ndarray) -> LodeExpansion:
+    def n_channels(self, species: np.ndarray) -> int:
+        """Return the number of channels: kinds of charges, or species without."""
+        charges = self.hypers["charges"]
+        return species.size if charges is None else len(next(iter(charges.values())))
+
+    def expand(self, batch: StructureBatch, species: np.ndarray):
         """Expand the potential around every atom of ``batch``.
 
         Parameters
         ----------
         species : ndarray of shape (n_species,)
-            Sorted atomic numbers, one channel each; atoms of another species raise
-            ``ValueError``.
+            Sorted atomic numbers, one channel each unless ``charges`` are given; atoms
+            of another species raise ``ValueError``.
+
+        Returns
+        -------
+        expansion : LodeExpansion or ChargedExpansion
         """
+        by_species = self.expand_species(batch, species)
+        charges = self.hypers["charges"]
+        if charges is None:
+            return by_species
+        return ChargedExpansion(by_species, charge_matrix(charges, species))
+
+    def expand_species(self, batch: StructureBatch, species) -> LodeExpansion:
+        """Expand the potential of unit charges, one channel for each species."""
         channels = channel_of_species(batch.species, species)
         prefactors = harmonic_prefactors(self.max_angular)
         shape = (len(prefactors) ** 2, species.size, self.n_radial)

@@ -35,6 +35,11 @@ class LodeExpansion:
         return self.values.reshape(*self.values.shape[:2], -1)
 
     @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.values.shape[2]
+
+    @property
     def has_neighbor(self) -> np.ndarray:
         """Whether a species is in the structure of an atom, (n_atoms, n_channels)."""
         structure = self.batch.structure_of_atom

@@ -59,6 +59,11 @@ class PairExpansion:
         return self.values.reshape(*self.values.shape[:2], -1)
 
     @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.values.shape[2]
+
+    @property
     def has_neighbor(self) -> np.ndarray:
         """Whether a centre has neighbours in a channel, (n_centers, n_channels)."""
         has = np.zeros((self.values.shape[0], self.values.shape[2]), dtype=bool)

@@ -67,10 +67,11 @@ class PowerSpectrum(BaseEstimator):
 
     def n_features(self, species: np.ndarray) -> int:
         """Return the number of features for neighbours of these species."""
-        n_left = species.size * self.left.n_radial
+        n_left = self.left.n_channels(species) * self.left.n_radial
         if self.right is None:
             return self.n_angular * n_left * (n_left + 1) // 2
-        return self.n_angular * n_left * species.size * self.right.n_radial
+        n_right = self.right.n_channels(species) * self.right.n_radial
+        return self.n_angular * n_left * n_right
 
     def evaluate(
         self, batch: StructureBatch, species: np.ndarray, cache: dict | None = None
@@ -131,7 +132,8 @@ class PowerSpectrum(BaseEstimator):
         """Return (n_lm, n_q) of the factors for neighbours of these species."""
         factors = [self.left] if self.right is None else [self.left, self.right]
         return [
-            (self.n_angular**2, species.size * factor.n_radial) for factor in factors
+            (self.n_angular**2, factor.n_channels(species) * factor.n_radial)
+            for factor in factors
         ]
 
     def compute(self, frames, gradients=None):
@@ -235,6 +237,11 @@ class Factor:
     expansion: Expansion
     partner: np.ndarray
     side: str
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of neighbours of the factor."""
+        return self.expansion.n_channels
 
     @cached_property
     def jacobian(self) -> CoefficientJacobian:

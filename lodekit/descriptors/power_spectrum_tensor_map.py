@@ -36,7 +36,7 @@ def power_spectrum_tensor_map(
     if features.right is None:
         return square_tensor_map(left, species)
     right = ExpansionArrays(features.right, batch, species, gradients)
-    return product_tensor_map(left, right, species)
+    return product_tensor_map(left, right)
 
 
 def square_tensor_map(arrays: ExpansionArrays, species: np.ndarray):
@@ -63,7 +63,7 @@ def square_tensor_map(arrays: ExpansionArrays, species: np.ndarray):
     return TensorMap(integer_labels(names, keys), blocks)
 
 
-def product_tensor_map(left: ExpansionArrays, right: ExpansionArrays, species):
+def product_tensor_map(left: ExpansionArrays, right: ExpansionArrays):
     """Return the power spectrum of two densities."""
     from metatensor import TensorMap
 
@@ -72,7 +72,7 @@ def product_tensor_map(left: ExpansionArrays, right: ExpansionArrays, species):
     for arrays in (left, right):
         channels = np.flatnonzero(arrays.present.any(axis=0))
         grid = np.meshgrid(
-            species[channels], np.arange(arrays.values.shape[3]), indexing="ij"
+            arrays.labels[channels], np.arange(arrays.values.shape[3]), indexing="ij"
         )
         columns.append(np.stack(grid, axis=-1).reshape(-1, 2))
         sides.append((arrays, channels))

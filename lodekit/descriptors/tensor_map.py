@@ -9,6 +9,7 @@ from lodekit.structures.batch import StructureBatch
 
 from .expansion import Expansion
 from .hyperparameters import as_dictionary
+from .lode_charges import ChargedExpansion
 from .pair_expansion import sum_by_key
 
 GRADIENTS = ("positions", "strain")
@@ -35,12 +36,13 @@ def featomic_tensor_map(name: str, descriptor, frames, gradients):
     Raises
     ------
     SettingsError
-        If ``exclude_within`` is set, which featomic does not have.
+        If ``exclude_within`` or ``charges`` are set, which featomic does not have.
     """
     import featomic
 
-    if getattr(descriptor, "exclude_within", None) is not None:
-        raise SettingsError('`exclude_within` needs backend="lodekit"')
+    for key in ("exclude_within", "charges"):
+        if getattr(descriptor, key, None) is not None:
+            raise SettingsError(f'`{key}` needs backend="lodekit"')
     arguments = {
         key: as_dictionary(getattr(descriptor, key))
         for key in ("cutoff", "density", "basis", "k_cutoff")
@@ -64,6 +66,8 @@ class ExpansionArrays:
     Attributes
     ----------
     values : ndarray of shape (n_atoms, n_lm, n_species, n_radial)
+    labels : ndarray of shape (n_channels,)
+        Atomic numbers of the channels; -1, -2, ... where sources carry charges.
     present : ndarray of shape (n_atoms, n_species)
         Whether an atom has a neighbour of a species; it is one itself.
     jacobian : CoefficientJacobian or None
@@ -72,10 +76,16 @@ class ExpansionArrays:
 
     def __init__(self, expansion: Expansion, batch: StructureBatch, species, gradients):
         n_atoms, n_lm, n_q = expansion.coefficients.shape
-        shape = (n_lm, species.size, n_q // species.size)
+        n_channels = expansion.n_channels
+        shape = (n_lm, n_channels, n_q // n_channels)
         self.batch = batch
         self.values = expansion.coefficients.reshape(n_atoms, *shape)
-        self.present = expansion.has_neighbor | (batch.species[:, None] == species)
+        self.labels = species
+        self.present = expansion.has_neighbor
+        if isinstance(expansion, ChargedExpansion):
+            self.labels = -1 - np.arange(n_channels)
+        else:
+            self.present = self.present | (batch.species[:, None] == species)
         self.jacobian = expansion.jacobian() if "positions" in gradients else None
         self.strain = None
         if "strain" in gradients:
@@ -141,7 +151,7 @@ def spherical_tensor_map(
     properties = number_labels("n", np.arange(arrays.values.shape[3]))
     keys, blocks = [], []
     for center in np.unique(batch.species):
-        for channel, neighbor in enumerate(species):
+        for channel, neighbor in enumerate(arrays.labels):
             is_sample = (batch.species == center) & arrays.present[:, channel]
             atoms = np.flatnonzero(is_sample)
             if atoms.size == 0:

@@ -19,6 +19,8 @@ from lodekit.regression.latent import Latent
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
+from .source_charges import charge_sources
+
 #: Sparse points of each species for a descriptor that comes without their number.
 DEFAULT_N_SPARSE = 500
 
@@ -147,7 +149,9 @@ def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list
     # it, and terms with equal densities share one.
     known: dict = {}
     own = [decode(encode(one, "descriptor"), known) for one in descriptors]
-    return list(zip(own, clone(list(covariances)), sizes, strict=True))
+    return charge_sources(
+        frames, list(zip(own, clone(list(covariances)), sizes, strict=True))
+    )
 
 
 def check_whole(name: str, value) -> None:

@@ -16,6 +16,7 @@ from lodekit.descriptors import (
     PowerSpectrum,
     SphericalExpansion,
 )
+from lodekit.descriptors.hyperparameters import check_charges
 from lodekit.errors import SettingsError, suggest
 from lodekit.regression import (
     CurSelection,
@@ -23,6 +24,8 @@ from lodekit.regression import (
     PivotedCholeskySelection,
     PolynomialCovariance,
 )
+
+from .source_charges import BY_SPECIES, FROM_DATA
 
 SELECTIONS = {
     "farthest-points": FarthestPointSelection,
@@ -95,14 +98,19 @@ LODE = {
     "scaling_radius": 1.5,
     "density_max_radial": 3,
     "smearing": 1.0,
+    "exponent": 1,
     "radius": 2.0,
     "max_radial": 1,
     "max_angular": 2,
+    "charges": FROM_DATA,
     "accuracy": 1e-6,
     "zeta": 1,
     "offset": 0.0,
     "n_sparse": 500,
 }
+
+#: 1 / r^6 of every species: its sums converge, whatever the boundary is.
+DISPERSION = {"exponent": 6, "charges": BY_SPECIES}
 
 FAR_CHARGES = {**LODE, "n_sparse": 200}
 
@@ -112,9 +120,11 @@ TERMS = {"soap": SOAP, "lode": LODE}
 def default_settings(frames, targets=None) -> dict:
     """Return settings for ``frames``: what a first-time user gets.
 
-    A SOAP term for the surroundings, and two LODE terms for what lies beyond the
-    cutoff: a linear one, whose tails are those of charges and multipoles, and its
-    square for induction. The size of the data decides how many sparse points there are.
+    A SOAP term for the surroundings, and LODE terms for what lies beyond the cutoff: a
+    linear one, whose tails are those of charges and multipoles, and its square for
+    induction, both of sources that carry charges; and the same with 1 / r^6 of every
+    species, for dispersion and the packing of atoms. The size of the data decides how
+    many sparse points there are.
 
     Parameters
     ----------
@@ -133,15 +143,22 @@ def default_settings(frames, targets=None) -> dict:
     )
     soap = {**SOAP, "n_sparse": n_sparse}
     lode = {**LODE, "n_sparse": min(LODE["n_sparse"], n_sparse)}
-    induction = {**lode, "zeta": 2}
+    dispersion = {**lode, **DISPERSION}
+    terms = {
+        "soap": soap,
+        "lode": lode,
+        "induction": {**lode, "zeta": 2},
+        "dispersion": dispersion,
+        "packing": {**dispersion, "zeta": 2},
+    }
     fit = {**FIT, "targets": list(targets) if targets else None}
-    return {"fit": fit, "terms": {"soap": soap, "lode": lode, "induction": induction}}
+    return {"fit": fit, "terms": terms}
 
 
 def default_term_names() -> list[str]:
     """Return the names of terms that defaults give, of potentials and of charges."""
     others = {*charge_terms(), *remainder_settings()["terms"]}
-    return sorted({*TERMS, "induction", *others})
+    return sorted({*TERMS, "induction", "dispersion", "packing", *others})
 
 
 def default_terms(frames) -> list[tuple]:
@@ -207,6 +224,7 @@ def check_settings(settings: dict, fit_defaults: dict = FIT, free=()) -> dict:
             )
         check_names(f"[terms.{name}]", term, TERMS[kind])
         check_kinds(f"[terms.{name}]", term, TERMS[kind])
+        check_source_charges(f"[terms.{name}]", term)
         checked[name] = {**TERMS[kind], **term}
     fit = {**fit_defaults, **copy.deepcopy(fit)}
     if fit["selection"] not in SELECTIONS:
@@ -215,6 +233,22 @@ def check_settings(settings: dict, fit_defaults: dict = FIT, free=()) -> dict:
             f"got {fit['selection']!r}"
         )
     return {"fit": fit, "terms": checked}
+
+
+def check_source_charges(where: str, term: dict) -> None:
+    """Raise ``SettingsError`` unless charges of sources are a word or a table."""
+    value = term.get("charges", FROM_DATA)
+    if isinstance(value, str) and value not in (FROM_DATA, BY_SPECIES):
+        raise SettingsError(
+            f'{where} charges must be "{FROM_DATA}", "{BY_SPECIES}" (one unit, and one '
+            f"channel, for every element) or a table such as {{Zn = 1, O = -1}}, got "
+            f"{value!r}"
+        )
+    if not isinstance(value, str):
+        try:
+            check_charges(value)
+        except SettingsError as problem:
+            raise SettingsError(f"{where} {problem}") from None
 
 
 def check_table(where: str, given) -> None:
@@ -339,12 +373,13 @@ def build_lode(term: dict) -> PowerSpectrum:
         density={
             "type": "SmearedPowerLaw",
             "smearing": term["smearing"],
-            "exponent": 1,
+            "exponent": term["exponent"],
         },
         basis=tensor_product(
             term["max_angular"],
             {"max_radial": term["max_radial"], "radius": term["radius"]},
         ),
         accuracy=term["accuracy"],
+        charges=None if term["charges"] == BY_SPECIES else term["charges"],
     )
     return PowerSpectrum(build_density(term, term["density_max_radial"]), potential)

@@ -33,7 +33,7 @@ class MovingFactor:
     Attributes
     ----------
     factor : Factor
-    movers : ndarray of shape (n_entries,)
+    movers, channels : ndarray of shape (n_entries,)
     derivatives : ndarray of shape (n_entries * 3, n_lm * n_radial)
     first : ndarray of shape (n_atoms, n_channels + 1)
         Entries of an atom and a channel are ``first[atom, channel]`` to
@@ -42,19 +42,21 @@ class MovingFactor:
 
     factor: Factor
     movers: np.ndarray
+    channels: np.ndarray
     derivatives: np.ndarray
     first: np.ndarray
 
     @classmethod
-    def from_factor(cls, factor: Factor, n_atoms: int, n_channels: int):
+    def from_factor(cls, factor: Factor, n_atoms: int):
         """Find the entries of every atom and channel."""
-        jacobian = factor.jacobian
+        jacobian, n_channels = factor.jacobian, factor.n_channels
         keys = jacobian.centers * n_channels + jacobian.channels
         wanted = np.arange(n_atoms)[:, None] * n_channels + np.arange(n_channels + 1)
         n_entries, n_axes, n_lm, n_radial = jacobian.derivatives.shape
         return cls(
             factor,
             jacobian.movers,
+            jacobian.channels,
             jacobian.derivatives.reshape(n_entries * n_axes, n_lm * n_radial),
             np.searchsorted(keys, wanted),
         )
@@ -181,7 +183,7 @@ def add_position_gradients(
     map_threads(add_block, range(len(transfers.blocks)))
 
 
-def add_linear_gradients(moving: MovingFactor, weights, scales, channels, rows):
+def add_linear_gradients(moving: MovingFactor, weights, scales, rows):
     """Add minus the gradients of sum_i scales_i p_i . P_m to the rows of forces.
 
     The sum over environments comes first here, which saves most of the work.
@@ -192,8 +194,6 @@ def add_linear_gradients(moving: MovingFactor, weights, scales, channels, rows):
         What d(p . P_m) is linear in, see `Factor.weights`.
     scales : ndarray of shape (n_atoms,)
         Zero for atoms that are not among the environments i of the sum.
-    channels : ndarray of shape (n_atoms,)
-        Channel of the species of an atom.
     rows : ndarray of shape (n_atoms, 3, n_points)
     """
     n_points, n_l, n_own, n_partner = weights.shape
@@ -205,15 +205,17 @@ def add_linear_gradients(moving: MovingFactor, weights, scales, channels, rows):
     partner = moving.factor.partner * scales[:, None, None]
     sums = np.zeros((len(counts), 3, n_l, n_channels, n_radial, n_partner))
     used = np.flatnonzero(scales[owners])
-    order = used[np.argsort(moving.movers[used], kind="stable")]
-    bounds = np.searchsorted(moving.movers[order], np.arange(len(counts) + 1))
-    for atom in range(len(counts)):
-        entries = order[bounds[atom] : bounds[atom + 1]]
+    keys = moving.movers[used] * n_channels + moving.channels[used]
+    order = np.argsort(keys, kind="stable")
+    moved, starts = np.unique(keys[order], return_index=True)
+    stops = np.append(starts, order.size)[1:]
+    for key, start, stop in zip(moved, starts, stops, strict=True):
+        atom, channel = divmod(key, n_channels)
+        entries = used[order[start:stop]]
         add_products(
-            derivatives[entries],
-            partner[owners[entries]],
-            sums[atom, :, :, channels[atom]],
+            derivatives[entries], partner[owners[entries]], sums[atom, :, :, channel]
         )
+    for atom in range(len(counts)):
         if scales[atom] == 0.0:
             continue
         for channel in range(n_channels):

@@ -196,7 +196,7 @@ class EquivariantKernel(PointKernel):
                 factor,
                 tensors.reshape(-1, tensors.shape[2]),
                 factor.n_l,
-                self.species.size,
+                factor.n_channels,
             )
         return self._transfers[key]
 

@@ -263,7 +263,7 @@ class EquivariantState:
         """Factors with their derivatives by positions, each Jacobian made once."""
         return {
             (id(factor.expansion), factor.side): MovingFactor.from_factor(
-                factor, self.batch.n_atoms, self.kernel.species.size
+                factor, self.batch.n_atoms
             )
             for factor in [*self.invariants.factors, *self.tensor_factors]
         }

@@ -129,8 +129,7 @@ class PointKernel:
     def moving_factors(self, batch, state) -> list[MovingFactor]:
         """Return the factors of the features with their derivatives by positions."""
         return [
-            MovingFactor.from_factor(factor, batch.n_atoms, self.species.size)
-            for factor in state.factors
+            MovingFactor.from_factor(factor, batch.n_atoms) for factor in state.factors
         ]
 
     def add_position_rows(
@@ -166,7 +165,7 @@ class PointKernel:
                 factor,
                 self.points[species].features,
                 self.descriptor.n_angular,
-                self.species.size,
+                factor.n_channels,
             )
         return self._transfers[key]
 
@@ -179,7 +178,7 @@ class PointKernel:
             state.features,
             atoms,
             self.descriptor.n_angular,
-            self.species.size,
+            factor.n_channels,
         )
 
     def evaluate_species(self, batch: StructureBatch, features, species: int, scales):

@@ -162,12 +162,10 @@ class SparseKernel(PointKernel):
         points = self.points[species].features
         slopes = self.covariance.evaluate(points[:1], points).slopes[0]
         weights = moving.factor.weights(points, self.descriptor.n_angular)
-        channels = np.searchsorted(self.species, batch.species)
         add_linear_gradients(
             moving,
             slopes[:, None, None, None] * weights,
             chosen if scales is None else chosen * scales,
-            channels,
             rows,
         )
 

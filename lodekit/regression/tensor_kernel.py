@@ -241,8 +241,9 @@ class TensorKernel(PointKernel):
         """
         rows = np.empty((batch.n_atoms, 3, self.rank))
         factors = self.moving_factors(batch, state)
+        first = state.factors[0]
         entries = HarmonicEntries.of_positions(
-            state.factors[0], self.harmonics, adjoint, self.species.size
+            first, self.harmonics, adjoint, first.n_channels
         )
         for z, points in self.points.items():
             own = np.zeros((batch.n_atoms, 3, *points.tensors.shape[1::-1]))
@@ -261,11 +262,12 @@ class TensorKernel(PointKernel):
         Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
         """
         rows = np.empty((batch.n_structures, 6, self.rank))
+        first = state.factors[0]
         entries = HarmonicEntries.of_strain(
-            state.factors[0],
+            first,
             self.harmonics,
             adjoint,
-            self.species.size,
+            first.n_channels,
             batch.structure_of_atom,
         )
         for z, points in self.points.items():
