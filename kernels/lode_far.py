@@ -56,23 +56,20 @@ def fill_phases(fractional, rows, first_column, phases):
     parallel=True,
     fastmath={"contract", "nsz", "arcp", "reassoc"},
 )
-def add_phase_gradients(phases, adjoint, common, channels, k_vectors, gradients):
+def add_phase_gradients(phases, adjoint, k_vectors, gradients):
     """Add the gradients of sum_k a_k cos(k.R_i) + b_k sin(k.R_i) for every atom i.
 
-    Shapes: phases and adjoint (n_atoms, 2 * n_k), cosines first; common
-    (n_channels, 2 * n_k) is added to the adjoint of all atoms of a channel; k_vectors
-    (3, n_k); gradients (n_atoms, 3).
+    Shapes: phases and adjoint (n_atoms, 2 * n_k), cosines first; k_vectors (3, n_k);
+    gradients (n_atoms, 3).
     """
     n_k = k_vectors.shape[1]
     for atom in prange(phases.shape[0]):
-        channel = channels[atom]
         x = 0.0
         y = 0.0
         z = 0.0
         for k in range(n_k):
-            along_sine = adjoint[atom, n_k + k] + common[channel, n_k + k]
-            along_cosine = adjoint[atom, k] + common[channel, k]
-            slope = phases[atom, k] * along_sine - phases[atom, n_k + k] * along_cosine
+            slope = phases[atom, k] * adjoint[atom, n_k + k]
+            slope -= phases[atom, n_k + k] * adjoint[atom, k]
             x += slope * k_vectors[0, k]
             y += slope * k_vectors[1, k]
             z += slope * k_vectors[2, k]

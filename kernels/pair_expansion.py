@@ -347,6 +347,52 @@ def reverse_pairs(
                     count, pair = next_block(channels, pair, last, channel, pairs)
 
 
+@njit(
+    cache=True,
+    error_model="numpy",
+    parallel=True,
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
+)
+def contract_pairs(
+    adjoint, vectors, channels, factors, first_pair, table, spacing, prefactors, values
+):
+    """Fill sum_lm,n adjoint[i, lm, a, n] f g_nl Y_lm of every pair, (n_pairs,)."""
+    n_atoms, n_lm, n_channels, n_radial = adjoint.shape
+    n_l = prefactors.shape[0]
+    for chunk in prange((n_atoms + CHUNK - 1) // CHUNK):
+        pairs = np.empty(BLOCK, dtype=np.intp)
+        geometry, radial, legendre, azimuth, harmonics = make_scratch(
+            n_l, table.shape[2] // n_l
+        )
+        for atom in range(chunk * CHUNK, min(n_atoms, (chunk + 1) * CHUNK)):
+            last = first_pair[atom + 1]
+            for channel in range(n_channels):
+                count, pair = next_block(
+                    channels, first_pair[atom], last, channel, pairs
+                )
+                while count > 0:
+                    own = pairs[:count]
+                    size = fill_geometry(
+                        vectors, own, spacing, table.shape[0], geometry
+                    )
+                    fill_radial(geometry, 0, own, factors, size, table, spacing, radial)
+                    fill_harmonics(
+                        geometry, size, prefactors, legendre, azimuth, harmonics
+                    )
+                    for p in range(count):
+                        total = 0.0
+                        for l in range(n_l):
+                            for lm in range(l * l, (l + 1) * (l + 1)):
+                                for n in range(n_radial):
+                                    total += (
+                                        adjoint[atom, lm, channel, n]
+                                        * radial[0, l, n, p]
+                                        * harmonics[lm, p]
+                                    )
+                        values[own[p]] = total
+                    count, pair = next_block(channels, pair, last, channel, pairs)
+
+
 @njit(cache=True, error_model="numpy", parallel=True)
 def differentiate_pairs(vectors, factors, table, spacing, prefactors, derivatives):
     """Fill d(f g_nl Y_lm)/d(vector) of every pair, (n_pairs, 3, n_lm, n_radial)."""

@@ -10,6 +10,9 @@ from lodekit.errors import SettingsError
 
 from .lode_power_law import EXPONENTS
 
+#: Charges of sources that a fitted model predicts.
+PREDICTED = "predicted"
+
 
 def as_dictionary(value):
     """Return nested plain dictionaries from featomic's objects or dictionaries."""
@@ -154,16 +157,18 @@ def check_exclusion(value, density: dict) -> dict | None:
     return check_cutoff(value, "exclude_within")
 
 
-def check_charges(value) -> dict | None:
+def check_charges(value) -> dict | str | None:
     """Return charges of sources by element symbol, each a list of floats.
+
+    None and the word ``"predicted"`` stay what they are.
 
     Raises
     ------
     SettingsError
         For anything but element symbols with finite numbers, the same count for each.
     """
-    if value is None:
-        return None
+    if value is None or value == PREDICTED:
+        return value
     if not isinstance(value, dict) or not value:
         raise SettingsError(
             "`charges` must be a table of charges by element symbol, such as "

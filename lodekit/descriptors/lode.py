@@ -6,11 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
+from lodekit.errors import SettingsError
 from lodekit.structures.batch import StructureBatch, frame_name
 from lodekit.structures.cells import boundary_name
 
 from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
 from .hyperparameters import (
+    PREDICTED,
     check_accuracy,
     check_basis,
     check_charges,
@@ -19,10 +21,11 @@ from .hyperparameters import (
 )
 from .lode_charges import ChargedExpansion, charge_matrix
 from .lode_exclusion import exclude_neighbors
-from .lode_expansion import LodeExpansion
+from .lode_expansion import LodeExpansion, add_at_centers
 from .lode_open import OpenExpansion, OpenTable
 from .lode_open_mesh import OpenMeshes, OpenMeshExpansion
 from .lode_periodic import PeriodicExpansion
+from .lode_predicted import PredictedExpansion
 from .lode_radial import PotentialProjections
 from .lode_slab import SlabExpansion, SlabKernel
 from .lode_split import SplitChoice, accuracy_of_cutoff
@@ -70,13 +73,17 @@ class LodeSphericalExpansion(ExpansionEstimator):
         of several charges for every element makes as many channels. Where structures
         have no net charge the potential is the same whether a neutralising background
         is there or not, so that features do not jump between boundaries, nor grow with
-        the size of a structure.
+        the size of a structure. ``"predicted"``: one channel of charges that the fitted
+        model ``predictor`` gives, which the fit of a potential sets.
 
     References
     ----------
     A. Grisafi, M. Ceriotti, J. Chem. Phys. 151, 204105 (2019); K. K. Huguenin-Dumittan,
     P. Loche, N. Haoran, M. Ceriotti, J. Phys. Chem. Lett. 14, 9612 (2023).
     """
+
+    #: `ChargeLatent` of lodekit.regression, for predicted charges.
+    predictor = None
 
     def __init__(
         self,
@@ -148,6 +155,8 @@ class LodeSphericalExpansion(ExpansionEstimator):
     def n_channels(self, species: np.ndarray) -> int:
         """Return the number of channels: kinds of charges, or species without."""
         charges = self.hypers["charges"]
+        if charges == PREDICTED:
+            return 1
         return species.size if charges is None else len(next(iter(charges.values())))
 
     def expand(self, batch: StructureBatch, species: np.ndarray):
@@ -161,19 +170,52 @@ class LodeSphericalExpansion(ExpansionEstimator):
 
         Returns
         -------
-        expansion : LodeExpansion or ChargedExpansion
+        expansion : LodeExpansion, ChargedExpansion or PredictedExpansion
         """
-        by_species = self.expand_species(batch, species)
         charges = self.hypers["charges"]
+        if charges == PREDICTED:
+            return self.expand_predicted(batch)
+        by_species = self.expand_species(batch, species)
         if charges is None:
             return by_species
         return ChargedExpansion(by_species, charge_matrix(charges, species))
 
+    def expand_predicted(self, batch: StructureBatch) -> PredictedExpansion:
+        """Expand the potential of predicted charges.
+
+        Raises
+        ------
+        SettingsError
+            If there is no ``predictor``.
+        """
+        if self.predictor is None:
+            raise SettingsError(
+                '`charges = "predicted"` needs the `predictor` that the fit of a '
+                "potential sets; give charges by element, or fit a potential"
+            )
+        return PredictedExpansion(self, batch, self.predictor.evaluate(batch))
+
     def expand_species(self, batch: StructureBatch, species) -> LodeExpansion:
         """Expand the potential of unit charges, one channel for each species."""
         channels = channel_of_species(batch.species, species)
+        return self.expand_sources(
+            batch, channels, species.size, np.ones(batch.n_atoms)
+        )
+
+    def expand_sources(
+        self, batch: StructureBatch, channels: np.ndarray, n_channels: int, charges
+    ) -> LodeExpansion:
+        """Expand the potential of charges.
+
+        Parameters
+        ----------
+        channels : ndarray of shape (n_atoms,)
+            Channel that every atom is a source of.
+        n_channels : int
+        charges : ndarray of shape (n_atoms,)
+        """
         prefactors = harmonic_prefactors(self.max_angular)
-        shape = (len(prefactors) ** 2, species.size, self.n_radial)
+        shape = (len(prefactors) ** 2, n_channels, self.n_radial)
         values = np.zeros((batch.n_atoms, *shape))
         parts = []
         for (boundary, pair_cutoff), structures in self.group(batch).items():
@@ -181,28 +223,29 @@ class LodeSphericalExpansion(ExpansionEstimator):
             some = batch.select(structures)
             part_values = np.zeros((atoms.size, *shape))
             arguments = (some, channels[atoms], part_values)
+            common = prefactors, charges[atoms]
             if boundary == "open" and pair_cutoff is None:
-                part = OpenExpansion(*arguments, self.open_table, prefactors)
-            elif boundary == "open":
-                arguments = (*arguments, self.splits.split(pair_cutoff), prefactors)
-                part = OpenMeshExpansion(*arguments, self.open_meshes, self.open_table)
-            elif boundary == "slab":
-                split = self.splits.split(pair_cutoff)
-                part = SlabExpansion(*arguments, split, prefactors, self.slab_kernel)
+                part = OpenExpansion(*arguments, self.open_table, *common)
             else:
-                split = self.splits.split(pair_cutoff)
-                part = PeriodicExpansion(*arguments, split, prefactors)
+                arguments = (*arguments, self.splits.split(pair_cutoff), *common)
+                if boundary == "open":
+                    meshes = self.open_meshes, self.open_table
+                    part = OpenMeshExpansion(*arguments, *meshes)
+                elif boundary == "slab":
+                    part = SlabExpansion(*arguments, self.slab_kernel)
+                else:
+                    part = PeriodicExpansion(*arguments)
             values[atoms] = part_values
             parts.append((atoms, structures, part))
         exclusion = self.hypers["exclude_within"]
-        if exclusion is None:
-            self.weigh_centers(values, channels)
-        else:
+        if exclusion is not None:
             arguments = (batch, channels, values, exclusion, self.open_table)
-            part = exclude_neighbors(*arguments, prefactors)
+            part = exclude_neighbors(*arguments, prefactors, charges)
             everything = np.arange(batch.n_atoms), np.arange(batch.n_structures)
             parts.append((*everything, part))
-        return LodeExpansion(batch, channels, values, parts)
+        at_center = -self.missing_at_center
+        add_at_centers(values, channels, charges, at_center)
+        return LodeExpansion(batch, channels, values, parts, at_center)
 
     def group(self, batch: StructureBatch) -> dict:
         """Return indices of structures by boundary and range of their near part.
@@ -243,8 +286,10 @@ class LodeSphericalExpansion(ExpansionEstimator):
             groups.setdefault((boundary, pair_cutoff), []).append(index)
         return groups
 
-    def weigh_centers(self, values: np.ndarray, channels: np.ndarray) -> None:
-        """Take away what ``center_atom_weight`` leaves out of the atoms themselves."""
+    @property
+    def missing_at_center(self) -> np.ndarray:
+        """What is left out of c_n00 of the atoms themselves, (n_radial,)."""
+        if self.hypers["exclude_within"] is not None:
+            return self.open_table.core.at_center
         missing = 1.0 - self.hypers["density"]["center_atom_weight"]
-        at_center = self.projections.at_center / np.sqrt(4.0 * np.pi)
-        values[np.arange(channels.size), 0, channels] -= missing * at_center
+        return missing * self.projections.at_center / np.sqrt(4.0 * np.pi)

@@ -195,6 +195,7 @@ class LodeBandExpansion(ExpansionEstimator):
         prefactors = harmonic_prefactors(self.max_angular)
         shape = (len(prefactors) ** 2, species.size, self.n_radial)
         values = np.zeros((batch.n_atoms, *shape))
-        part = PeriodicExpansion(batch, channels, values, self.split, prefactors)
+        units = np.ones(batch.n_atoms)
+        part = PeriodicExpansion(batch, channels, values, self.split, prefactors, units)
         everything = np.arange(batch.n_atoms), np.arange(batch.n_structures)
         return LodeExpansion(batch, channels, values, [(*everything, part)])

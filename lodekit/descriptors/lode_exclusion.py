@@ -19,6 +19,7 @@ def exclude_neighbors(
     cutoff: dict,
     table: OpenTable,
     prefactors: np.ndarray,
+    charges: np.ndarray,
 ) -> PairExpansion:
     """Subtract f(r_ij) times the whole contribution of every neighbour, and the atom.
 
@@ -33,6 +34,8 @@ def exclude_neighbors(
     table : OpenTable
     prefactors : ndarray of shape (n_l, n_l)
         Norms of the spherical harmonics.
+    charges : ndarray of shape (n_atoms,)
+        Of the sources.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def exclude_neighbors(
         table=table.reaching(cutoff["radius"]),
         prefactors=prefactors,
         values=values,
+        charges=charges[pairs.neighbors],
     )
     expansion.add_neighbors()
-    values[np.arange(batch.n_atoms), 0, channels] -= table.core.at_center
     return expansion

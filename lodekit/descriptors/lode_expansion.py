@@ -21,9 +21,15 @@ class LodeExpansion:
         Coefficients.
     parts : list of (atoms, structures, expansion)
         Indices into the batch, and the expansion of these structures.
+    at_center : ndarray of shape (n_radial,), optional
+        What an atom of charge 1 adds to its own coefficient c_n00, besides what is in
+        the parts.
     """
 
-    def __init__(self, batch: StructureBatch, channels, values, parts: list):
+    def __init__(
+        self, batch: StructureBatch, channels, values, parts: list, at_center=None
+    ):
+        self.at_center = at_center
         self.batch = batch
         self.channels = channels
         self.values = values
@@ -47,14 +53,26 @@ class LodeExpansion:
         has[structure, self.channels] = True
         return has[structure]
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
+    def reverse(
+        self, adjoint: np.ndarray, by_charges: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into position and strain gradients.
+
+        Derivatives with respect to the charges of sources are added to ``by_charges``,
+        (n_atoms,), where it is given.
+        """
         positions = np.zeros((self.batch.n_atoms, 3))
         strain = np.zeros((self.batch.n_structures, 3, 3))
         for atoms, structures, part in self.parts:
-            more_positions, more_strain = part.reverse(adjoint[atoms])
+            own = None if by_charges is None else np.zeros(len(atoms))
+            more_positions, more_strain = part.reverse(adjoint[atoms], own)
+            if own is not None:
+                by_charges[atoms] += own
             positions[atoms] += more_positions
             strain[structures] += more_strain
+        if by_charges is not None and self.at_center is not None:
+            own = at_centers(adjoint.reshape(self.values.shape), self.channels)
+            by_charges += own @ self.at_center
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:
@@ -83,3 +101,13 @@ class LodeExpansion:
         for atoms, _, part in self.parts:
             jacobian[atoms] += part.strain_jacobian()
         return jacobian
+
+
+def add_at_centers(values, channels, charges, at_center) -> None:
+    """Add what atoms with charges add to their own coefficients c_n00, in place."""
+    values[np.arange(channels.size), 0, channels] += charges[:, None] * at_center
+
+
+def at_centers(adjoint: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Return the adjoints of the coefficients c_n00 of atoms in their own channels."""
+    return adjoint[np.arange(channels.size), 0, channels]

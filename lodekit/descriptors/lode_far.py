@@ -43,18 +43,23 @@ class FarSum:
     split : Split
     prefactors : ndarray of shape (n_l, n_l)
         Norms of the spherical harmonics.
+    charges : ndarray of shape (n_atoms,)
+        Of the sources.
     """
 
     #: d(log volume)/d(strain)
     volume_strain = np.eye(3)
 
-    def __init__(self, positions, cell, channels, split: Split, prefactors):
+    def __init__(self, positions, cell, channels, split: Split, prefactors, charges):
         self.channels = channels
+        self.charges = charges
         self.split = split
         self.volume = abs(np.linalg.det(cell))
         self.k = KVectors.within(cell, split.k_cutoff)
         self.fractional = np.ascontiguousarray(positions @ np.linalg.inv(cell))
-        self.is_channel = (channels == np.arange(channels.max() + 1)[:, None]) * 1.0
+        is_channel = channels == np.arange(channels.max() + 1)[:, None]
+        #: charges in the row of their channel
+        self.by_channel = is_channel * charges
         far = split.far
         self.radial_arguments = (far.values, far.spacing, prefactors)
         sizes = [len(mode) for mode in split.far_radial]
@@ -107,11 +112,11 @@ class FarSum:
     def coefficients(self) -> np.ndarray:
         """Return the far part, (n_atoms, n_lm, n_channels, n_radial)."""
         n_atoms = len(self.fractional)
-        total = np.zeros((n_atoms, len(self.is_channel) * self.used.size))
+        total = np.zeros((n_atoms, len(self.by_channel) * self.used.size))
         for rows, columns in self.blocks(n_atoms):
             phases = self.k.phases(self.fractional, rows)
             total += phases @ self.right_side(
-                self.is_channel @ phases, self.weights[columns]
+                self.by_channel @ phases, self.weights[columns]
             )
         return self.to_radial(total.reshape(n_atoms, -1, self.used.size))
 
@@ -141,8 +146,10 @@ class FarSum:
             yield slice(start, stop), mode
             start = stop
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reverse(self, adjoint: np.ndarray, by_charges=None):
         """Turn d(scalar)/d(coefficients) into gradients.
+
+        Those with respect to charges are added to ``by_charges``, (n_atoms,).
 
         Returns
         -------
@@ -155,7 +162,7 @@ class FarSum:
         weight_adjoint = np.empty((self.k.size, self.used.size))
         for rows, columns in self.blocks(len(far)):
             phases = self.k.phases(self.fractional, rows)
-            factors = self.is_channel @ phases
+            factors = self.by_channel @ phases
             weights = self.weights[columns]
             right = self.right_side(factors, weights)
             cosines, sines = (phases.T @ far).reshape(
@@ -164,10 +171,13 @@ class FarSum:
             common, weight_adjoint[columns] = self.reverse_right_side(
                 cosines, sines, factors, weights
             )
+            if by_charges is not None:
+                by_charges += np.einsum("ik,ik->i", phases, common[self.channels])
+            # what an atom sees, and what it is seen as
+            phase_adjoint = far @ right.T
+            phase_adjoint += self.charges[:, None] * common[self.channels]
             vectors = np.ascontiguousarray(self.k.vectors[columns].T)
-            add_phase_gradients(
-                phases, far @ right.T, common, self.channels, vectors, positions
-            )
+            add_phase_gradients(phases, phase_adjoint, vectors, positions)
         return positions, self.reverse_weights(weight_adjoint)
 
     def reverse_right_side(self, cosines, sines, structure_factors, weights):
@@ -217,7 +227,7 @@ class FarSum:
 
         Their shape is (n_atoms, 9, n_lm, n_channels, n_radial).
         """
-        n_atoms, n_channels = len(self.fractional), len(self.is_channel)
+        n_atoms, n_channels = len(self.fractional), len(self.by_channel)
         change = (
             -self.weight_derivatives()[:, :, None] * self.k.vectors[:, None, :, None]
         )
@@ -226,7 +236,7 @@ class FarSum:
         total = np.zeros((9, n_atoms, n_channels * self.used.size))
         for rows, columns in self.blocks(n_atoms):
             phases = self.k.phases(self.fractional, rows)
-            factors = self.is_channel @ phases
+            factors = self.by_channel @ phases
             for axes in range(9):
                 right = self.right_side(
                     factors, np.ascontiguousarray(change[columns, axes])
@@ -253,7 +263,8 @@ class FarSum:
                 )
                 total += phases @ right.reshape(len(right), -1)
             far = self.to_radial(total.reshape(len(between), 3, -1))
-            derivatives[block] = np.swapaxes(far, 1, 2)
+            far = np.swapaxes(far, 1, 2)
+            derivatives[block] = far * self.charges[movers[block], None, None, None]
 
 
 def tapered_factors(k: np.ndarray, volume: float, k_cutoff: float) -> np.ndarray:

@@ -36,15 +36,16 @@ class MeshFarSum:
 
     Parameters
     ----------
-    positions, cell, channels, split, prefactors
+    positions, cell, channels, split, prefactors, charges
         As in `FarSum`.
     """
 
     #: d(log volume)/d(strain)
     volume_strain = np.eye(3)
 
-    def __init__(self, positions, cell, channels, split: Split, prefactors):
-        self.arguments = positions, cell, channels, split, prefactors
+    def __init__(self, positions, cell, channels, split: Split, prefactors, charges):
+        self.arguments = positions, cell, channels, split, prefactors, charges
+        self.charges = charges
         self.table = split.mesh_table
         self.channels = channels
         self.n_channels = channels.max() + 1
@@ -61,7 +62,7 @@ class MeshFarSum:
         self.weight_slopes = factors[:, :1] * slopes + factors[:, 1:] * functions
         is_channel = channels[:, None] == np.arange(self.n_channels)
         #: conj(F_a(k)), shape (n_k, n_channels)
-        self.sources = self.mesh.transform(is_channel[None])
+        self.sources = self.mesh.transform((is_channel * charges[:, None])[None])
 
     @cached_property
     def direct(self) -> FarSum:
@@ -106,8 +107,10 @@ class MeshFarSum:
             del grids
         return total
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reverse(self, adjoint: np.ndarray, by_charges=None):
         """Turn d(scalar)/d(coefficients) into gradients.
+
+        Those with respect to charges are added to ``by_charges``, (n_atoms,).
 
         Returns
         -------
@@ -137,8 +140,13 @@ class MeshFarSum:
                 positions[atoms] += np.einsum("riq,xriq->ix", some, gradients)
                 products += np.tensordot(some, gradients, ((1, 2), (2, 3)))
             del grids
-        forces = self.mesh.evaluate(source_adjoint, 1)[1:]
-        positions += forces[:, np.arange(self.channels.size), self.channels].T
+        own = np.arange(self.channels.size), self.channels
+        potential, *slopes = self.mesh.evaluate(source_adjoint, 1)
+        if by_charges is not None:
+            by_charges += potential[own]
+        positions += (
+            np.stack([slope[own] for slope in slopes], axis=1) * (self.charges[:, None])
+        )
         return positions, self.reverse_strain(weight_adjoint, products)
 
     def field_adjoint(self, adjoint: np.ndarray, q: slice) -> np.ndarray:
@@ -172,10 +180,10 @@ class MeshFarSum:
         self.direct.fill_pair_derivatives(centers, movers, derivatives)
 
 
-def make_far_sum(positions, cell, channels, split: Split, prefactors):
+def make_far_sum(positions, cell, channels, split: Split, prefactors, charges):
     """Return the faster of `FarSum` and `MeshFarSum`, with their parameters."""
     n_channels = channels.max(initial=0) + 1
     volume = abs(np.linalg.det(cell))
     on_mesh = split.prefers_mesh(len(positions), volume, n_channels)
     far_sum = MeshFarSum if on_mesh else FarSum
-    return far_sum(positions, cell, channels, split, prefactors)
+    return far_sum(positions, cell, channels, split, prefactors, charges)

@@ -10,6 +10,7 @@ from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import NeighborPairs, check_distances
 
 from .expansion import CoefficientJacobian
+from .lode_expansion import add_at_centers, at_centers
 from .lode_radial import PotentialProjections
 from .pair_expansion import PairExpansion
 from .radial import RadialTable, tabulate
@@ -78,20 +79,29 @@ class OpenExpansion:
     table : OpenTable
     prefactors : ndarray of shape (n_l, n_l)
         Norms of the spherical harmonics.
+    charges : ndarray of shape (n_atoms,)
+        Of the sources.
     """
 
     def __init__(
-        self, batch: StructureBatch, channels, values, table: OpenTable, prefactors
+        self,
+        batch: StructureBatch,
+        channels,
+        values,
+        table: OpenTable,
+        prefactors,
+        charges,
     ):
         self.batch = batch
         self.channels = channels
         self.values = values
         self.table = table
         self.prefactors = prefactors
+        self.charges = charges
         for _, block in self.blocks():
             check_distances(batch, block.pairs)
             block.add_neighbors()
-        values[np.arange(batch.n_atoms), 0, channels] += table.core.at_center
+        add_at_centers(values, channels, charges, table.core.at_center)
 
     def blocks(self) -> Iterator[tuple[slice, PairExpansion]]:
         """Yield ranges of centres with the expansion over all of their pairs."""
@@ -126,16 +136,22 @@ class OpenExpansion:
             table=self.table.reaching(reach),
             prefactors=self.prefactors,
             values=self.values[centers],
+            charges=self.charges[j],
         )
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
+    def reverse(
+        self, adjoint: np.ndarray, by_charges: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into gradients, see `LodeExpansion`."""
         positions = np.zeros((self.batch.n_atoms, 3))
         strain = np.zeros((self.batch.n_structures, 3, 3))
         for centers, block in self.blocks():
-            more_positions, more_strain = block.reverse(adjoint[centers])
+            more_positions, more_strain = block.reverse(adjoint[centers], by_charges)
             positions += more_positions
             strain += more_strain
+        if by_charges is not None:
+            adjoint = adjoint.reshape(self.values.shape)
+            by_charges += at_centers(adjoint, self.channels) @ self.table.core.at_center
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:

@@ -143,15 +143,15 @@ class OpenMeshSum(MeshFarSum):
 
     Parameters
     ----------
-    positions, channels, split, prefactors
+    positions, channels, split, prefactors, charges
         As of `MeshFarSum`.
     meshes : OpenMeshes
     """
 
-    def __init__(self, positions, channels, split: Split, prefactors, meshes):
+    def __init__(self, positions, channels, split: Split, prefactors, charges, meshes):
         self.positions = positions - positions.mean(axis=0)
         cell = np.diag(meshes.box(positions, split.k_cutoff))
-        super().__init__(self.positions, cell, channels, split, prefactors)
+        super().__init__(self.positions, cell, channels, split, prefactors, charges)
         self.weights, constants = meshes.spectra(split, self.mesh)
         #: k = 0 term of an atom, (n_radial,)
         self.constant = solid_harmonics(0)[0, 0] * constants @ self.table.mixing[0]
@@ -162,15 +162,19 @@ class OpenMeshSum(MeshFarSum):
         """Return the far part, (n_atoms, n_lm, n_channels, n_radial)."""
         total = super().coefficients()
         # F_a(0) of every species
-        total[:, 0] += np.bincount(self.channels)[:, None] * self.constant
+        totals = np.bincount(self.channels, self.charges)
+        total[:, 0] += totals[:, None] * self.constant
         return total
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reverse(self, adjoint: np.ndarray, by_charges=None):
         """Turn d(scalar)/d(coefficients) into gradients; see `MeshFarSum.reverse`.
 
         Strain acts on the positions; the box has no meaning.
         """
-        gradients, _ = super().reverse(adjoint)
+        gradients, _ = super().reverse(adjoint, by_charges)
+        if by_charges is not None:
+            totals = adjoint[:, 0].sum(axis=0) @ self.constant
+            by_charges += totals[self.channels]
         return gradients, self.positions.T @ gradients
 
 
@@ -179,7 +183,7 @@ class OpenMeshExpansion(PeriodicExpansion):
 
     Parameters
     ----------
-    batch, channels, values, split, prefactors
+    batch, channels, values, split, prefactors, charges
         As of `PeriodicExpansion`.
     meshes : OpenMeshes
     table : OpenTable
@@ -193,26 +197,33 @@ class OpenMeshExpansion(PeriodicExpansion):
         values,
         split: Split,
         prefactors,
+        charges,
         meshes: OpenMeshes,
         table: OpenTable,
     ):
         self.meshes = meshes
         self.table = table
         self.prefactors = prefactors
-        super().__init__(batch, channels, values, split, prefactors)
+        super().__init__(batch, channels, values, split, prefactors, charges)
 
     def far_sum(self, structure: int, channels, split: Split, prefactors):
         """Return the far part of a structure, channels counted without gaps."""
         batch = self.batch
-        positions = batch.positions[slice(*batch.first_atom[structure : structure + 2])]
-        return OpenMeshSum(positions, channels, split, prefactors, self.meshes)
+        atoms = slice(*batch.first_atom[structure : structure + 2])
+        arguments = batch.positions[atoms], channels, split, prefactors
+        return OpenMeshSum(*arguments, self.charges[atoms], self.meshes)
 
     @cached_property
     def all_pairs(self) -> OpenExpansion:
         """The sum over all pairs."""
         values = np.zeros_like(self.values)
         return OpenExpansion(
-            self.batch, self.channels, values, self.table, self.prefactors
+            self.batch,
+            self.channels,
+            values,
+            self.table,
+            self.prefactors,
+            self.charges,
         )
 
     def jacobian(self):

@@ -8,6 +8,7 @@ from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
 from .expansion import CoefficientJacobian
+from .lode_expansion import add_at_centers, at_centers
 from .lode_far_mesh import make_far_sum
 from .lode_split import Split
 from .pair_expansion import PairExpansion, sum_by_key
@@ -29,13 +30,17 @@ class PeriodicExpansion:
     split : Split
     prefactors : ndarray of shape (n_l, n_l)
         Norms of the spherical harmonics.
+    charges : ndarray of shape (n_atoms,)
+        Of the sources.
     """
 
     def __init__(
-        self, batch: StructureBatch, channels, values, split: Split, prefactors
+        self, batch: StructureBatch, channels, values, split: Split, prefactors, charges
     ):
         self.batch = batch
         self.channels = channels
+        self.charges = charges
+        self.split = split
         self.values = values
         self.near = None
         if split.near is not None:
@@ -50,7 +55,8 @@ class PeriodicExpansion:
             far_values = far.coefficients()
             for channel, one in enumerate(present):
                 values[atoms, :, one] += far_values[:, :, channel]
-            background = np.bincount(own)[:, None] / far.volume * split.background
+            totals = np.bincount(own, charges[atoms])
+            background = totals[:, None] / far.volume * split.background
             values[atoms, 0, present] -= background
             self.far.append((atoms, present, far, background))
 
@@ -58,7 +64,8 @@ class PeriodicExpansion:
         """Return the far part of a structure, channels counted without gaps."""
         atoms = slice(*self.batch.first_atom[structure : structure + 2])
         positions, cell = self.batch.positions[atoms], self.batch.cells[structure]
-        return make_far_sum(positions, cell, channels, split, prefactors)
+        charges = self.charges[atoms]
+        return make_far_sum(positions, cell, channels, split, prefactors, charges)
 
     def expand_near(self, split: Split, prefactors) -> PairExpansion:
         """Add the near part of all pairs, and of the atoms themselves."""
@@ -71,26 +78,35 @@ class PeriodicExpansion:
             table=split.near,
             prefactors=prefactors,
             values=self.values,
+            charges=self.charges[pairs.neighbors],
         )
         near.add_neighbors()
-        atoms = np.arange(self.batch.n_atoms)
-        self.values[atoms, 0, self.channels] += split.near.at_center
+        add_at_centers(self.values, self.channels, self.charges, split.near.at_center)
         return near
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
+    def reverse(
+        self, adjoint: np.ndarray, by_charges: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into gradients, see `LodeExpansion`."""
         if self.near is None:
             positions = np.zeros((self.batch.n_atoms, 3))
             strain = np.zeros((self.batch.n_structures, 3, 3))
         else:
-            positions, strain = self.near.reverse(adjoint)
+            positions, strain = self.near.reverse(adjoint, by_charges)
         adjoint = adjoint.reshape(self.values.shape)
         for structure, (atoms, present, far, background) in enumerate(self.far):
             own = adjoint[atoms][:, :, present]
-            far_positions, far_strain = far.reverse(own)
+            charge_slopes = None if by_charges is None else by_charges[atoms]
+            far_positions, far_strain = far.reverse(own, charge_slopes)
             positions[atoms] += far_positions
             strain[structure] += far_strain
             strain[structure] += np.sum(own[:, 0] * background) * far.volume_strain
+            if by_charges is not None:
+                totals = own[:, 0].sum(axis=0) @ self.split.background / far.volume
+                by_charges[atoms] -= totals[far.channels]
+        if by_charges is not None and self.near is not None:
+            own = at_centers(adjoint, self.channels)
+            by_charges += own @ self.split.near.at_center
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:

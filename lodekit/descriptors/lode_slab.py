@@ -75,13 +75,15 @@ class TailSum(FarSum):
 
     Parameters
     ----------
-    positions, cell, channels, prefactors
+    positions, cell, channels, prefactors, charges
         As of `FarSum`; the third cell vector is the normal times twice the range.
     kernel : SlabKernel
     """
 
-    def __init__(self, positions, cell, channels, kernel: SlabKernel, prefactors):
-        super().__init__(positions, cell, channels, kernel.tail, prefactors)
+    def __init__(
+        self, positions, cell, channels, kernel: SlabKernel, prefactors, charges
+    ):
+        super().__init__(positions, cell, channels, kernel.tail, prefactors, charges)
         half_height = 0.5 * np.linalg.norm(cell[2])
         self.normal = cell[2] / (2.0 * half_height)
         self.k = small_rows(self.k, self.normal, kernel.longest_exponent / half_height)
@@ -128,23 +130,25 @@ class SlabSum:
 
     Parameters
     ----------
-    positions, cell, channels, split, prefactors
+    positions, cell, channels, split, prefactors, charges
         As of `FarSum`; the third cell vector is the normal times twice the range.
     kernel : SlabKernel
     """
 
-    def __init__(self, positions, cell, channels, split, prefactors, kernel):
+    def __init__(self, positions, cell, channels, split, prefactors, charges, kernel):
         self.positions = positions
         self.channels = channels
-        self.sums = [make_far_sum(positions, cell, channels, split, prefactors)]
+        sources = positions, cell, channels
+        self.sums = [make_far_sum(*sources, split, prefactors, charges)]
         if kernel.projections.exponent > 0:
-            self.sums.append(TailSum(positions, cell, channels, kernel, prefactors))
+            self.sums.append(TailSum(*sources, kernel, prefactors, charges))
         height = np.linalg.norm(cell[2])
         self.normal = np.outer(cell[2], cell[2]) / height**2
         self.volume = self.sums[0].volume
         self.volume_strain = np.eye(3) - self.normal
-        counts = np.bincount(channels)[:, None]
-        self.constant = counts / self.volume * kernel.constant(0.5 * height)
+        self.constant_of_charge = kernel.constant(0.5 * height) / self.volume
+        totals = np.bincount(channels, charges)[:, None]
+        self.constant = totals * self.constant_of_charge
 
     def coefficients(self) -> np.ndarray:
         """Return the far part, (n_atoms, n_lm, n_channels, n_radial)."""
@@ -152,9 +156,12 @@ class SlabSum:
         values[:, 0] += self.constant
         return values
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reverse(self, adjoint: np.ndarray, by_charges=None):
         """Turn d(scalar)/d(coefficients) into gradients; see `FarSum.reverse`."""
-        parts = [part.reverse(adjoint) for part in self.sums]
+        parts = [part.reverse(adjoint, by_charges) for part in self.sums]
+        if by_charges is not None:
+            totals = adjoint[:, 0].sum(axis=0) @ self.constant_of_charge
+            by_charges += totals[self.channels]
         gradients = sum(part[0] for part in parts)
         strain = sum(part[1] for part in parts)
         strain -= np.sum(adjoint[:, 0] * self.constant) * np.eye(3)
@@ -218,7 +225,7 @@ class SlabExpansion(PeriodicExpansion):
 
     Parameters
     ----------
-    batch, channels, values, split, prefactors
+    batch, channels, values, split, prefactors, charges
         As of `PeriodicExpansion`.
     kernel : SlabKernel
     """
@@ -230,19 +237,22 @@ class SlabExpansion(PeriodicExpansion):
         values,
         split: Split,
         prefactors,
+        charges,
         kernel: SlabKernel,
     ):
         self.kernel = kernel
-        super().__init__(batch, channels, values, split, prefactors)
+        super().__init__(batch, channels, values, split, prefactors, charges)
 
     def far_sum(self, structure: int, channels, split: Split, prefactors) -> SlabSum:
         """Return the far part of a structure, channels counted without gaps."""
         batch = self.batch
-        positions = batch.positions[slice(*batch.first_atom[structure : structure + 2])]
+        atoms = slice(*batch.first_atom[structure : structure + 2])
+        positions = batch.positions[atoms]
         cell = self.kernel.cell(
             positions, batch.cells[structure], batch.pbc[structure], split.pair_cutoff
         )
-        return SlabSum(positions, cell, channels, split, prefactors, self.kernel)
+        arguments = positions, cell, channels, split, prefactors
+        return SlabSum(*arguments, self.charges[atoms], self.kernel)
 
 
 def small_rows(k: KVectors, normal: np.ndarray, largest: float) -> KVectors:

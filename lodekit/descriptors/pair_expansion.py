@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lodekit.kernels.pair_expansion import (
+    contract_pairs,
     differentiate_pairs,
     expand_pairs,
     reverse_pairs,
@@ -43,6 +45,8 @@ class PairExpansion:
         Norms of the spherical harmonics.
     values : ndarray of shape (n_centers, n_lm, n_channels, n_radial)
         Coefficients of the centres, to which `add_neighbors` adds.
+    charges : ndarray of shape (n_pairs,), optional
+        Charge of the neighbour, 1 where None.
     """
 
     batch: StructureBatch
@@ -52,6 +56,14 @@ class PairExpansion:
     table: RadialTable
     prefactors: np.ndarray
     values: np.ndarray
+    charges: np.ndarray | None = None
+
+    @cached_property
+    def charged_factors(self) -> np.ndarray:
+        """Factors times charges, (n_pairs, 2)."""
+        if self.charges is None:
+            return self.factors
+        return self.factors * self.charges[:, None]
 
     @property
     def coefficients(self) -> np.ndarray:
@@ -82,25 +94,45 @@ class PairExpansion:
         expand_pairs(
             pairs.vectors,
             self.channels,
-            self.factors,
+            self.charged_factors,
             pairs.first_pair,
             *self.radial_arguments,
             self.values,
         )
 
-    def reverse(self, adjoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn d(scalar)/d(coefficients) into position and strain gradients."""
+    def reverse(
+        self, adjoint: np.ndarray, by_charges: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Turn d(scalar)/d(coefficients) into position and strain gradients.
+
+        Derivatives with respect to charges are added to ``by_charges``, (n_atoms,).
+        """
         pairs = self.pairs
+        adjoint = np.ascontiguousarray(adjoint).reshape(self.values.shape)
         pair_gradients = np.empty_like(pairs.vectors)
         reverse_pairs(
-            np.ascontiguousarray(adjoint).reshape(self.values.shape),
+            adjoint,
             pairs.vectors,
             self.channels,
-            self.factors,
+            self.charged_factors,
             pairs.first_pair,
             *self.radial_arguments,
             pair_gradients,
         )
+        if by_charges is not None:
+            pair_values = np.empty(pairs.n_pairs)
+            contract_pairs(
+                adjoint,
+                pairs.vectors,
+                self.channels,
+                self.factors,
+                pairs.first_pair,
+                *self.radial_arguments,
+                pair_values,
+            )
+            by_charges += np.bincount(
+                pairs.neighbors, pair_values, minlength=by_charges.size
+            )
         return gather_pair_gradients(self.batch, pairs, pair_gradients)
 
     def jacobian(self) -> CoefficientJacobian:
@@ -115,7 +147,7 @@ class PairExpansion:
         n_lm, n_radial = self.values.shape[1], self.values.shape[3]
         vectors = self.pairs.vectors[block]
         derivatives = np.empty((len(vectors), 3, n_lm, n_radial))
-        arguments = (self.factors[block], *self.radial_arguments)
+        arguments = (self.charged_factors[block], *self.radial_arguments)
         differentiate_pairs(vectors, *arguments, derivatives)
         return derivatives
 

@@ -10,6 +10,7 @@ from lodekit.structures.batch import StructureBatch
 from .expansion import Expansion
 from .hyperparameters import as_dictionary
 from .lode_charges import ChargedExpansion
+from .lode_predicted import PredictedExpansion
 from .pair_expansion import sum_by_key
 
 GRADIENTS = ("positions", "strain")
@@ -82,7 +83,7 @@ class ExpansionArrays:
         self.values = expansion.coefficients.reshape(n_atoms, *shape)
         self.labels = species
         self.present = expansion.has_neighbor
-        if isinstance(expansion, ChargedExpansion):
+        if isinstance(expansion, (ChargedExpansion, PredictedExpansion)):
             self.labels = -1 - np.arange(n_channels)
         else:
             self.present = self.present | (batch.species[:, None] == species)

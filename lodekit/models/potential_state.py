@@ -14,12 +14,13 @@ from lodekit.parameters import (
     encode,
     encode_parameters,
 )
+from lodekit.regression.charge_latent import ChargeLatent
 from lodekit.regression.covariances import PolynomialCovariance
 from lodekit.regression.latent import Latent
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
-from .source_charges import charge_sources
+from .source_charges import charge_sources, predicted
 
 #: Sparse points of each species for a descriptor that comes without their number.
 DEFAULT_N_SPARSE = 500
@@ -28,15 +29,40 @@ DEFAULT_N_SPARSE = 500
 class PotentialState:
     """What `SparsePotential` does to become a model file and come back."""
 
+    #: What predicts charges of sources, None where nothing has to.
+    charge_latent_: ChargeLatent | None = None
+
     def _terms(self, frames) -> list[tuple]:
         """Return (descriptor, covariance, n_sparse) of every term."""
-        return choose_terms(frames, self.descriptor, self.covariance, self.n_sparse)
+        return choose_terms(
+            frames, self.descriptor, self.covariance, self.n_sparse, predict=True
+        )
+
+    def _set_sources(self) -> None:
+        """Tell LODE terms what predicts the charges of their sources.
+
+        Raises
+        ------
+        ValueError
+            If there are such terms and nothing predicts their charges.
+        """
+        sides = predicted(kernel.descriptor for kernel in self.kernels_)
+        if sides and self.charge_latent_ is None:
+            raise ValueError(
+                "sources have predicted charges, and nothing predicts them"
+            )
+        for side in sides:
+            side.predictor = self.charge_latent_
 
     def get_state(self) -> dict:
         """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
         check_is_fitted(self, "weights_")
         store = PointStore()
         terms, arrays = Latent(self.kernels_).get_state("terms", store)
+        settings = {}
+        if self.charge_latent_ is not None:
+            settings["sources"], more = self.charge_latent_.get_state(store)
+            arrays |= more
         arrays |= store.arrays()
         arrays.update(
             species=self.species_,
@@ -44,7 +70,7 @@ class PotentialState:
             weights=self.weights_,
             ensemble=self.ensemble_,
         )
-        settings = {
+        settings |= {
             "parameters": encode_parameters(self),
             "terms": terms,
             "std_scales": self.std_scales_,
@@ -76,8 +102,11 @@ class PotentialState:
         """Rebuild a fitted potential that may be a part of a model."""
         model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
         model.species_ = stored.species()
+        if stored.has_setting("sources"):
+            model.charge_latent_ = ChargeLatent.from_state(stored, model.species_)
         latent = Latent.from_state(stored, "terms", model.species_)
         model.kernels_ = latent.kernels
+        model._set_sources()
         model.baseline_ = stored.array("baseline", model.species_.size)
         model.take_state(stored)
         model.take_range(stored)
@@ -110,7 +139,9 @@ def read_summary(stored: StoredModel, species: np.ndarray) -> dict:
     return summary
 
 
-def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list[tuple]:
+def choose_terms(
+    frames, descriptor, covariance, n_sparse, default=None, predict: bool = False
+) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of every term of a latent.
 
     Parameters
@@ -122,6 +153,8 @@ def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list
     default : callable, optional
         Returns the terms of ``frames`` where the descriptor is None; those of a
         potential where it is None itself.
+    predict : bool
+        Whether charges of sources can be predicted, see `charge_sources`.
     """
     if descriptor is None:
         from .settings import default_terms
@@ -149,9 +182,8 @@ def choose_terms(frames, descriptor, covariance, n_sparse, default=None) -> list
     # it, and terms with equal densities share one.
     known: dict = {}
     own = [decode(encode(one, "descriptor"), known) for one in descriptors]
-    return charge_sources(
-        frames, list(zip(own, clone(list(covariances)), sizes, strict=True))
-    )
+    terms = list(zip(own, clone(list(covariances)), sizes, strict=True))
+    return charge_sources(frames, terms, predict)
 
 
 def check_whole(name: str, value) -> None:

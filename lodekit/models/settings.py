@@ -68,6 +68,10 @@ SOAP = {
 #: numbers.
 CHARGE_SOAP = {**SOAP, "zeta": 3, "n_sparse": 400}
 
+#: Charges of the sources of LODE, and what they leave of energies, where both are
+#: learned for that purpose alone.
+SMALL_CHARGES = {**CHARGE_SOAP, "n_sparse": 100}
+
 #: What the nearest atoms take and give, whatever is behind them.
 NEAR_CHARGES = {
     **CHARGE_SOAP,
@@ -88,6 +92,8 @@ WIDE_SOAP = {
     "scaling_radius": 2.0,
     "max_radial": 8,
 }
+
+SMALL_REMAINDER = {**WIDE_SOAP, "n_sparse": 100}
 
 LODE = {
     "type": "lode",

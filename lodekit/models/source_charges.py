@@ -1,10 +1,14 @@
-"""Charges of LODE's sources by element, found from the data: neutral where these are.
+"""Charges of LODE's sources, found from the data: neutral where these are.
 
 Charges q_s of elements make a structure with N_s atoms of each sum to its total charge
 Q where N q = c Q, c being the unit of charge. The solutions for all structures of the
 data are a space: none but zero for alloys of any composition, one charge for water
 (H 1, O -2) or ZnO, two for salt in water. Potentials of such sources are those of
 neutral systems, and mean the same at every boundary and size.
+
+No constants make every organic molecule neutral. There a small model of charges is
+fitted to those of the frames, or, by `LatentChargeModel`, to energies and forces, and
+predicts the charges of the sources from their surroundings.
 """
 
 from __future__ import annotations
@@ -13,29 +17,36 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy import linalg
 
+from lodekit.descriptors.hyperparameters import PREDICTED
 from lodekit.observables.charges import total_charge
 from lodekit.regression.baseline import count_species
+from lodekit.regression.charge_latent import ChargeLatent
 from lodekit.structures import get_target
 
 #: Charges of sources that are found from the data; those of one unit by species.
 FROM_DATA, BY_SPECIES = "data", "species"
 #: Volume of an atom in Å^3 above which a cell holds molecules in empty space.
 MOST_VOLUME = 60.0
+#: Atoms, about, that a model of charges is fitted to.
+LEARNING_ATOMS = 2000
 #: Relative size below which singular values and charges are zero.
 TINY = 1e-8
 
 
-def charge_sources(frames, terms: list[tuple]) -> list[tuple]:
+def charge_sources(frames, terms: list[tuple], predict: bool = False) -> list[tuple]:
     """Give LODE terms whose sources have the charges ``"data"`` those of the data.
 
-    Where there are none the sources of molecules are unit charges by species, and
-    condensed matter has no such terms: what its atoms do is short-ranged.
+    Where no charges of elements are neutral, the sources of molecules are unit charges
+    by species, or charges that will be predicted. Condensed matter and structures of
+    one element have no such terms then: what their atoms do is short-ranged.
 
     Parameters
     ----------
     frames : list of ase.Atoms
     terms : list of (descriptor, covariance, n_sparse)
         Descriptors are changed in place.
+    predict : bool
+        Whether charges can be predicted.
 
     Returns
     -------
@@ -43,18 +54,79 @@ def charge_sources(frames, terms: list[tuple]) -> list[tuple]:
         Those that remain.
     """
     asking = [
-        d for d, *_ in terms if any(side.charges == FROM_DATA for side in sources(d))
+        descriptor
+        for descriptor, *_ in terms
+        if any(side.charges == FROM_DATA for side in sources(descriptor))
     ]
     if not asking:
         return terms
     charges = find_charges(frames)
-    if not charges and all(is_condensed(atoms) for atoms in frames if len(atoms) > 1):
+    if not charges and not has_molecules(frames):
         return [term for term in terms if term[0] not in asking]
     for descriptor in asking:
         for side in sources(descriptor):
             if side.charges == FROM_DATA:
-                side.charges = charges or None
+                side.charges = charges or (PREDICTED if predict else None)
     return terms
+
+
+def predicted(descriptors) -> list:
+    """Return the expansions whose sources have predicted charges."""
+    sides = [side for descriptor in descriptors for side in sources(descriptor)]
+    return [side for side in sides if side.charges == PREDICTED]
+
+
+def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
+    """Fit a small model of charges to some of the frames.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    names : list of str
+        Targets of the potential, which charges are learned from where frames have none.
+    y : array-like of shape (n_frames,), optional
+        Energies in eV instead of those of the frames.
+    random_state : int
+    """
+    from . import ChargeModel, LatentChargeModel
+    from .settings import SMALL_CHARGES, SMALL_REMAINDER, build_potential, build_terms
+
+    (descriptor, covariance, n_sparse), *_ = build_terms(
+        {"terms": {"soap": SMALL_CHARGES}}
+    )
+    arguments = (descriptor, covariance, n_sparse)
+    chosen = choose_frames(frames)
+    some = [frames[i] for i in chosen]
+    if all(get_target(atoms, "charges") is not None for atoms in some):
+        model = ChargeModel(*arguments, targets=["charges"], random_state=random_state)
+        model.fit(some)
+    else:
+        model = LatentChargeModel(
+            *arguments,
+            targets=list(names),
+            potential=build_potential({"terms": {"wide": SMALL_REMAINDER}}),
+            n_ensemble=1,
+            random_state=random_state,
+        )
+        model.fit(some, None if y is None else np.asarray(y)[chosen])
+    n_species, rank = model.species_.size, model.latent_.rank
+    elements = model.element_prior * model.weights_[:n_species]
+    return ChargeLatent(
+        model.latent_, elements, model.weights_[n_species : n_species + rank]
+    )
+
+
+def choose_frames(frames) -> list[int]:
+    """Return indices of evenly spread frames, one at least with every species."""
+    several = [i for i, atoms in enumerate(frames) if len(atoms) > 1]
+    n_atoms = sum(len(frames[i]) for i in several)
+    chosen = set(several[:: max(1, round(n_atoms / LEARNING_ATOMS))])
+    known: set = set().union(*(frames[i].numbers.tolist() for i in chosen))
+    for index, atoms in enumerate(frames):
+        if not known.issuperset(atoms.numbers.tolist()):
+            known.update(atoms.numbers.tolist())
+            chosen.add(index)
+    return sorted(chosen)
 
 
 def sources(descriptor) -> list:
@@ -63,9 +135,13 @@ def sources(descriptor) -> list:
     return [side for side in sides if hasattr(side, "charges")]
 
 
-def is_condensed(atoms) -> bool:
-    """Return whether a structure fills its cell."""
-    return bool(atoms.pbc.all()) and atoms.get_volume() < MOST_VOLUME * len(atoms)
+def has_molecules(frames) -> bool:
+    """Return whether some structure of several elements does not fill its cell."""
+    return any(
+        np.unique(atoms.numbers).size > 1
+        and not (atoms.pbc.all() and atoms.get_volume() < MOST_VOLUME * len(atoms))
+        for atoms in frames
+    )
 
 
 def find_charges(frames) -> dict[str, list[float]]:

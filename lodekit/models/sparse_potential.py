@@ -24,6 +24,7 @@ from .energy_estimator import EnergyEstimator
 from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
+from .source_charges import fit_charge_latent, predicted
 
 #: Bytes of design-matrix rows assembled at once.
 ROW_BYTES = 3e8
@@ -162,9 +163,12 @@ class SparsePotential(Extrapolating, PotentialState, EnergyEstimator):
         self.baseline_ = targets.subtract_baseline(
             frames, self.species_, self.baseline, weights
         )
+        terms = self._terms(frames)
+        self._fit_sources(frames, terms, targets.names, y, random_state)
+        clock.lap("charges of sources")
         latent = Latent.select(
             frames,
-            progress_bar(self._terms(frames), "sparse points", self.progress),
+            progress_bar(terms, "sparse points", self.progress),
             self.species_,
             selection=self.selection,
             random_state=random_state,
@@ -194,6 +198,16 @@ class SparsePotential(Extrapolating, PotentialState, EnergyEstimator):
         check_whole("n_ensemble", self.n_ensemble)
         check_fraction(self.validation_fraction)
         return check_weights(sample_weight, len(frames))
+
+    def _fit_sources(self, frames, terms, names, y, random_state) -> None:
+        """Fit what predicts the charges of sources, where terms ask for it."""
+        self.charge_latent_ = None
+        sides = predicted(descriptor for descriptor, *_ in terms)
+        if sides:
+            seed = random_state.randint(2**31)
+            self.charge_latent_ = fit_charge_latent(frames, names, y, seed)
+        for side in sides:
+            side.predictor = self.charge_latent_
 
     def _check_noises(self, targets) -> None:
         """Check the noises before any work is done."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .targets import get_target
+
 
 @dataclass(frozen=True)
 class StructureBatch:
@@ -23,6 +25,8 @@ class StructureBatch:
         Periodic directions.
     first_atom : ndarray of shape (n_structures + 1,)
         Atoms of structure s are ``first_atom[s]:first_atom[s + 1]``.
+    total_charges : ndarray of shape (n_structures,)
+        In e; 0 where a structure has none.
     """
 
     positions: np.ndarray
@@ -30,6 +34,12 @@ class StructureBatch:
     cells: np.ndarray
     pbc: np.ndarray
     first_atom: np.ndarray
+    total_charges: np.ndarray | None = None
+
+    def __post_init__(self):
+        """Take structures for neutral where nothing is said."""
+        if self.total_charges is None:
+            object.__setattr__(self, "total_charges", np.zeros(self.n_structures))
 
     @classmethod
     def from_frames(cls, frames) -> StructureBatch:
@@ -56,6 +66,9 @@ class StructureBatch:
             cells=np.array([atoms.cell.array for atoms in frames]).reshape(-1, 3, 3),
             pbc=np.array([atoms.pbc for atoms in frames], dtype=bool).reshape(-1, 3),
             first_atom=np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp),
+            total_charges=np.array(
+                [get_target(atoms, "total_charge") or 0.0 for atoms in frames], float
+            ),
         )
         batch.check()
         return batch
@@ -117,6 +130,7 @@ class StructureBatch:
             self.cells[structures],
             self.pbc[structures],
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp),
+            self.total_charges[structures],
         )
 
     def structure(self, index: int) -> StructureBatch:
@@ -128,6 +142,7 @@ class StructureBatch:
             self.cells[index : index + 1],
             self.pbc[index : index + 1],
             np.array([0, atoms.stop - atoms.start], dtype=np.intp),
+            self.total_charges[index : index + 1],
         )
 
 

@@ -22,10 +22,29 @@ SKEWED = triclinic(20, (1, 8), seed=2)
 SKEWED.set_cell(SKEWED.cell.array + [[0, 0, 0], [4.0, 0, 0], [-3.0, 2.0, 0]])
 
 
-def far_sum(kind, atoms, split):
+def far_sum(kind, atoms, split, charges=None):
     channels = np.unique(atoms.numbers, return_inverse=True)[1]
     prefactors = harmonic_prefactors(MAX_ANGULAR)
-    return kind(atoms.positions, atoms.cell.array, channels, split, prefactors)
+    charges = np.ones(len(atoms)) if charges is None else charges
+    structure = atoms.positions, atoms.cell.array, channels
+    return kind(*structure, split, prefactors, charges)
+
+
+@pytest.mark.parametrize("kind", [FarSum, MeshFarSum])
+def test_sums_are_linear_in_charges(kind):
+    # the derivative of a linear function, times other charges, is its value there
+    split = kept_lode().splits.split(5.0)
+    rng = np.random.default_rng(0)
+    some, others = rng.normal(size=(2, len(SKEWED)))
+    far = far_sum(kind, SKEWED, split, some)
+    adjoint = rng.normal(size=far.coefficients().shape)
+    by_charges = np.zeros(len(SKEWED))
+    far.reverse(adjoint, by_charges)
+    expected = np.sum(adjoint * far_sum(kind, SKEWED, split, others).coefficients())
+    assert by_charges @ others == pytest.approx(expected, rel=1e-9)
+    direct = far_sum(FarSum, SKEWED, split, some).reverse(adjoint)
+    for own, exact in zip(far.reverse(adjoint), direct, strict=True):
+        np.testing.assert_allclose(own, exact, atol=2e-6 * np.abs(exact).max())
 
 
 def relative_error(values, expected, split):

@@ -9,6 +9,7 @@ from crystals import cluster
 from lode_cases import coefficients, expand, make_lode, relative_error
 
 from lodekit.descriptors.lode_open_mesh import fold, kaiser_window
+from lodekit.structures.batch import StructureBatch
 
 SPECIES = (1, 8)
 
@@ -164,3 +165,23 @@ def test_folding_adds_images():
         images = [even[p] for p in (place - 10, place, place + 10) if p in even]
         expected = sum(images)
         assert folded[place] == expected
+
+
+def test_charges_on_the_mesh_are_those_of_all_pairs():
+    direct, on_mesh = descriptors()
+    rng = np.random.default_rng(6)
+    batch, zeros = StructureBatch.from_frames(GAS), np.zeros(len(GAS), dtype=np.intp)
+    charges = rng.normal(size=len(GAS))
+    exact, found = (
+        one.expand_sources(batch, zeros, 1, charges) for one in (direct, on_mesh)
+    )
+    assert relative_error(found.values, exact.values, direct) < 1e-5
+    adjoint = rng.normal(size=found.coefficients.shape)
+    by_charges = np.zeros((2, len(GAS)))
+    for own, expansion in zip(by_charges, (exact, found), strict=True):
+        expansion.reverse(adjoint, own)
+    scale = np.abs(by_charges[0]).max()
+    np.testing.assert_allclose(by_charges[1], by_charges[0], atol=1e-5 * scale)
+    assert by_charges[1] @ charges == pytest.approx(
+        np.sum(adjoint * found.coefficients), rel=1e-9
+    )

@@ -39,13 +39,11 @@ def test_phases_equal_the_equation(limit, n_atoms):
     np.testing.assert_allclose(phases, expected, rtol=0, atol=1e-13)
 
 
-def gradient_arguments(n_atoms=5, n_k=13, n_channels=2, seed=0):
+def gradient_arguments(n_atoms=5, n_k=13, seed=0):
     rng = np.random.default_rng(seed)
     return (
         rng.normal(size=(n_atoms, 2 * n_k)),
         rng.normal(size=(n_atoms, 2 * n_k)),
-        rng.normal(size=(n_channels, 2 * n_k)),
-        rng.integers(0, n_channels, n_atoms),
         rng.normal(size=(3, n_k)),
     )
 
@@ -53,13 +51,12 @@ def gradient_arguments(n_atoms=5, n_k=13, n_channels=2, seed=0):
 @pytest.mark.parametrize("n_k", [1, 8, 13])
 def test_phase_gradients_equal_the_equation(n_k):
     # d/dR of a cos(k.R) + b sin(k.R) is k (b cos(k.R) - a sin(k.R))
-    phases, adjoint, common, channels, k_vectors = gradient_arguments(n_k=n_k)
+    phases, adjoint, k_vectors = gradient_arguments(n_k=n_k)
     cosines, sines = phases[:, :n_k], phases[:, n_k:]
-    total = adjoint + common[channels]
-    slopes = cosines * total[:, n_k:] - sines * total[:, :n_k]
+    slopes = cosines * adjoint[:, n_k:] - sines * adjoint[:, :n_k]
     start = np.random.default_rng(1).normal(size=(len(phases), 3))
     gradients = start.copy()
-    add_phase_gradients(phases, adjoint, common, channels, k_vectors, gradients)
+    add_phase_gradients(phases, adjoint, k_vectors, gradients)
     expected = start + slopes @ k_vectors.T
     np.testing.assert_allclose(gradients, expected, rtol=0, atol=1e-12)
 
