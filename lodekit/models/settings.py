@@ -64,9 +64,8 @@ SOAP = {
     "n_sparse": 1000,
 }
 
-#: Charges and dipoles ask for more of the near surroundings, and are fitted to fewer
-#: numbers.
-CHARGE_SOAP = {**SOAP, "zeta": 3, "n_sparse": 400}
+#: Charges and dipoles are fitted to fewer numbers.
+CHARGE_SOAP = {**SOAP, "n_sparse": 400}
 
 #: Charges of the sources of LODE, and what they leave of energies, where both are
 #: learned for that purpose alone.
