@@ -21,7 +21,7 @@ from ase import Atoms
 
 from lodekit import read_structures
 from lodekit.cli import settings as cli_settings
-from lodekit.cli.fit import gather
+from lodekit.cli.fit_options import gather
 from lodekit.cli.fit_run import FitRun
 from lodekit.cli.kinds import KINDS
 from lodekit.cli.main import COMMANDS, commands, main
@@ -102,7 +102,8 @@ def parse(name, arguments, complete):
             # what a fragment leaves out
             is_option = isinstance(missing.param, click.Option)
             before = [missing.param.opts[-1]] if is_option else []
-            arguments += [*before, "FILE.xyz"]
+            is_number = isinstance(missing.param.type, click.IntRange)
+            arguments += [*before, "1" if is_number else "FILE.xyz"]
 
 
 def check_fit(options, frames):
@@ -207,6 +208,7 @@ def check_arguments(called, node):
 def test_settings_in_the_docs_are_complete_and_known(path, line, block):
     settings = tomllib.loads(block)
     cli_settings.check_sections(settings)
+    settings.get("fit", {}).pop("noise_by", None)  # of frames, not of the model
     kind = KINDS[kind_of(settings)]
     targets = settings.get("fit", {}).get("targets")
     frames = [Atoms("OH", [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])]

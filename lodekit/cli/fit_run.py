@@ -53,9 +53,18 @@ class FitRun:
         if self.options.get("validation") or where:
             sets["validation"] = self.read_validation(frames, where)
         self.show(f"settings\n\n{text}\n")
+        self.plan(frames, settings)
         folds = self.cross_validate(frames, settings, groups)
         model, seconds = self.fit(frames, settings, groups)
         self.save(model, settings, sets, seconds, folds)
+
+    def plan(self, frames, settings):
+        """Say what the fit takes, and refuse one that the memory does not hold."""
+        from .plan import check_plan, describe_plan, make_plan
+
+        plan = make_plan(self, frames, settings)
+        check_plan(plan)
+        self.show(f"{describe_plan(plan)}\n")
 
     def split(self, frames, groups, dry_run):
         """Return other parts to judge by, the training frames and their groups."""
@@ -194,6 +203,11 @@ class FitRun:
         return folds
 
     def fit(self, frames, settings, groups=None):
+        """Return the fitted model and the seconds it took; sums are kept."""
+        with self.resumable(len(frames)):
+            return self.fit_model(frames, settings, groups)
+
+    def fit_model(self, frames, settings, groups=None):
         """Return the fitted model and the seconds it took."""
         from .targets import frame_weights
 
@@ -201,8 +215,7 @@ class FitRun:
         model = self.kind.build(settings)
         start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}
-        with self.resumable(len(frames)):
-            model.fit(frames, groups=groups, **arguments)
+        model.fit(frames, groups=groups, **arguments)
         return model, time.perf_counter() - start
 
     @contextmanager

@@ -10,7 +10,8 @@ from ase import Atoms
 from stub_model import StubModel, make_frames
 
 from lodekit import load_model
-from lodekit.cli.fit import command, gather
+from lodekit.cli.fit import command
+from lodekit.cli.fit_options import gather
 from lodekit.model_file import read_header
 from lodekit.structures import write_structures
 

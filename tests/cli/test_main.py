@@ -92,7 +92,7 @@ def test_every_command_explains_itself(lodekit, name):
         (["fot"], "No such command 'fot' (did you mean 'fit'?)"),
         (["fti"], "No such command 'fti' (did you mean 'fit'?)"),
         (["xyz"], "No such command 'xyz'"),
-        (["fit"], "Missing argument 'TRAIN.xyz'"),
+        (["fit"], "Missing argument 'TRAIN.xyz...'"),
         (["fit", "a.xyz", "--cutof", "3"], "No such option '--cutof'"),
         (
             ["fit", "a.xyz", "--targets", "enrgy"],

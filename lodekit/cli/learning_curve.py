@@ -1,0 +1,191 @@
+"""``lodekit learning-curve``: errors of fits to more and more of the frames."""
+
+import json
+from pathlib import Path
+
+import click
+
+from lodekit.errors import SettingsError, StructureError
+
+from .fit_options import gather, model_options
+from .fit_run import FitRun
+from .options import (
+    SpreadCommand,
+    common_options,
+    overwrite_option,
+    threads_option,
+    use_threads,
+)
+from .outputs import check_outputs
+from .sources import paths_of
+
+#: Share of the frames that is kept to judge by where no others are named.
+KEPT = 0.2
+
+
+@click.command(
+    "learning-curve",
+    cls=SpreadCommand,
+    short_help="Show errors by the number of frames.",
+)
+@click.argument(
+    "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
+)
+@click.option(
+    "--sizes",
+    multiple=True,
+    type=click.IntRange(1),
+    metavar="N...",
+    help="Numbers of frames [a quarter, a half, and all, at least].",
+)
+@click.option(
+    "--validation",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE...",
+    help="Structures to judge by [a fifth of the groups of like frames].",
+)
+@click.option(
+    "--validation-where",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Judge by these frames, of TRAIN.xyz when there is no other file.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(),
+    metavar="FILE",
+    help="Picture of the curve, such as curve.png, curve.svg or curve.pdf.",
+)
+@model_options
+@threads_option
+@overwrite_option
+@common_options
+def command(train, **options):
+    """Fit to more and more frames of TRAIN.xyz, and show errors on other ones.
+
+    Frames are drawn at random, smaller sets are parts of larger ones, and all fits have
+    the settings that lodekit fit chooses for all frames. Errors that fall along a line
+    in the plot go on falling with more frames; where they do not, other features, or
+    better reference values, help more.
+    """
+    given, overrides = gather(options)
+    with use_threads(given["run"].get("threads")):
+        check_plot(options["plot"], train, options)
+        run = FitRun(train, given, overrides, options["as_json"], options["settings"])
+        draw(run, list(options["sizes"]), options)
+
+
+def check_plot(path, train, options):
+    """Refuse a plot that cannot be written, before the work."""
+    if path is None:
+        return
+    suffixes = (".png", ".svg", ".pdf")
+    if Path(path).suffix not in suffixes:
+        raise SettingsError(
+            f"--plot {path}: the name of a picture ends in {', '.join(suffixes)}"
+        )
+    inputs = [*paths_of(train), *paths_of(options["validation"])]
+    check_outputs(path, SettingsError, inputs, overwrite=bool(options["overwrite"]))
+
+
+def draw(run, sizes, options):
+    """Fit, judge and show."""
+    from lodekit.analysis.errors import summarize
+
+    from .evaluation import compare_frames
+
+    train, validation, groups = read_parts(run)
+    settings = run.choose_settings(train)
+    sizes = check_sizes(sizes, len(train))
+    order = nested_order(train)
+    curve = []
+    for size in sizes:
+        chosen = order[:size]
+        some = [train[i] for i in chosen]
+        own = None if groups is None else [groups[i] for i in chosen]
+        model, seconds = run.fit_model(some, settings, own)
+        name = f"judging {size} frames"
+        targets = settings["fit"]["targets"]
+        errors = summarize(compare_frames(model, validation, targets, name))
+        rank = model.summary_.get("rank")
+        point = {"n": size, "weights": rank, "seconds": round(seconds, 2)}
+        curve.append({**point, "errors": errors})
+    if options["plot"]:
+        from lodekit.analysis.learning_curves import write_learning_curve
+
+        write_learning_curve(options["plot"], curve)
+    if options["as_json"]:
+        click.echo(json.dumps({"curve": curve}))
+    else:
+        click.echo(format_curve(curve))
+        if options["plot"]:
+            click.echo(f"\nwrote {options['plot']}")
+
+
+def read_parts(run):
+    """Return frames to fit to and to judge by, and the groups of the former."""
+    from lodekit.fitting.groups import split_frames
+
+    frames = run.read(run.train, run.reading["where"])
+    where = run.reading["validation_where"]
+    groups = run.read_groups(frames)
+    if run.validation_names() or where:
+        return frames, run.read_validation(frames, where), groups
+    try:
+        train, kept = split_frames(frames, (1.0 - KEPT, KEPT), groups)
+    except ValueError as problem:
+        raise StructureError(
+            f"no frames to judge by, name some with --validation: {problem}"
+        ) from None
+    run.show(f"{len(kept)} of them are kept to judge by")
+    groups = None if groups is None else [groups[i] for i in train]
+    return [frames[i] for i in train], [frames[i] for i in kept], groups
+
+
+def check_sizes(sizes, n_frames):
+    """Return ascending numbers of frames."""
+    if not sizes:
+        sizes = [n_frames // 4, n_frames // 2, n_frames]
+    too_many = [size for size in sizes if size > n_frames]
+    if too_many:
+        raise SettingsError(
+            f"--sizes {too_many[0]}: there are {n_frames} frames to fit to"
+        )
+    return sorted({size for size in sizes if size})
+
+
+def nested_order(frames):
+    """Return frames in random order, with every element among the first ones."""
+    import numpy as np
+
+    order = np.random.RandomState(0).permutation(len(frames)).tolist()
+    first, seen = [], set()
+    for index in order:
+        new = set(frames[index].numbers.tolist()) - seen
+        if new:
+            first.append(index)
+            seen |= new
+    chosen = set(first)
+    return [*first, *(index for index in order if index not in chosen)]
+
+
+def format_curve(curve):
+    """Return a table of root mean square errors by number of frames."""
+    from lodekit.analysis.tables import READABLE, format_table
+
+    targets = list(curve[-1]["errors"])
+    columns, factors = [], []
+    for target in targets:
+        unit, factor = READABLE[curve[-1]["errors"][target]["unit"]]
+        columns.append(f"{target}, {unit}")
+        factors.append(factor)
+    rows = [
+        [str(point["n"]), str(point["weights"]), f"{point['seconds']:.1f}"]
+        + [
+            f"{factor * point['errors'][target]['rmse']:.4g}"
+            for target, factor in zip(targets, factors, strict=True)
+        ]
+        for point in curve
+    ]
+    return format_table(["frames", "weights", "seconds", *columns], rows, n_words=0)

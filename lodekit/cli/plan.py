@@ -1,0 +1,192 @@
+"""``lodekit plan``: weights, memory and time of a fit before they are spent."""
+
+import json
+from collections import Counter
+
+import click
+
+from lodekit.errors import SettingsError
+
+from .fit_options import gather, model_options
+from .fit_run import FitRun
+from .options import SpreadCommand, common_options, threads_option, use_threads
+
+
+@click.command("plan", cls=SpreadCommand, short_help="Say what a fit will take.")
+@click.argument(
+    "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
+)
+@model_options
+@threads_option
+@common_options
+def command(train, **options):
+    """Say how many weights a fit to TRAIN.xyz has, and what memory and time it takes.
+
+    Arguments are those of lodekit fit. Some rows are made and some products are timed,
+    for a few seconds. The exit status is 1 if the memory does not suffice.
+    """
+    given, overrides = gather(options)
+    with use_threads(given["run"].get("threads")):
+        run = FitRun(train, given, overrides, options["as_json"], options["settings"])
+        frames = run.read(run.train, run.reading["where"])
+        settings = run.choose_settings(frames)
+        plan = make_plan(run, frames, settings, timed=True)
+    if options["as_json"]:
+        answer = {**vars(plan), "fits": plan.fits}
+        click.echo(json.dumps(answer))
+    else:
+        click.echo(describe_plan(plan))
+    return 0 if plan.fits else 1
+
+
+def make_plan(run, frames, settings, timed=False):
+    """Return the plan of a fit.
+
+    Parameters
+    ----------
+    run : FitRun
+    frames : list of ase.Atoms
+    settings : dict
+        Complete ones.
+    timed : bool
+        Whether to measure how long rows take.
+    """
+    from lodekit.fitting.plan import Plan, available_memory, memory_of, seconds_of
+
+    counts = dict(Counter(symbol for frame in frames for symbol in frame.symbols))
+    terms, points = [], {}
+    for name, term, part in all_terms(run, settings):
+        own, size = term_size(term, counts, frames, part)
+        points[name] = own
+        terms.append((sum(own.values()), *size))
+    n_weights = sum(n_points for n_points, *_ in terms) + len(counts)
+    n_rows = count_rows(run, frames, settings)
+    plan = Plan(n_weights, n_rows, points, memory_of(n_weights, n_rows, terms))
+    plan.available = available_memory()
+    if timed and run.options["model"] == "potential":
+        from lodekit.fitting.plan import speed_of_products
+
+        speed = speed_of_products()
+        per_row = time_rows(run, frames, settings, n_weights)
+        plan.seconds = seconds_of(n_weights, n_rows, per_row, speed)
+    return plan
+
+
+def all_terms(run, settings):
+    """Yield name, settings and estimator of the terms of all latents of a model."""
+    model = run.kind.build(settings)
+    parts = [("", settings["terms"], model)]
+    if "potential" in settings:
+        parts.append(("potential.", settings["potential"]["terms"], model.potential))
+    for prefix, terms, part in parts:
+        descriptors = getattr(part, "descriptor", None) or []
+        several = isinstance(descriptors, (list, tuple))
+        descriptors = descriptors if several else [descriptors]
+        for (name, term), descriptor in zip(terms.items(), descriptors, strict=False):
+            yield prefix + name, term, descriptor
+
+
+def term_size(term, counts, frames, descriptor):
+    """Return the points of a term by element, its features and its coefficients."""
+    import numpy as np
+
+    from lodekit.fitting.plan import count_points
+
+    species = np.unique(np.concatenate([atoms.numbers for atoms in frames]))
+    if hasattr(descriptor, "n_features"):
+        n_features = descriptor.n_features(species)
+        shapes = descriptor.coefficient_shapes(species)
+        n_coefficients = sum(int(np.prod(shape)) for shape in shapes)
+    else:  # of tensors: channels are chosen among products
+        n_features = n_coefficients = 500
+    zeta = term.get("zeta", 2)
+    points = count_points(counts, term["n_sparse"], n_features, zeta)
+    return points, (n_features, n_coefficients)
+
+
+def count_rows(run, frames, settings):
+    """Return the number of rows of every target."""
+    from lodekit.observables.tensors import read_tensor
+
+    rows = {}
+    for name in settings["fit"]["targets"]:
+        values = [read_tensor(frame, name) for frame in frames]
+        rows[name] = int(sum(value.size for value in values if value is not None))
+    return rows
+
+
+def time_rows(run, frames, settings, n_weights):
+    """Return the seconds that a row of the fit takes, by two small sets of points."""
+    import copy
+    import time
+
+    import numpy as np
+
+    from lodekit.models.settings import build_potential
+    from lodekit.observables.energy import build_rows, collect_targets
+    from lodekit.regression.latent import Latent
+    from lodekit.structures.batch import StructureBatch
+
+    some, n_atoms = [], 0
+    for frame in frames:
+        some.append(frame)
+        n_atoms += len(frame)
+        if n_atoms >= 150:
+            break
+    targets = collect_targets(some, settings["fit"]["targets"])
+    species = np.unique(np.concatenate([atoms.numbers for atoms in some]))
+    found = []
+    for size in (10, 40):
+        small = copy.deepcopy(settings)
+        for term in small["terms"].values():
+            term["n_sparse"] = min(size, term["n_sparse"])
+        model = build_potential(small)
+        latent = Latent.select(some, model._terms(some), species, random_state=0)
+        batch = StructureBatch.from_frames(some)
+        build_rows(latent.kernels, batch, targets)  # compiled
+        start = time.perf_counter()
+        rows = build_rows(latent.kernels, batch, targets)
+        seconds = time.perf_counter() - start
+        n_rows = sum(len(own.values) for own in rows.values())
+        found.append((latent.rank, seconds / n_rows))
+    (first, early), (second, late) = found
+    slope = (late - early) / max(second - first, 1)
+    return max(late + slope * (n_weights - second), early)
+
+
+def describe_plan(plan):
+    """Return the plan as lines."""
+    rows = ", ".join(f"{name} {count}" for name, count in plan.n_rows.items())
+    points = [
+        f"{name} {', '.join(f'{count} of {symbol}' for symbol, count in own.items())}"
+        for name, own in plan.points.items()
+    ]
+    lines = [
+        f"weights      {plan.n_weights} at the most ({'; '.join(points)})",
+        f"rows         {rows}",
+        f"memory       {plan.memory / 1e9:.1f} GB of {plan.available / 1e9:.1f} GB",
+    ]
+    if plan.seconds is not None:
+        lines.append(f"time         {plan.seconds:.0f} s")
+    if not plan.fits:
+        lines.append(refusal(plan))
+    return "\n".join(lines)
+
+
+def refusal(plan):
+    """Return what to change where the memory does not suffice."""
+    return (
+        f"a fit with {plan.n_weights} weights takes {plan.memory / 1e9:.1f} GB, and "
+        f"{plan.available / 1e9:.1f} GB are free; set fewer sparse points, such as "
+        + " ".join(
+            f"--set terms.{name}.n_sparse={max(own.values()) // 2}"
+            for name, own in plan.points.items()
+            if "." not in name
+        )
+    )
+
+
+def check_plan(plan):
+    """Raise an error where the memory does not suffice."""
+    if not plan.fits:
+        raise SettingsError(refusal(plan))

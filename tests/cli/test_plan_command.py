@@ -1,0 +1,58 @@
+import json
+
+import pytest
+from stub_model import make_waters
+
+from lodekit.structures import write_structures
+
+SMALL = (
+    *("--set", "terms.soap.n_sparse=4", "--set", "terms.lode.n_sparse=3"),
+    *("--set", "terms.induction=none"),
+)
+
+
+@pytest.fixture
+def waters(tmp_path):
+    write_structures(tmp_path / "w.xyz", make_waters(6))
+    return "w.xyz"
+
+
+def test_a_plan_counts_weights_and_rows(lodekit, waters):
+    status, out, err = lodekit("plan", waters, *SMALL, "--json")
+    assert status == 0, err
+    plan = json.loads(out)
+    assert plan["points"] == {"soap": {"H": 4, "O": 4}, "lode": {"H": 3, "O": 3}}
+    assert plan["n_rows"] == {"energy": 6, "forces": 54}
+    assert plan["n_weights"] == 14 + 2  # and the energies of two elements
+    assert plan["fits"]
+    assert 0 < plan["seconds"] < 100
+    status, out, _ = lodekit("plan", waters, *SMALL)
+    assert "weights      16 at the most (soap 4 of O, 4 of H; lode 3 of O" in out
+    assert "\ntime         " in out
+
+
+@pytest.mark.parametrize("model", ["charges", "tensor"])
+def test_other_models_have_plans_without_times(lodekit, train, model, tmp_path):
+    from ase.io import read
+
+    frames = read(train, ":")
+    for atoms in frames:
+        atoms.arrays["charges"] = atoms.positions[:, 0] - atoms.positions[:, 0].mean()
+        atoms.info["third"] = [1.0, 2.0, 3.0]
+    write_structures(tmp_path / "c.xyz", frames)
+    targets = ("--targets", {"charges": "charges", "tensor": "third"}[model])
+    status, out, err = lodekit("plan", "c.xyz", "--model", model, *targets)
+    assert status == 0, err
+    assert "weights" in out
+    assert "time" not in out
+
+
+def test_a_fit_that_cannot_be_held_is_refused(lodekit, waters, monkeypatch):
+    monkeypatch.setattr("lodekit.fitting.plan.available_memory", lambda: 1e6)
+    status, out, _ = lodekit("plan", waters, *SMALL)
+    assert status == 1
+    assert "--set terms.soap.n_sparse=2" in out
+    status, _, err = lodekit("fit", waters, *SMALL)
+    assert status == 1
+    assert "weights takes" in err
+    assert "--set terms.soap.n_sparse=2" in err
