@@ -88,6 +88,9 @@ class DensityFitRun(FitRun):
         """Return the names of groups of like frames, None where no key has them."""
         return super().read_groups(frames.frames)
 
+    def plan(self, frames, settings):
+        """Say nothing: what densities take is not known before."""
+
     def fit(self, frames, settings, groups=None):
         """Return the fitted model and the seconds it took."""
         model = self.kind.build(settings)

@@ -136,6 +136,12 @@ def gather(options):
     return given, overrides
 
 
+def refuse_densities(given, name):
+    """Refuse a command that is about other models."""
+    if given["run"]["model"] == "density":
+        raise SettingsError(f"lodekit {name} is not for --model density")
+
+
 def check_names(model, targets):
     """Check that targets have a name that some kind of model knows.
 

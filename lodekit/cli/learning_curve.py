@@ -7,7 +7,7 @@ import click
 
 from lodekit.errors import SettingsError, StructureError
 
-from .fit_options import gather, model_options
+from .fit_options import gather, model_options, refuse_densities
 from .fit_run import FitRun
 from .options import (
     SpreadCommand,
@@ -70,6 +70,7 @@ def command(train, **options):
     better reference values, help more.
     """
     given, overrides = gather(options)
+    refuse_densities(given, "learning-curve")
     with use_threads(given["run"].get("threads")):
         check_plot(options["plot"], train, options)
         run = FitRun(train, given, overrides, options["as_json"], options["settings"])

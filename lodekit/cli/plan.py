@@ -7,9 +7,12 @@ import click
 
 from lodekit.errors import SettingsError
 
-from .fit_options import gather, model_options
+from .fit_options import gather, model_options, refuse_densities
 from .fit_run import FitRun
 from .options import SpreadCommand, common_options, threads_option, use_threads
+
+#: Sparse points of every element and term with which rows are timed.
+PROBES = (20, 120)
 
 
 @click.command("plan", cls=SpreadCommand, short_help="Say what a fit will take.")
@@ -26,6 +29,7 @@ def command(train, **options):
     for a few seconds. The exit status is 1 if the memory does not suffice.
     """
     given, overrides = gather(options)
+    refuse_densities(given, "plan")
     with use_threads(given["run"].get("threads")):
         run = FitRun(train, given, overrides, options["as_json"], options["settings"])
         frames = run.read(run.train, run.reading["where"])
@@ -55,8 +59,8 @@ def make_plan(run, frames, settings, timed=False):
 
     counts = dict(Counter(symbol for frame in frames for symbol in frame.symbols))
     terms, points = [], {}
-    for name, term, part in all_terms(run, settings):
-        own, size = term_size(term, counts, frames, part)
+    for name, n_sparse, zeta, descriptor in all_terms(run, frames, settings):
+        own, size = term_size(n_sparse, zeta, counts, frames, descriptor)
         points[name] = own
         terms.append((sum(own.values()), *size))
     n_weights = sum(n_points for n_points, *_ in terms) + len(counts)
@@ -72,21 +76,29 @@ def make_plan(run, frames, settings, timed=False):
     return plan
 
 
-def all_terms(run, settings):
-    """Yield name, settings and estimator of the terms of all latents of a model."""
+def all_terms(run, frames, settings):
+    """Yield name, sparse points, zeta and descriptor of the terms of all latents."""
+    from lodekit.models.potential_state import choose_terms
+
     model = run.kind.build(settings)
     parts = [("", settings["terms"], model)]
     if "potential" in settings:
         parts.append(("potential.", settings["potential"]["terms"], model.potential))
     for prefix, terms, part in parts:
-        descriptors = getattr(part, "descriptor", None) or []
-        several = isinstance(descriptors, (list, tuple))
-        descriptors = descriptors if several else [descriptors]
-        for (name, term), descriptor in zip(terms.items(), descriptors, strict=False):
-            yield prefix + name, term, descriptor
+        descriptors, covariances = part.descriptor, part.covariance
+        for number, (name, term) in enumerate(terms.items()):
+            descriptor, n_sparse = descriptors[number], term["n_sparse"]
+            zeta = term.get("zeta", 2)
+            if hasattr(descriptor, "n_features"):  # not a tensor: data decide on it
+                arguments = [descriptor], [covariances[number]], [n_sparse]
+                chosen = choose_terms(frames, *arguments, predict=True)
+                if not chosen:
+                    continue
+                ((descriptor, _, n_sparse),) = chosen
+            yield prefix + name, n_sparse, zeta, descriptor
 
 
-def term_size(term, counts, frames, descriptor):
+def term_size(n_sparse, zeta, counts, frames, descriptor):
     """Return the points of a term by element, its features and its coefficients."""
     import numpy as np
 
@@ -99,8 +111,7 @@ def term_size(term, counts, frames, descriptor):
         n_coefficients = sum(int(np.prod(shape)) for shape in shapes)
     else:  # of tensors: channels are chosen among products
         n_features = n_coefficients = 500
-    zeta = term.get("zeta", 2)
-    points = count_points(counts, term["n_sparse"], n_features, zeta)
+    points = count_points(counts, n_sparse, n_features, zeta)
     return points, (n_features, n_coefficients)
 
 
@@ -136,19 +147,25 @@ def time_rows(run, frames, settings, n_weights):
     targets = collect_targets(some, settings["fit"]["targets"])
     species = np.unique(np.concatenate([atoms.numbers for atoms in some]))
     found = []
-    for size in (10, 40):
+    for size in PROBES:
         small = copy.deepcopy(settings)
         for term in small["terms"].values():
             term["n_sparse"] = min(size, term["n_sparse"])
         model = build_potential(small)
-        latent = Latent.select(some, model._terms(some), species, random_state=0)
+        terms = model._terms(some)
+        model.species_ = species
+        state = np.random.RandomState(0)
+        model._fit_sources(some, terms, targets.names, None, state)
+        latent = Latent.select(some, terms, species, random_state=0)
         batch = StructureBatch.from_frames(some)
         build_rows(latent.kernels, batch, targets)  # compiled
-        start = time.perf_counter()
-        rows = build_rows(latent.kernels, batch, targets)
-        seconds = time.perf_counter() - start
+        seconds = []
+        for _ in range(2):
+            start = time.perf_counter()
+            rows = build_rows(latent.kernels, batch, targets)
+            seconds.append(time.perf_counter() - start)
         n_rows = sum(len(own.values) for own in rows.values())
-        found.append((latent.rank, seconds / n_rows))
+        found.append((latent.rank, min(seconds) / n_rows))
     (first, early), (second, late) = found
     slope = (late - early) / max(second - first, 1)
     return max(late + slope * (n_weights - second), early)

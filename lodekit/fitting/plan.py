@@ -26,7 +26,7 @@ SQUARES = 5
 #: Evaluations of the evidence that a search takes, about.
 EVALUATIONS = 20
 #: Bytes of a process that has done nothing yet, and of rows that are there at once.
-EMPTY_BYTES, ROW_BYTES = 3.5e8, 9e8
+EMPTY_BYTES, ROW_BYTES = 4.5e8, 9e8
 #: Rows and columns of the matrices that are timed.
 TIMED_ROWS, TIMED_RANK = 600, 900
 

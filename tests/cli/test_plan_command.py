@@ -5,15 +5,18 @@ from stub_model import make_waters
 
 from lodekit.structures import write_structures
 
-SMALL = (
-    *("--set", "terms.soap.n_sparse=4", "--set", "terms.lode.n_sparse=3"),
-    *("--set", "terms.induction=none"),
-)
+SMALL = ("--settings", "small.toml", "--set", "terms.soap.n_sparse=4")
+SETTINGS = """
+[terms.soap]
+[terms.lode]
+n_sparse = 3
+"""
 
 
 @pytest.fixture
 def waters(tmp_path):
     write_structures(tmp_path / "w.xyz", make_waters(6))
+    (tmp_path / "small.toml").write_text(SETTINGS)
     return "w.xyz"
 
 
