@@ -158,7 +158,7 @@ def test_sets_are_put_together():
     with pytest.raises(BasisError, match="some densities have responses"):
         DensitySet.join([densities, without])
     other = DensitySet(
-        without.frames, without.basis, without.coefficients, None, {8: 6.0}
+        without.frames, without.basis, without.coefficients, None, {8: 5.0}
     )
     with pytest.raises(BasisError, match="cannot be put together"):
         DensitySet.join([without, other])
