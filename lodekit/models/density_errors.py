@@ -34,7 +34,7 @@ def judge_densities(
         that of abs(rho). Dipoles, polarizabilities and energies are compared with those
         of the expanded reference densities, of open structures.
     """
-    squares = model.percent_errors(densities, metrics=metrics)
+    squares = model.squared_errors(densities, metrics=metrics)
     n, total = len(densities), squares["errors"].sum()
     main = "response" if model.is_response else "density"
     errors = {

@@ -8,7 +8,7 @@ predicts frames best that were left out; it is found with one factorisation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -73,15 +73,12 @@ class DensityData:
     targets : list of ndarray of shape (n_functions, n_cases)
     metric : callable
         Returns M (n_functions, n_functions) of a frame by its index.
-    means : dict of int to ndarray of shape (n_shells,)
-        Mean coefficients of shells of l = 0 by element, which are taken away.
     """
 
     frames: list
     basis: DensityBasis
     targets: list
     metric: object
-    means: dict = field(default_factory=dict)
 
     def __post_init__(self):
         """Find the channels, and the frames of every composition."""
@@ -91,16 +88,18 @@ class DensityData:
             key = atoms.numbers.tobytes()
             self.compositions.setdefault(key, []).append(index)
 
-    def take_means(self, is_response: bool) -> None:
-        """Take the mean coefficients of l = 0 away; changes in a field have none."""
-        by_channel = self.by_channel()
-        self.means = {
+    def mean_shells(self, is_response: bool) -> dict[int, np.ndarray]:
+        """Return mean coefficients of l = 0; those of changes in a field are zero."""
+        return {
             z: np.zeros(own.shape[1]) if is_response else own.mean(axis=(0, 2, 3))
-            for (z, l), own in by_channel.items()
+            for (z, l), own in self.by_channel().items()
             if l == 0
         }
+
+    def subtract(self, means: dict[int, np.ndarray]) -> None:
+        """Take mean coefficients of l = 0 away from the targets."""
         self.targets = [
-            target - mean_coefficients(self.means, places, len(target))[:, None]
+            target - mean_coefficients(means, places, len(target))[:, None]
             for target, places in zip(self.targets, self.places, strict=True)
         ]
 
@@ -238,7 +237,7 @@ def fit_densities(
     Parameters
     ----------
     data : DensityData
-        With means taken away.
+        Without the means.
     features : DensityFeatures
     left_out : ndarray of int
         Frames that choose the strength; they are fitted in the end as well.

@@ -181,8 +181,8 @@ class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEsti
             self, frames, self.features_, random_state
         )
         clock.lap("sparse points")
-        data.take_means(self.is_response)
-        self.means_ = data.means
+        self.means_ = data.mean_shells(self.is_response)
+        data.subtract(self.means_)
         result = fit_densities(
             data,
             self.features_,
@@ -330,8 +330,8 @@ class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEsti
         """Return the predicted density of one structure."""
         return self.densities([atoms]).density(0)
 
-    def percent_errors(self, frames, y=None, metrics=None) -> dict[str, np.ndarray]:
-        """Return squared metric norms of errors and of deviations from mean atoms.
+    def squared_errors(self, frames, y=None, metrics=None) -> dict[str, np.ndarray]:
+        """Return squared metric norms of errors, deviations and densities.
 
         Parameters
         ----------
@@ -342,13 +342,13 @@ class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEsti
         -------
         squares : dict of str to ndarray of shape (n_frames,)
             "errors", "deviations" from atoms with the mean coefficients of the
-            structures themselves, as SALTED has it, and "norms".
+            training structures, and "norms".
         """
         densities = self.densities_of(frames, y)
         data = self.collect(densities, metrics)
         predicted = self.predict(densities.frames)
         expected = data.targets
-        data.take_means(self.is_response)
+        data.subtract(self.means_)
         squares = {"errors": [], "deviations": [], "norms": []}
         for index, own in enumerate(predicted):
             matrix = data.metric(index)
@@ -362,9 +362,9 @@ class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEsti
         """Return the error in % of the deviation from mean atoms, as SALTED prints it.
 
         The norm of errors of all structures over that of the differences between their
-        densities and atoms with their mean coefficients.
+        densities and atoms with the mean coefficients of the training structures.
         """
-        squares = self.percent_errors(frames, y, metrics)
+        squares = self.squared_errors(frames, y, metrics)
         return 100.0 * float(
             np.sqrt(squares["errors"].sum() / squares["deviations"].sum())
         )
