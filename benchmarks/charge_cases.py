@@ -16,13 +16,8 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.settings import (
-    SOAP,
-    WIDE_SOAP,
-    build_potential,
-    build_terms,
-    charge_terms,
-)
+from lodekit.models.settings import build_potential
+from lodekit.models.terms import SOAP, WIDE_SOAP, build_terms, charge_terms
 from lodekit.observables.charges import reference
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.settings import default_charge_terms
+from lodekit.models.terms import default_charge_terms
 from lodekit.structures import get_target
 from lodekit.units import DEBYE
 

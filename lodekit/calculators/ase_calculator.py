@@ -23,6 +23,7 @@ from ase.calculators.calculator import (
 from ase.data import chemical_symbols
 
 from lodekit.errors import ExtrapolationError
+from lodekit.model_file import load_model
 from lodekit.models.charge_checks import field_argument
 from lodekit.models.extrapolating import EXTRAPOLATION
 from lodekit.observables.charges import ATOMIC_MOMENTS
@@ -140,14 +141,12 @@ class LodekitCalculator(Calculator):
             )
         self.on_extrapolation, self._warned = on_extrapolation, 1.0 / _GROWTH
         if isinstance(model, (str, os.PathLike)):
-            from lodekit.model_file import load_model
-
             model = load_model(model)
         self.model = model
         self.std = _check_std(model, std)
         self._controls, self._values = {"field": None, "displacement": None}, {}
         self.field, self.displacement = field, displacement
-        self._species = frozenset(model.summary_["species"])
+        self._species = frozenset(model.species_.tolist())
         names = (*all_properties, *ATOMIC_MOMENTS)
         known = [name for name in names if name in model.properties]
         if "energy" in known:

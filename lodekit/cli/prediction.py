@@ -17,8 +17,8 @@ SILENCE = 10.0
 
 def check_frames(model, frames, path, n_before=0):
     """Check that a model knows every species, and has the total charges it needs."""
-    is_charged = model.summary_.get("is_charged", False)
-    check_known(frames, path, set(model.summary_["species"]), is_charged, n_before)
+    is_charged = getattr(model, "is_charged_", False)
+    check_known(frames, path, set(model.species_.tolist()), is_charged, n_before)
 
 
 def check_known(frames, path, known, is_charged, n_before=0):

@@ -17,11 +17,14 @@ from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.fragments import CHARGES, LABELS
 from lodekit.quantities import ENERGIES, quantity
+from lodekit.regression import FarthestPointSelection
 from lodekit.regression.latent import ReversePass, share_descriptors
 from lodekit.structures import get_target
 from lodekit.structures.stress import symmetric_part
 
 from .prediction import Predictor
+from .sparse_potential import SparsePotential
+from .terms import build_terms, remainder_terms
 
 
 @dataclass
@@ -62,9 +65,14 @@ def energy_targets(frames, targets, potential) -> list[str]:
 
 def default_potential():
     """Return the potential of a remainder where the user names none."""
-    from .settings import build_potential, remainder_settings
-
-    return build_potential(remainder_settings())
+    terms = build_terms({"terms": remainder_terms()})
+    descriptors, covariances, sizes = zip(*terms, strict=True)
+    return SparsePotential(
+        list(descriptors),
+        list(covariances),
+        list(sizes),
+        selection=FarthestPointSelection(),
+    )
 
 
 def fit_remainder(potential, frames, parts, targets, **weighting):

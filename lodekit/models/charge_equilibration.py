@@ -119,6 +119,8 @@ class ChargeEquilibrationModel(
         Of the terms of ln J of environments, see `EnvironmentHardness`.
     bond_hardness_ : ndarray of shape (n_species, n_species) or None
         In V/e, infinite for pairs without bonds.
+    has_fragments_ : bool
+        Whether the frames had fragments with given charges.
     weights_ : ndarray of shape (rank,)
         Of electronegativities, then of the hardness of environments.
     std_scales_ : dict of str to float
@@ -179,7 +181,7 @@ class ChargeEquilibrationModel(
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         weighting = {"sample_weight": sample_weight, "groups": groups}
-        has_fragments = check_fragments(frames)
+        self.has_fragments_ = check_fragments(frames)
         energies = energy_targets(frames, self.targets, self.potential)
         check_powers(self.charge_powers, energies, self.learn_from_energies)
         self.shaping_ = energies if self.learn_from_energies else []
@@ -203,7 +205,7 @@ class ChargeEquilibrationModel(
         if self.hardness_amplitudes_ is not None:
             self.summary_["hardness_range"] = self.hardness_ranges(frames)
         self.summary_["bond_hardness"] = by_pair(self.bond_hardness_, self.species_)
-        self.summary_["has_fragments"] = has_fragments
+        self.summary_["has_fragments"] = self.has_fragments_
         return self
 
     def _start_from_table(self, frames, groups) -> None:

@@ -34,7 +34,7 @@ class EquilibratedPredictions(LinearChargeModel):
     def _check_frames(self, frames) -> None:
         """Raise ``ValueError`` for bad frames, and for fragments that are missing."""
         super()._check_frames(frames)
-        check_fragments(frames, self.summary_["has_fragments"])
+        check_fragments(frames, self.has_fragments_)
 
     @property
     def properties(self) -> list[str]:

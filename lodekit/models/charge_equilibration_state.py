@@ -31,6 +31,8 @@ class EquilibrationState:
     def take_state(self, stored: StoredModel) -> None:
         """Take what `add_state` added."""
         n_species = self.species_.size
+        summary = StoredModel({"settings": self.summary_, "arrays": {}})
+        self.has_fragments_ = summary.setting("has_fragments", bool)
         self.accuracy_ = stored.positive("accuracy", largest=0.1, least=1e-12)
         self.hardness_ = read_positive(stored, "hardness", n_species)
         self.widths_ = read_positive(stored, "widths", n_species)

@@ -17,11 +17,11 @@ from .settings import (
     REMAINDER_FIT,
     build_arguments,
     build_potential,
-    charge_terms,
     check_names,
     check_settings,
     remainder_settings,
 )
+from .terms import charge_terms
 
 #: Keys of the noise of every target; those of energies where these shape the charges.
 NOISES = {name: quantity(name).noise_key for name in CHARGES}

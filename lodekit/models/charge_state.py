@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.model_file import save_model
 from lodekit.parameters import decode_parameters, encode_parameters
 from lodekit.quantities import CHARGES
 from lodekit.regression.dual_equations import DualSolution
@@ -104,8 +105,6 @@ class ChargeState:
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
         save_model(self, path, overwrite=overwrite)
 
 

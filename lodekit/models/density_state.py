@@ -7,6 +7,7 @@ from dataclasses import asdict
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.density import DensityBasis, DensityMetric
+from lodekit.model_file import save_model
 from lodekit.parameters import decode_parameters, encode
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
@@ -105,6 +106,4 @@ class DensityState:
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
         save_model(self, path, overwrite=overwrite)

@@ -7,8 +7,8 @@ from lodekit.regression.environments import choose_environments
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 
 from .density_features import DensityFeatures
-from .settings import SOAP
 from .tensor_terms import build_tensor_terms, choose_tensor_terms
+from .terms import SOAP
 
 #: The surroundings in more detail than scalars need: shells of high l ask for it.
 DENSITY_SOAP = {

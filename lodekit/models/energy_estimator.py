@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
+from lodekit.model_file import save_model
 from lodekit.observables.energy import reference_energies
 from lodekit.regression.baseline import count_species
 from lodekit.structures.batch import as_frames
@@ -37,8 +38,6 @@ class EnergyEstimator(RegressorMixin, BaseEstimator):
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
         save_model(self, path, overwrite=overwrite)
 
 

@@ -61,7 +61,7 @@ class EnergyFit:
         model.noises_, model.held_out_errors_ = result.noises, result.errors
         ensemble = solution.draw(model.n_ensemble, self.random_state)
         model.ensemble_ = np.concatenate([ensemble[:n_species], ensemble[n_rest:]])
-        model.summary_ = {
+        summary = {
             "n_structures": len(problem.frames),
             "species": model.species_.tolist(),
             "is_charged": model.is_charged_,
@@ -71,7 +71,8 @@ class EnergyFit:
             "units": UNITS,
             "seconds": self.clock.seconds,
         }
-        model.potential_ = problem.potential(result, ensemble, dict(model.summary_))
+        model.summary_ = summary
+        model.potential_ = problem.potential(result, ensemble, dict(summary))
         self.clock.lap("posterior")
 
 

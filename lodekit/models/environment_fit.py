@@ -110,8 +110,9 @@ class EnvironmentFit:
         errors = left_out.errors()
         if by_element:
             ratios = [(errors[n] + TINY) / (by_element[n] + TINY) for n in by_element]
-            model.summary_["hardness_gain"] = float(np.exp(-np.mean(np.log(ratios))))
-            if model.summary_["hardness_gain"] <= 1.0:
+            gain = float(np.exp(-np.mean(np.log(ratios))))
+            model.summary_["hardness_gain"] = gain
+            if gain <= 1.0:
                 model.hardness_amplitudes_ = None
                 model.learn(*before)
                 return

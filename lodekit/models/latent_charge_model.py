@@ -40,7 +40,7 @@ from .latent_charge_fit import LatentFit, LatentProblem
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
 from .potential_state import check_whole
-from .settings import default_charge_terms
+from .terms import default_charge_terms
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):

@@ -39,7 +39,7 @@ from .charge_state import ChargeState
 from .extrapolating import Extrapolating, with_extrapolation
 from .potential_state import choose_terms
 from .prediction import check_species
-from .settings import default_charge_terms
+from .terms import default_charge_terms
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000

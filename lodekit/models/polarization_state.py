@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.model_file import save_model
 from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
@@ -67,12 +68,12 @@ class PolarizationState:
         model.targets_ = stored.setting("targets", list)
         if not set(model.targets_) <= set(TARGETS):
             raise ValueError(f"the targets are {model.targets_!r:.60}")
-        model.summary_ = read_summary(stored, model.species_)
+        model.summary_ = summary = read_summary(stored, model.species_)
         model.dipoles_ = model.solution_ = None
         if stored.has_setting("dipoles"):
             own = stored.part("dipoles")
             model.dipoles_, model.solution_ = read_dipoles(own, model.species_)
-            model.n_branch_rounds_ = model.summary_.get("branch_rounds", 0)
+            model.n_branch_rounds_ = summary.get("branch_rounds", 0)
         model.potential_ = model.polarizability_ = None
         if stored.has_setting("potential"):
             model.potential_ = SparsePotential.from_stored(stored.part("potential"))
@@ -85,8 +86,6 @@ class PolarizationState:
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
         save_model(self, path, overwrite=overwrite)
 
 

@@ -21,6 +21,7 @@ from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
 from .source_charges import charge_sources, predicted
+from .terms import default_terms
 
 #: Sparse points of each species for a descriptor that comes without their number.
 DEFAULT_N_SPARSE = 500
@@ -113,8 +114,8 @@ class PotentialState:
         model.weights_ = stored.array("weights", model._rank)
         model.ensemble_ = stored.array("ensemble", model._rank, None)
         model.std_scales_ = read_scales(stored)
-        model.summary_ = read_summary(stored, model.species_)
-        model.noises_ = model.summary_["noises"]
+        summary = read_summary(stored, model.species_)
+        model.summary_, model.noises_ = summary, summary["noises"]
         model.coefficients_ = model._coefficients()
         return model
 
@@ -157,8 +158,6 @@ def choose_terms(
         Whether charges of sources can be predicted, see `charge_sources`.
     """
     if descriptor is None:
-        from .settings import default_terms
-
         if covariance is not None:
             raise ValueError(
                 "`covariance` needs a `descriptor` to go with; where the descriptor is "

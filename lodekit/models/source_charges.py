@@ -23,8 +23,8 @@ from lodekit.regression.baseline import count_species
 from lodekit.regression.charge_latent import ChargeLatent
 from lodekit.structures import get_target
 
-#: Charges of sources that are found from the data; those of one unit by species.
-FROM_DATA, BY_SPECIES = "data", "species"
+from .terms import FROM_DATA, SMALL_CHARGES, SMALL_REMAINDER, build_terms
+
 #: Volume of an atom in Å^3 above which a cell holds molecules in empty space.
 MOST_VOLUME = 60.0
 #: Atoms, about, that a model of charges is fitted to.
@@ -89,7 +89,7 @@ def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
     random_state : int
     """
     from . import ChargeModel, LatentChargeModel
-    from .settings import SMALL_CHARGES, SMALL_REMAINDER, build_potential, build_terms
+    from .settings import build_potential
 
     (descriptor, covariance, n_sparse), *_ = build_terms(
         {"terms": {"soap": SMALL_CHARGES}}

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.model_file import save_model
 from lodekit.observables.tensors import Tensor, cartesian_parts
 from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
@@ -103,8 +104,6 @@ class TensorState:
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
-        from lodekit.model_file import save_model
-
         save_model(self, path, overwrite=overwrite)
 
 

@@ -8,7 +8,7 @@ from lodekit.regression import FarthestPointSelection
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 
 from .potential_state import check_whole, choose_terms
-from .settings import SOAP, build_terms
+from .terms import SOAP, build_terms
 
 #: The surroundings as far as molecules are rigid.
 TENSOR_SOAP = {

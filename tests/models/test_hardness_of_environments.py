@@ -316,7 +316,7 @@ def test_fragments_keep_their_charges(drawn):
     atoms.arrays["fragments"] = np.array([0, 0, 0, 1, 1, 1])
     atoms.info["fragment_charges"] = [1.0, 0.0]
     model = copy.copy(drawn)
-    model.summary_ = {**model.summary_, "has_fragments": True}
+    model.has_fragments_ = True
     ((_, affine),) = model._affine([atoms])
     charges = charges_of(model, atoms)
     assert charges[:3].sum() == pytest.approx(1.0, abs=1e-12)

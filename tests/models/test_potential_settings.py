@@ -9,11 +9,11 @@ from lodekit.models import SparsePotential
 from lodekit.models.settings import (
     FIT,
     SELECTIONS,
-    TERMS,
     build_potential,
     check_settings,
     default_settings,
 )
+from lodekit.models.terms import TERMS
 
 SMALL = {
     "type": "soap",
