@@ -45,6 +45,8 @@ class Expansion(Protocol):
     """
 
     coefficients: np.ndarray
+    #: Whether channels are kinds of charges instead of species.
+    has_charges: bool
 
     @property
     def n_channels(self) -> int:

@@ -175,10 +175,16 @@ class LodeSphericalExpansion(ExpansionEstimator):
         charges = self.hypers["charges"]
         if charges == PREDICTED:
             return self.expand_predicted(batch)
-        by_species = self.expand_species(batch, species)
-        if charges is None:
-            return by_species
-        return ChargedExpansion(by_species, charge_matrix(charges, species))
+        channels = channel_of_species(batch.species, species)
+        matrix = None if charges is None else charge_matrix(charges, species)
+        if matrix is not None and matrix.shape[1] == 1:
+            own = matrix[channels, 0]
+            expansion = self.expand_sources(batch, np.zeros_like(channels), 1, own)
+            expansion.has_charges = True
+            return expansion
+        units = np.ones(batch.n_atoms)
+        by_species = self.expand_sources(batch, channels, species.size, units)
+        return by_species if matrix is None else ChargedExpansion(by_species, matrix)
 
     def expand_predicted(self, batch: StructureBatch) -> PredictedExpansion:
         """Expand the potential of predicted charges.
@@ -194,13 +200,6 @@ class LodeSphericalExpansion(ExpansionEstimator):
                 "potential sets; give charges by element, or fit a potential"
             )
         return PredictedExpansion(self, batch, self.predictor.evaluate(batch))
-
-    def expand_species(self, batch: StructureBatch, species) -> LodeExpansion:
-        """Expand the potential of unit charges, one channel for each species."""
-        channels = channel_of_species(batch.species, species)
-        return self.expand_sources(
-            batch, channels, species.size, np.ones(batch.n_atoms)
-        )
 
     def expand_sources(
         self, batch: StructureBatch, channels: np.ndarray, n_channels: int, charges

@@ -27,6 +27,8 @@ class ChargedExpansion:
         In e.
     """
 
+    has_charges = True
+
     def __init__(self, species, charges: np.ndarray):
         self.species = species
         self.charges = charges

@@ -26,6 +26,9 @@ class LodeExpansion:
         the parts.
     """
 
+    #: Whether sources carry charges, so that channels are not those of species.
+    has_charges = False
+
     def __init__(
         self, batch: StructureBatch, channels, values, parts: list, at_center=None
     ):

@@ -31,7 +31,7 @@ class PredictedExpansion:
         Charges of the batch with derivatives, as `ChargeState` of lodekit.regression.
     """
 
-    n_channels = 1
+    n_channels, has_charges = 1, True
 
     def __init__(self, lode, batch: StructureBatch, charges):
         self.lode, self.batch, self.charges = lode, batch, charges

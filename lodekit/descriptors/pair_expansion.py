@@ -58,6 +58,9 @@ class PairExpansion:
     values: np.ndarray
     charges: np.ndarray | None = None
 
+    #: Channels are those of species.
+    has_charges = False
+
     @cached_property
     def charged_factors(self) -> np.ndarray:
         """Factors times charges, (n_pairs, 2)."""

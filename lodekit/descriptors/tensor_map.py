@@ -9,8 +9,6 @@ from lodekit.structures.batch import StructureBatch
 
 from .expansion import Expansion
 from .hyperparameters import as_dictionary
-from .lode_charges import ChargedExpansion
-from .lode_predicted import PredictedExpansion
 from .pair_expansion import sum_by_key
 
 GRADIENTS = ("positions", "strain")
@@ -83,7 +81,7 @@ class ExpansionArrays:
         self.values = expansion.coefficients.reshape(n_atoms, *shape)
         self.labels = species
         self.present = expansion.has_neighbor
-        if isinstance(expansion, (ChargedExpansion, PredictedExpansion)):
+        if expansion.has_charges:
             self.labels = -1 - np.arange(n_channels)
         else:
             self.present = self.present | (batch.species[:, None] == species)
