@@ -44,6 +44,7 @@ MODEL_CLASSES = {
     "TensorModel": "lodekit.models",
     "ElectronDensityModel": "lodekit.models",
     "PolarizationModel": "lodekit.models",
+    "WannierModel": "lodekit.models",
 }
 _HEADER = "model.json"
 _FIRST_BYTES = b"PK\x03\x04"

@@ -55,8 +55,9 @@ class Quantity:
         "tensors": fitted by `TensorModel` where no target is named. "potential",
         "moments", "equilibration": computed by potentials, beside charges, by charge
         equilibration. "polarization": fitted by `PolarizationModel`, beside
-        energies. "dipoles", "responses": computed by it. "densities", "density
-        responses": computed by `ElectronDensityModel`, fitted to "coefficients".
+        energies; "wannier" by `WannierModel` as well. "dipoles", "responses": computed
+        by both. "densities", "density responses": computed by `ElectronDensityModel`,
+        fitted to "coefficients".
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -357,6 +358,19 @@ _TABLE = (
         by_default=False,
     ),
     Quantity(
+        "wannier_displacements",
+        "Å",
+        shape=(3,),
+        per_atom=True,
+        keys=("REF_wannier_displacements", "wannier_displacements", "wannier_centroid"),
+        home="arrays",
+        length_power=1,
+        families=("wannier",),
+        noise=1e-3,
+        noise_key="wannier_noise",
+        label="component of a displacement",
+    ),
+    Quantity(
         "atomic_dipoles",
         "e·Å",
         shape=(3,),
@@ -432,7 +446,7 @@ def error_units(names) -> dict[str, str]:
 
 
 #: Units of all that is fitted by models of energies and charges.
-UNITS = error_units((*ENERGIES, *CHARGES, *family("polarization")))
+UNITS = error_units((*ENERGIES, *CHARGES, *family("polarization"), *family("wannier")))
 
 
 def undefined(pbc) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "respond to fields), latent-charges (charges from energies and forces), tensor "
     "(vectors, matrices and other tensors of structures or atoms), polarization "
     "(energy in an electric field: polarization, Born charges and polarizability as "
-    "well as energies and forces), density (electron densities of a file of lodekit "
+    "well as energies and forces), wannier (the same from centroids of Wannier "
+    "centres), density (electron densities of a file of lodekit "
     "density-fit) [potential].",
 )
 @click.option(

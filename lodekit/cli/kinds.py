@@ -97,28 +97,38 @@ class Tensors:
 
 
 class Polarization:
-    """A `PolarizationModel`, with a potential where energies are fitted."""
+    """A model of polarization, with a potential where energies are fitted.
 
-    targets = default_targets = (*ENERGIES, *family("polarization"))
+    Parameters
+    ----------
+    name : str
+        Class in `lodekit.models`.
+    targets : tuple of str
+    """
+
     needs_total_charge = True
+
+    def __init__(self, name, targets):
+        self.name = name
+        self.targets = self.default_targets = targets
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
         from lodekit.models.polarization_settings import default_polarization_settings
 
-        return default_polarization_settings(frames, targets)
+        return default_polarization_settings(self.name, frames, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
         from lodekit.models.polarization_settings import check_polarization_settings
 
-        return check_polarization_settings(settings)
+        return check_polarization_settings(self.name, settings)
 
     def build(self, settings):
         """Return an unfitted model."""
         from lodekit.models.polarization_settings import build_polarization_model
 
-        return build_polarization_model(settings, progress=True)
+        return build_polarization_model(self.name, settings, progress=True)
 
 
 class Densities:
@@ -149,6 +159,7 @@ class Densities:
         return build_density_model(settings, progress=True)
 
 
+POLARIZATION = (*ENERGIES, *family("polarization"))
 KINDS = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
@@ -156,12 +167,16 @@ KINDS = {
     "kqeq": Charges("ChargeEquilibrationModel"),
     "latent-charges": Charges("LatentChargeModel", ENERGIES),
     "tensor": Tensors(),
-    "polarization": Polarization(),
+    "polarization": Polarization("PolarizationModel", POLARIZATION),
+    "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
     "density": Densities(),
 }
 #: Every target of some kind, but for the names of tensors.
 ALL_TARGETS = tuple(
     dict.fromkeys(
-        (*ENERGIES, *CHARGES, *family("polarization"), *family("coefficients"))
+        (
+            *(*ENERGIES, *CHARGES, *POLARIZATION),
+            *(*family("wannier"), *family("coefficients")),
+        )
     )
 )

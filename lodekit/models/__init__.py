@@ -8,6 +8,7 @@ from .latent_charge_model import LatentChargeModel
 from .polarization_model import PolarizationModel
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
+from .wannier_model import WannierModel
 
 __all__ = [
     "ChargeEquilibrationModel",
@@ -19,4 +20,5 @@ __all__ = [
     "PolarizationModel",
     "SparsePotential",
     "TensorModel",
+    "WannierModel",
 ]

@@ -40,6 +40,12 @@ class AtomicDipoles:
         """Distance in Å beyond which atoms do not matter to a dipole."""
         return max(kernel.reach for kernel in self.kernels)
 
+    def restrict(self, species) -> None:
+        """Drop the sparse points of other elements: their atoms have no dipoles."""
+        for kernel in self.kernels:
+            for z in {*kernel.points} - {int(z) for z in species}:
+                del kernel.points[z]
+
     def evaluate(self, batch: StructureBatch) -> DipoleState:
         """Return what values and derivatives of a batch need."""
         cache: dict = {}
@@ -66,6 +72,11 @@ class DipoleState:
     dipoles: AtomicDipoles
     batch: StructureBatch
     states: list
+
+    def rows(self, atoms: np.ndarray) -> np.ndarray:
+        """Return what the dipoles of some atoms are linear in, (n, 3, rank)."""
+        rows = np.concatenate([own.rows()[atoms] for own in self.states], axis=2)
+        return np.einsum("am,imw->iaw", AXES, rows)
 
     def moment_rows(self) -> np.ndarray:
         """Return what sums of dipoles are linear in, (n_structures, 3, rank)."""

@@ -16,6 +16,7 @@ from lodekit.observables.branches import SAFE_SHARE
 from lodekit.observables.polarization import (
     BORN_CHARGES,
     POLARIZATION,
+    WANNIER,
     PolarizationTargets,
 )
 from lodekit.observables.rows import Rows
@@ -28,7 +29,7 @@ from lodekit.structures.batch import StructureBatch
 
 from .atomic_dipoles import AtomicDipoles
 
-UNITS = error_units((POLARIZATION, BORN_CHARGES))
+UNITS = error_units((POLARIZATION, BORN_CHARGES, WANNIER))
 #: Bytes of rows, and atoms, that are held at once.
 ROW_BYTES, ROW_ATOMS, MOMENT_ATOMS = 3e8, 300, 1000
 #: Frames whose Born charges the first fit sees, evenly spread.
@@ -51,14 +52,22 @@ class DipoleProblem:
         Without the part of the ions.
     dipoles : AtomicDipoles
     progress : bool
+    center_charges : ndarray of shape (n_species,), optional
+        c, in e by element of the dipoles, where there are displacements of centroids.
     """
 
     n_linear, first_column, solver, units = None, 0, "cholesky", UNITS
 
     def __init__(
-        self, frames, targets: PolarizationTargets, dipoles: AtomicDipoles, progress
+        self,
+        frames,
+        targets: PolarizationTargets,
+        dipoles: AtomicDipoles,
+        progress,
+        center_charges=None,
     ):
         self.frames, self.targets, self.dipoles = frames, targets, dipoles
+        self.center_charges = center_charges
         self.progress = progress
         self.names, self.rank = targets.names(), dipoles.rank
         self.kernels = dipoles.kernels
@@ -97,12 +106,27 @@ class DipoleProblem:
             matrix = state.moment_rows()[used].reshape(-1, self.rank)
             values = np.concatenate([moments[i] for i in used])
             yield POLARIZATION, Rows(matrix, values, np.repeat(indices[used], 3))
+        displacements = [self.targets.displacements[i] for i in indices]
+        used = np.flatnonzero([own is not None for own in displacements])
+        if used.size:
+            yield WANNIER, self.center_rows(batch, state, indices, used)
         charges = [self.targets.born_charges[i] for i in indices]
         if charges[0] is not None:  # frames of a batch all have them, or none
             matrix = state.born_rows().reshape(-1, self.rank)
             values = np.concatenate([own.ravel() for own in charges])
             owners = np.repeat(indices[batch.structure_of_atom], 9)
             yield BORN_CHARGES, Rows(matrix, values, owners)
+
+    def center_rows(self, batch, state, indices, used) -> Rows:
+        """Return the rows of displacements of some structures of a batch."""
+        species = self.dipoles.kernels[0].species
+        charges = self.center_charges[np.searchsorted(species, batch.species)]
+        is_used = np.isin(batch.structure_of_atom, used)
+        atoms = np.flatnonzero(is_used & (charges != 0.0))
+        matrix = state.rows(atoms) / charges[atoms, None, None]
+        values = [self.targets.displacements[indices[i]].ravel() for i in used]
+        owners = np.repeat(indices[batch.structure_of_atom[atoms]], 3)
+        return Rows(matrix.reshape(owners.size, -1), np.concatenate(values), owners)
 
 
 class BranchSearch:

@@ -31,12 +31,16 @@ from lodekit.threads import threads_for
 
 from .atomic_dipoles import AtomicDipoles
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
+from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import Extrapolating, with_extrapolation
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
+    TARGETS,
     choose_polarization_targets,
+    find_screening,
     fit_polarizability,
     fit_potential,
+    leave_over,
     summarize,
 )
 from .polarization_prediction import (
@@ -94,6 +98,12 @@ class PolarizationModel(
         For U_0; cloned, the default where None.
     polarizability : TensorModel, optional
         For alpha; cloned, the default where None.
+    electrostatic_width : float, optional
+        Width in Å of Gaussian charges q and dipoles d whose electrostatic energy is a
+        part of U_0, beside the potential; no such part where None.
+    screening : float or "learned"
+        Dielectric constant that divides this energy; the mean of the training frames by
+        the polarizability where "learned".
     validation_fraction : float
         Largest share of the frames that is left out, one group at a time.
     random_state : int or numpy.random.RandomState
@@ -132,6 +142,8 @@ class PolarizationModel(
         noises=None,
         potential=None,
         polarizability=None,
+        electrostatic_width=None,
+        screening=1.0,
         validation_fraction=1.0,
         random_state=0,
         progress=False,
@@ -147,6 +159,8 @@ class PolarizationModel(
         self.noises = noises
         self.potential = potential
         self.polarizability = polarizability
+        self.electrostatic_width = electrostatic_width
+        self.screening = screening
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
@@ -185,18 +199,17 @@ class PolarizationModel(
         random_state = check_random_state(self.random_state)
         names = self.targets_
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        energies = [name for name in names if name in ENERGIES]
-        self.potential_ = fit_potential(self, frames, energies, weighting)
-        clock.lap("energies")
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
-        if {POLARIZATION, "dipole", BORN_CHARGES} & {*names}:
+        if {*names} - {*ENERGIES, "polarizability"}:
             results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self.polarizability_ = None
         if "polarizability" in names:
             self.polarizability_ = fit_polarizability(self, frames, weighting)
             clock.lap("polarizability")
+        self._fit_energies(frames, weighting)
+        clock.lap("energies")
         self.learn_range(frames, groups)
         self.summary_ = summarize(self, frames, results, clock)
         return self
@@ -209,12 +222,31 @@ class PolarizationModel(
             raise ValueError(
                 f"quantum must be a positive charge in e, got {self.quantum!r}"
             )
-        self.targets_ = choose_polarization_targets(frames, self.targets)
+        check_electrostatics(self.electrostatic_width, self.screening)
+        self.targets_ = choose_polarization_targets(
+            frames, self.targets, self.possible_targets
+        )
         check_noises(self.noises or {}, self.targets_)
+
+    #: Names of what can be fitted.
+    possible_targets = TARGETS
+
+    #: Names of what it computes of Wannier centres.
+    wannier_properties = ()
+
+    def take_centers(self) -> None:
+        """Read the charges of Wannier centres again, after a model was loaded."""
+
+    def _center_charges(self):
+        """Return charges of Wannier centres by element, None without any."""
+        return
 
     def _fit_dipoles(self, frames, weighting: dict, random_state, clock: Clock):
         """Fit the atomic dipoles; return the result of the fit."""
         targets = PolarizationTargets.collect(frames, self.targets_)
+        charges = self._center_charges()
+        if charges is not None:
+            targets.keep_centers(frames, self.species_, charges)
         if self.oxidation_states is None:
             self.oxidation_states_ = find_oxidation_states(
                 frames, self.species_, targets.born_charges
@@ -227,8 +259,10 @@ class PolarizationModel(
         targets.subtract_ions(frames, self.species_, self.oxidation_states_)
         used = [i for i, count in enumerate(targets.count_rows()) if count]
         self.dipoles_ = self._select([frames[i] for i in used], random_state)
+        if charges is not None:
+            self.dipoles_.restrict(self.species_[charges != 0.0])
         clock.lap("sparse points")
-        problem = DipoleProblem(frames, targets, self.dipoles_, self.progress)
+        problem = DipoleProblem(frames, targets, self.dipoles_, self.progress, charges)
         given = {name: self._noise(name) for name in problem.names}
         search = BranchSearch(problem, given, float(self.quantum))
         self.n_branch_rounds_ = search.run()
@@ -245,6 +279,19 @@ class PolarizationModel(
         if search.periodic.size:  # the model itself has to lie on the same branches
             search.check(search.fold(search.moment_rows() @ self.solution_.weights))
         return result
+
+    def _fit_energies(self, frames, weighting: dict) -> None:
+        """Fit the potential to what the electrostatic energy leaves."""
+        energies = [name for name in self.targets_ if name in ENERGIES]
+        self.electrostatics_ = None
+        if energies and self.electrostatic_width is not None:
+            self.electrostatics_ = self._electrostatics(find_screening(self, frames))
+            frames = leave_over(self, frames, energies)
+        self.potential_ = fit_potential(self, frames, energies, weighting)
+
+    def _electrostatics(self, screening: float):
+        """Return what gives the electrostatic energy."""
+        return ChargesAndDipoles(float(self.electrostatic_width), screening)
 
     def _noise(self, name: str):
         """Return the noise that the user gives to a target, or "auto"."""

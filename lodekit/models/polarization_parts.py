@@ -7,20 +7,24 @@ from ase.data import chemical_symbols
 from sklearn.base import clone
 
 from lodekit.quantities import ENERGIES, family, quantity
+from lodekit.regression.environments import batches
 from lodekit.structures import get_target
 from lodekit.structures.checks import can_have
 
-from .charge_energy import without_targets
+from .charge_energy import remainders, without_targets
+from .polarization_prediction import BATCH_ATOMS, PolarizationPrediction
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 
 #: Everything that is fitted, and what of it is no energy.
 ELECTRIC = family("polarization")
 TARGETS = (*ENERGIES, *ELECTRIC)
+#: Frames whose dielectric constants are averaged at the most.
+MOST_SCREENING = 20
 
 
-def choose_polarization_targets(frames, asked) -> list[str]:
-    """Return the names of what is fitted: all that the frames have where None.
+def choose_polarization_targets(frames, asked, possible=TARGETS) -> list[str]:
+    """Return the names of what is fitted: all ``possible`` ones where None.
 
     Raises
     ------
@@ -30,9 +34,9 @@ def choose_polarization_targets(frames, asked) -> list[str]:
     if isinstance(asked, str):
         asked = [asked]
     found = []
-    for name in asked or TARGETS:
-        if name not in TARGETS:
-            raise ValueError(f"targets must be among {list(TARGETS)}, got '{name}'")
+    for name in asked or possible:
+        if name not in possible:
+            raise ValueError(f"targets must be among {list(possible)}, got '{name}'")
         if any(has_target(atoms, name) for atoms in frames):
             found.append(name)
         elif asked:
@@ -42,8 +46,9 @@ def choose_polarization_targets(frames, asked) -> list[str]:
             )
     electric = [name for name in found if name not in ENERGIES]
     if not electric:
+        others = [name for name in possible if name not in ENERGIES]
         raise ValueError(
-            f"no frame has any of {', '.join(ELECTRIC)}; a `SparsePotential` learns "
+            f"no frame has any of {', '.join(others)}; a `SparsePotential` learns "
             "energies alone"
         )
     return found
@@ -68,6 +73,38 @@ def fit_potential(model, frames, names: list, weighting: dict):
     )
     fitted.knows_range = False
     return fitted.fit(frames, **weighting)
+
+
+def find_screening(model, frames) -> float:
+    """Return the dielectric constant that divides the electrostatic energy.
+
+    Raises
+    ------
+    ValueError
+        If it is to be learned, and the model has no polarizability, or no frame is
+        periodic.
+    """
+    if model.screening != "learned":
+        return float(model.screening)
+    periodic = [atoms for atoms in frames if atoms.pbc.all()]
+    if model.polarizability_ is None or not periodic:
+        raise ValueError(
+            "screening='learned' needs polarizabilities of periodic frames; give a "
+            "number"
+        )
+    some = periodic[:: -(-len(periodic) // MOST_SCREENING)]
+    prediction = PolarizationPrediction(model, some)
+    traces = np.trace(prediction.dielectric_tensors, axis1=1, axis2=2)
+    return float(np.mean(traces) / 3.0)
+
+
+def leave_over(model, frames, names: list) -> list:
+    """Return frames with what the electrostatic energy leaves of their energies."""
+    parts = []
+    for group in batches(frames, BATCH_ATOMS):
+        some = [frames[i] for i in group]
+        parts += PolarizationPrediction(model, some).electrostatic_parts()
+    return remainders(frames, parts, names)
 
 
 def fit_polarizability(model, frames, weighting: dict):
@@ -125,5 +162,7 @@ def summarize(model, frames, results, clock) -> dict:
     own["outliers"] = [one for part in parts for one in part.get("outliers", ())]
     for key in ("n_groups", "n_left_out"):
         own[key] = max(part.get(key, 0) for part in parts)
+    if model.electrostatics_ is not None:
+        own["screening"] = model.electrostatics_.screening
     own["seconds"] = clock.seconds
     return own

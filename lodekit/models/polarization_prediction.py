@@ -35,6 +35,7 @@ from lodekit.structures.values import as_numbers
 from lodekit.units import COULOMB_CONSTANT, FOUR_PI
 
 from .charge_checks import check_stress
+from .charge_energy import EnergyParts
 from .tensor_prediction import TensorPrediction
 
 #: Atoms whose features are held at once.
@@ -48,6 +49,7 @@ def defined_properties(model) -> list[str]:
         names += ENERGIES
     if model.dipoles_ is not None:
         names += family("dipoles")
+        names += model.wannier_properties
     if model.polarizability_ is not None:
         names += family("responses")
     return names
@@ -293,6 +295,39 @@ class PolarizationPrediction:
             strain = strain - factors[:, None, None] * maxwell
         return positions, strain
 
+    def electrostatic_parts(self) -> list[EnergyParts]:
+        """Return the electrostatic energy of every frame with forces and strain."""
+        model = self.model
+        kinds = np.searchsorted(model.species_, self.batch.species)
+        charges = model.oxidation_states_[kinds]
+        found = [
+            model.electrostatics_.compute(
+                atoms, self.own(charges, index), self.own(self.dipoles, index)
+            )
+            for index, atoms in enumerate(self.frames)
+        ]
+        adjoint = np.concatenate([own.by_dipoles for own in found])
+        positions, strain = self.state.gradients(self.weights, adjoint)
+        return [
+            EnergyParts(
+                own.energy,
+                -(own.positions + self.own(positions, index)),
+                own.strain + strain[index],
+            )
+            for index, own in enumerate(found)
+        ]
+
+    def add_electrostatics(self, results: list[dict]) -> None:
+        """Add the electrostatic energy to those of the potential, in place."""
+        for result, atoms, part in zip(
+            results, self.frames, self.electrostatic_parts(), strict=True
+        ):
+            own = {"energy": part.energy, "forces": part.forces}
+            if "stress" in result:
+                own["stress"] = part.stress(atoms)
+            for name in {*own} & {*result}:
+                result[name] = result[name] + own[name]
+
     def energies(self, wanted: set) -> list[dict]:
         """Return energies, forces and stress of every frame, as far as wanted."""
         names = [name for name in ENERGIES if name in wanted]
@@ -304,6 +339,8 @@ class PolarizationPrediction:
         for atoms in self.frames:
             own = names if atoms.pbc.all() else rest
             results += self.model.potential_.compute([atoms], own) if own else [{}]
+        if self.model.electrostatics_ is not None:
+            self.add_electrostatics(results)
         if not self.has_field:
             return results
         for index, (result, atoms) in enumerate(zip(results, self.frames, strict=True)):
@@ -336,6 +373,12 @@ class PolarizationPrediction:
     def atomic_dipoles_of(self, index: int) -> np.ndarray:
         """Return d of one frame, without a field."""
         return self.own(self.dipoles, index)
+
+    def wannier_displacements_of(self, index: int) -> np.ndarray:
+        """Return the displacements of centroids from the atoms of one frame in Å."""
+        return self.model.displacements(
+            self.frames[index], self.atomic_dipoles_of(index)
+        )
 
     def polarizability_of(self, index: int) -> np.ndarray:
         """Return alpha in Å^3."""

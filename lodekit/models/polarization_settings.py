@@ -25,26 +25,30 @@ from .settings import (
 )
 from .tensor_settings import build_tensor_model, check_tensor_settings
 from .tensor_terms import build_tensor_terms, tensor_terms
+from .wannier_model import WannierModel
+
+#: Classes of models by name.
+CLASSES = {own.__name__: own for own in (PolarizationModel, WannierModel)}
 
 #: Sections of parts that are models of their own.
 PARTS = ("potential", "polarizability")
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "noises", "progress", *PARTS}
 #: Arguments that are not of the kind of their default.
-_FREE = ("oxidation_states", "targets")
+_FREE = ("oxidation_states", "targets", "center_charges", "screening")
 #: Keys of a part that the whole model decides on.
 _SHARED = {"targets", "noises", "validation_fraction"}
 
 
 def noise_keys() -> dict[str, str]:
     """Return the targets by the key of their noise."""
-    names = (*ENERGIES, *family("polarization"))
+    names = (*ENERGIES, *family("polarization"), *family("wannier"))
     return {quantity(n).noise_key: n for n in names if quantity(n).noise_key}
 
 
-def fit_defaults() -> dict:
-    """Return the keys of ``[fit]``."""
-    parameters = inspect.signature(PolarizationModel).parameters
+def fit_defaults(kind: str) -> dict:
+    """Return the keys of ``[fit]`` of a class of models."""
+    parameters = inspect.signature(CLASSES[kind]).parameters
     own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
     noises = dict.fromkeys(noise_keys(), "auto")
     return {**own, **noises, "selection": "farthest-points"}
@@ -56,10 +60,10 @@ def potential_fit() -> dict:
     return {key: value for key, value in FIT.items() if key not in shared}
 
 
-def default_polarization_settings(frames, targets) -> dict:
+def default_polarization_settings(kind: str, frames, targets) -> dict:
     """Return complete settings of a model of these targets."""
     settings = {
-        "fit": {**fit_defaults(), "targets": list(targets)},
+        "fit": {**fit_defaults(kind), "targets": list(targets)},
         "terms": dipole_terms(),
     }
     energies = [name for name in targets if name in ENERGIES]
@@ -71,7 +75,7 @@ def default_polarization_settings(frames, targets) -> dict:
     return settings
 
 
-def check_polarization_settings(settings: dict) -> dict:
+def check_polarization_settings(kind: str, settings: dict) -> dict:
     """Return complete settings, as `check_settings` does for a potential.
 
     Raises
@@ -82,7 +86,7 @@ def check_polarization_settings(settings: dict) -> dict:
     """
     check_names("settings", settings, ["fit", "terms", *PARTS])
     own = {key: settings[key] for key in ("fit", "terms") if key in settings}
-    checked = check_settings(own, fit_defaults(), (*_FREE, *noise_keys()))
+    checked = check_settings(own, fit_defaults(kind), (*_FREE, *noise_keys()))
     for name in PARTS:
         if name not in settings:
             continue
@@ -103,9 +107,9 @@ def check_polarization_settings(settings: dict) -> dict:
     return checked
 
 
-def build_polarization_model(settings: dict, progress: bool = False):
-    """Return the unfitted `PolarizationModel` of complete or partial settings."""
-    settings = check_polarization_settings(settings)
+def build_polarization_model(kind: str, settings: dict, progress: bool = False):
+    """Return the unfitted model of complete or partial settings."""
+    settings = check_polarization_settings(kind, settings)
     fit = dict(settings["fit"])
     noises = {name: fit.pop(key) for key, name in noise_keys().items() if key in fit}
     given = {name: noise for name, noise in noises.items() if noise != "auto"}
@@ -116,7 +120,7 @@ def build_polarization_model(settings: dict, progress: bool = False):
         parts["potential"] = build_potential(settings["potential"])
     if "polarizability" in settings:
         parts["polarizability"] = build_tensor_model(settings["polarizability"])
-    return PolarizationModel(
+    return CLASSES[kind](
         list(descriptors),
         list(covariances),
         list(sizes),

@@ -15,7 +15,6 @@ from lodekit.stored_model import StoredModel
 
 from .atomic_dipoles import AtomicDipoles
 from .charge_state import read_solution, solution_arrays
-from .polarization_parts import TARGETS
 from .potential_state import read_summary
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
@@ -39,6 +38,8 @@ class PolarizationState:
         if self.dipoles_ is not None:
             settings["dipoles"], more = dipole_state(self.dipoles_, self.solution_)
             arrays |= {f"dipoles/{name}": array for name, array in more.items()}
+        if self.electrostatics_ is not None:
+            settings["screening"] = self.electrostatics_.screening
         for name in ("potential", "polarizability"):
             part = getattr(self, f"{name}_")
             if part is not None:
@@ -66,7 +67,7 @@ class PolarizationState:
         ):
             raise ValueError("the oxidation states are not whole numbers")
         model.targets_ = stored.setting("targets", list)
-        if not set(model.targets_) <= set(TARGETS):
+        if not set(model.targets_) <= set(cls.possible_targets):
             raise ValueError(f"the targets are {model.targets_!r:.60}")
         model.summary_ = summary = read_summary(stored, model.species_)
         model.dipoles_ = model.solution_ = None
@@ -74,6 +75,10 @@ class PolarizationState:
             own = stored.part("dipoles")
             model.dipoles_, model.solution_ = read_dipoles(own, model.species_)
             model.n_branch_rounds_ = summary.get("branch_rounds", 0)
+        model.take_centers()
+        model.electrostatics_ = None
+        if stored.has_setting("screening"):
+            model.electrostatics_ = model._electrostatics(stored.positive("screening"))
         model.potential_ = model.polarizability_ = None
         if stored.has_setting("potential"):
             model.potential_ = SparsePotential.from_stored(stored.part("potential"))

@@ -4,6 +4,8 @@ With whole charges q of the elements, atomic dipoles d and M in e·Å,
 
 * polarization: M = P V of periodic structures, known up to quanta (`branches`),
 * dipole: M of open structures, from the origin of coordinates,
+* Wannier displacements: d_i / c from an atom to the centroid of its Wannier centres, in
+  Å, with the charge c of the centres of its element,
 * Born effective charges: Z_i,ab = dM_a / dR_i,b, in e; the first index is that of M,
   the second that of the displacement.
 
@@ -29,6 +31,7 @@ from .oxidation_states import total_charge
 
 POLARIZATION = "polarization"
 BORN_CHARGES = "born_effective_charges"
+WANNIER = "wannier_displacements"
 #: Sums of Born charges that are larger than this, in e for every atom, are no numerical
 #: noise.
 LARGEST_SUM = 0.05
@@ -73,10 +76,13 @@ class PolarizationTargets:
         M in e·Å, without the part of the whole charges once this is taken away.
     born_charges : list of ndarray of shape (n_atoms, 3, 3) or None
         Z in e, likewise.
+    displacements : list of ndarray of shape (n_centers, 3) or None
+        Those of Wannier centroids, of atoms that have centres.
     """
 
     moments: list
     born_charges: list
+    displacements: list
 
     @classmethod
     def collect(cls, frames, names):
@@ -85,7 +91,8 @@ class PolarizationTargets:
         Parameters
         ----------
         frames : list of ase.Atoms
-        names : list of {"polarization", "dipole", "born_effective_charges"}
+        names : list of str
+            Targets to read.
 
         Raises
         ------
@@ -93,7 +100,7 @@ class PolarizationTargets:
             For a polarization without a cell, and Born charges that do not sum to the
             total charge.
         """
-        moments, born_charges = [], []
+        moments, born_charges, displacements = [], [], []
         for index, atoms in enumerate(frames):
             name = POLARIZATION if atoms.pbc.all() else "dipole"
             moment = moment_of(atoms) if name in names else None
@@ -108,17 +115,46 @@ class PolarizationTargets:
                 check_sum(charges, total_charge(atoms), frame_name(index))
             moments.append(moment)
             born_charges.append(charges)
-        return cls(moments, born_charges)
+            has_centers = WANNIER in names
+            displacements.append(get_target(atoms, WANNIER) if has_centers else None)
+        return cls(moments, born_charges, displacements)
+
+    def keep_centers(self, frames, species, charges) -> None:
+        """Keep the displacements of atoms whose element has centres, in place.
+
+        Parameters
+        ----------
+        charges : ndarray of shape (n_species,)
+            Of the centres of an atom in e, 0 for elements without.
+
+        Raises
+        ------
+        StructureError
+            If an atom of another element has a displacement.
+        """
+        for index, (atoms, own) in enumerate(
+            zip(frames, self.displacements, strict=True)
+        ):
+            if own is None:
+                continue
+            is_center = charges[np.searchsorted(species, atoms.numbers)] != 0.0
+            if own[~is_center].any():
+                first = np.flatnonzero(own.any(axis=1) & ~is_center)[0]
+                raise StructureError(
+                    f"{frame_name(index)} has a displaced Wannier centroid at "
+                    f"{atoms.symbols[first]}, which has no charge among center_charges"
+                )
+            self.displacements[index] = own[is_center]
 
     def names(self) -> list[str]:
         """Return the names of the rows that there are."""
         there = [any(v is not None for v in values) for values in self.lists()]
-        names = POLARIZATION, BORN_CHARGES
+        names = POLARIZATION, BORN_CHARGES, WANNIER
         return [name for name, is_there in zip(names, there, strict=True) if is_there]
 
-    def lists(self) -> tuple[list, list]:
-        """Return moments and Born charges."""
-        return self.moments, self.born_charges
+    def lists(self) -> tuple[list, list, list]:
+        """Return moments, Born charges and displacements."""
+        return self.moments, self.born_charges, self.displacements
 
     def subtract_ions(self, frames, species, charges) -> None:
         """Take the part of the whole charges away, in place."""

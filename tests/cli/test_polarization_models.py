@@ -124,3 +124,25 @@ def test_mistakes_are_one_line(lodekit, arguments, message):
     assert status == 1
     assert message in err
     assert not Path("bad.lodekit").exists()
+
+
+def test_centroids_of_wannier_centres_have_the_same_path(folder, lodekit, monkeypatch):
+    monkeypatch.chdir(folder)
+    frames = read_structures("train.xyz")
+    for atoms in frames:
+        values = -crystals.atomic_dipoles(atoms) / 8.0
+        values[atoms.numbers == 3] = 0.0
+        atoms.arrays = {k: v for k, v in atoms.arrays.items() if "bec" not in k}
+        atoms.arrays["wannier_centroid"] = values
+    write_structures("wannier.xyz", frames)
+    status, out, err = lodekit(
+        *("fit", "wannier.xyz", "--model", "wannier", "--settings", "s.toml"),
+        *("--targets", "wannier_displacements", "--json", "-o", "w.lodekit"),
+        *("--set", "fit.center_charges={F = -8}"),
+    )
+    assert status == 0, err
+    errors = json.loads(out)["errors"]
+    assert errors["training"]["wannier_displacements"]["r2"] > 0.99
+    status, out, err = lodekit("evaluate", "w.lodekit", "wannier.xyz", "--json")
+    assert status == 0, err
+    assert json.loads(out)["wannier_displacements"]["unit"] == "Å"
