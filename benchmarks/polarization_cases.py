@@ -1,15 +1,27 @@
 """Cases of `benchmarks/polarization.py`: every one returns numbers by name."""
 
 import pathlib
+import resource
+import time
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.neighborlist import neighbor_list
 
 from lodekit import read_structures
-from lodekit.models import PolarizationModel
+from lodekit.analysis.phonons import (
+    displacement_without_field,
+    static_dielectric_tensor,
+    zone_center_frequencies,
+)
+from lodekit.electrostatics import InducedDipoles
+from lodekit.models import PolarizationModel, WannierModel
 from lodekit.observables.branches import fold, polarization_quanta
 from lodekit.observables.polarization import BORN_CHARGES, moment_of
 from lodekit.structures import TARGETS, get_target
+from lodekit.units import COULOMB_CONSTANT
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 N_FOLDS = 5
@@ -134,8 +146,6 @@ def values_of_average_branch(references, frames):
 
 def pair_polarization(atoms):
     """Return M and Z of dipoles between pairs, d_i = c sum_j exp(-r^2 / 2 s^2) r."""
-    from ase.neighborlist import neighbor_list
-
     width, push = 0.9, {3: 0.4, 9: 0.9}
     i, j, vectors = neighbor_list("ijD", atoms, 4.5)
     charges = np.where(atoms.numbers == 3, 1.0, -1.0)
@@ -150,9 +160,166 @@ def pair_polarization(atoms):
     return moment, born
 
 
+def clausius_mossotti(options):
+    """Dielectric constants of cubic lattices of polarizable points."""
+    found, side = {}, 3.0
+    for share in (0.25, 0.5):
+        polarizability = share * 3.0 * side**3 / (4.0 * np.pi)
+        arguments = np.zeros((1, 3)), side * np.eye(3), True, [polarizability]
+        system = InducedDipoles(*arguments, widths=0.0, accuracy=1e-10)
+        epsilon = 1.0 + 4.0 * np.pi * system.susceptibility()[0, 0] / side**3
+        found[f"epsilon at {share}"] = epsilon
+        found[f"error at {share}"] = abs(epsilon - (1 + 2 * share) / (1 - share))
+        found[f"first order at {share}"] = 1.0 + 3.0 * share
+    return found
+
+
+def shell_crystal():
+    """Return a rocksalt crystal and a model of its energy and polarization."""
+    crystal = bulk("LiF", "rocksalt", a=4.0)
+    generator = np.random.default_rng(8)
+    frames = []
+    for _ in range(16):
+        atoms = crystal * (2, 1, 1)
+        atoms.positions += generator.normal(0.0, 0.1, atoms.positions.shape)
+        moment, charges = pair_polarization(atoms)
+        atoms.info["polarization"] = moment
+        atoms.arrays["REF_becs"] = charges.reshape(-1, 9)
+        energy, forces, polarizability = pair_energy(atoms)
+        atoms.info["polarizability"] = polarizability.ravel()
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        frames.append(atoms)
+    return crystal, PolarizationModel(n_sparse=30, n_channels=60).fit(frames)
+
+
+def pair_energy(atoms):
+    """Return energy and forces of a Gaussian repulsion, and a polarizability."""
+    width, height = 0.9, 3.0
+    i, vectors = neighbor_list("iD", atoms, 4.5)
+    values = height * np.exp(-(vectors**2).sum(axis=1) / (2.0 * width**2))
+    forces = np.zeros((len(atoms), 3))
+    np.add.at(forces, i, -values[:, None] * vectors / width**2)
+    tensors = np.einsum("p,pa,pb->ab", 0.1 * values, vectors, vectors)
+    return 0.5 * values.sum(), forces, len(atoms) * np.eye(3) + tensors
+
+
+def lo_to(options):
+    """LO and TO phonons of rocksalt from one model at E = 0 and at D = 0."""
+    crystal, model = shell_crystal()
+    (result,) = model.compute(crystal)
+    charge = result["born_effective_charges"][0, 0, 0]
+    epsilon = result["dielectric_tensor"][0, 0]
+    transverse = zone_center_frequencies(model, crystal)
+    control = displacement_without_field(model, crystal)
+    longitudinal = zone_center_frequencies(model, crystal, displacement=control)
+    masses = crystal.get_masses()
+    square = 4.0 * np.pi * COULOMB_CONSTANT * charge**2 * masses.sum()
+    square /= crystal.get_volume() * epsilon * masses.prod()
+    factor = 1e-12 * units.s / (2.0 * np.pi)
+    found = (longitudinal[-1] ** 2 - transverse[-1] ** 2) / factor**2
+    static = static_dielectric_tensor(model, crystal)[0, 0]
+    return {
+        "to_thz": transverse[-1],
+        "lo_thz": longitudinal[-1],
+        "relative_error_of_the_splitting": abs(found / square - 1.0),
+        "lyddane_sachs_teller_error": abs(
+            static / epsilon / (longitudinal[-1] / transverse[-1]) ** 2 - 1.0
+        ),
+    }
+
+
+def wannier(options):
+    """Displacements of the Wannier centroids of water, every third frame kept."""
+    frames = read_structures(options.data / "deepmd_water_dplr/train.xyz")
+    errors, spreads = [], []
+    for first in range(min(options.folds, 3)):
+        kept = frames[first::3]
+        train = [atoms for n, atoms in enumerate(frames) if n % 3 != first]
+        model = WannierModel(
+            n_sparse=400, center_charges={"O": -8}, targets=["wannier_displacements"]
+        ).fit(train)
+        results = model.compute(kept, ["wannier_displacements"])
+        for atoms, result in zip(kept, results, strict=True):
+            oxygen = atoms.numbers == 8
+            expected = get_target(atoms, "wannier_displacements")[oxygen]
+            errors.append(result["wannier_displacements"][oxygen] - expected)
+            spreads.append(expected - expected.mean())
+    return {
+        "displacement_rmse": root(errors),
+        "spread": root(spreads),
+        "n_fitted": len(train),
+        "n_folds": min(options.folds, 3),
+    }
+
+
+def sagpr_water(options):
+    """Dipoles and polarizabilities of water monomers, 500 fitted, the rest kept."""
+    frames = read_structures(options.data / "sagpr_water/monomer_train.xyz")
+    train, kept = frames[:500], frames[500:]
+    targets = ["dipole", "polarizability"]
+    model = PolarizationModel(n_sparse=200, targets=targets).fit(train)
+    errors = {}
+    judge(model, kept, errors)
+    spread = np.array([get_target(atoms, "dipole") for atoms in kept])
+    return {
+        "dipole_rmse": root(errors["dipole"]),
+        "dipole_percent": 100.0 * root(errors["dipole"]) / root(spread),
+        **report(errors),
+        "n_fitted": len(train),
+        "n_kept": len(kept),
+    }
+
+
+def cost(options):
+    """Seconds of a call for 1,000 atoms: energy and forces, and all responses."""
+    _, model = shell_crystal()
+    atoms = bulk("LiF", "rocksalt", a=4.0, cubic=True) * 5
+    generator = np.random.default_rng(1)
+    atoms.positions += generator.normal(0.0, 0.05, atoms.positions.shape)
+    names = [["energy", "forces"]]
+    names.append([*names[0], "polarization", "born_effective_charges"])
+    seconds = []
+    for wanted in names:
+        model.compute(atoms, wanted)
+        start = time.perf_counter()
+        model.compute(atoms, wanted)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "n_atoms": len(atoms),
+        "energy_and_forces_seconds": seconds[0],
+        "with_born_charges_seconds": seconds[1],
+        "ratio": seconds[1] / seconds[0],
+        **induced_cost(),
+    }
+
+
+def induced_cost(n=22):
+    """Return seconds and memory of the induced dipoles of n^3 periodic atoms."""
+    generator = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1)
+    positions = 2.2 * grid.reshape(-1, 3) + generator.normal(0.0, 0.1, (n**3, 3))
+    charges = generator.normal(size=n**3)
+    start = time.perf_counter()
+    system = InducedDipoles(
+        positions, 2.2 * n * np.eye(3), True, np.full(n**3, 0.8), accuracy=1e-5
+    )
+    system.solve(charges - charges.mean())
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2.0**20
+    return {
+        "induced_atoms": n**3,
+        "induced_seconds": time.perf_counter() - start,
+        "peak_memory_gb": memory,
+    }
+
+
 CASES = {
-    "sio2": real("allegro_pol/sio2_train.xyz", n_sparse=500),
-    "batio3": real("allegro_pol/batio3_train.xyz", n_sparse=500),
-    "water_bec": real("water_bec_rpbe/train.xyz", targets=[BORN_CHARGES], n_sparse=500),
+    "sio2": real("allegro_pol/sio2_train.xyz", n_sparse=600),
+    "batio3": real("allegro_pol/batio3_train.xyz", n_sparse=400),
+    "water_bec": real("water_bec_rpbe/train.xyz", targets=[BORN_CHARGES], n_sparse=300),
+    "wannier": wannier,
+    "sagpr_water": sagpr_water,
     "branches": branches,
+    "clausius_mossotti": clausius_mossotti,
+    "lo_to": lo_to,
+    "cost": cost,
 }
