@@ -5,7 +5,7 @@ V for every cell vector a. Times the volume V, M = P V in e·Å is known up to q
 the rows of the cell. M + n . quanta with whole numbers n are the branches of one and
 the same polarization. An estimate of M tells which branch is meant,
 
-    n = argmin |M + n . quanta - estimate|,
+    n = argmin abs(M + n . quanta - estimate),
 
 the nearest vector of a lattice, exactly, in cells of any shape. It is certain where the
 distance that remains is well below half the shortest vector of the lattice.
@@ -124,7 +124,7 @@ def nearest_branch(difference: np.ndarray, quanta: np.ndarray):
     Returns
     -------
     branch : ndarray of shape (3,)
-        Whole numbers n with the smallest |difference + n . quanta|.
+        Whole numbers n with the smallest length of difference + n . quanta.
     half : float
         Half the length of the shortest vector of the lattice.
     """
