@@ -1,15 +1,38 @@
-"""How Sphinx builds the pages; run ``sphinx-build -W -b html docs docs/_build``."""
+"""How Sphinx builds the pages; run ``sphinx-build -W -b html docs docs/_build``.
 
-from lodekit import __version__
+With ``LODEKIT_GALLERY=1`` in the environment the examples run while the pages are
+built, and again only when they change.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+# what examples and options look like does not depend on the machine
+os.environ.setdefault("LODEKIT_EXAMPLES", "small")
+os.environ.setdefault("TERMINAL_WIDTH", "88")
+
+from lodekit import __version__  # noqa: E402
 
 project = "lodekit"
 author = "the lodekit developers"
 copyright = author  # noqa: A001
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "offline_math",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+default_role = "code"
+exclude_patterns = ["_build", "_ext"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 
@@ -18,5 +41,29 @@ autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/\d\d_",
+    "ignore_pattern": r"(make_\w*|peptides)\.py",
+    "image_scrapers": ("example_figures",),
+    "within_subsection_order": "FileNameSortKey",
+    "copyfile_regex": "",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+    "plot_gallery": "LODEKIT_GALLERY" in os.environ,
+    "reset_modules": (),
+    "min_reported_time": 1,
+}
+suppress_warnings = ["config.cache"]
+
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"lodekit {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["lodekit.css"]
+html_show_sphinx = False
+copybutton_exclude = ".linenos, .gp, .go"

@@ -1,6 +1,7 @@
-"""Fit a potential to water clusters, judge it on clusters it has not seen, keep it.
+"""Fit a potential to water clusters, judge it on clusters it has not seen, keep it
+================================================================================
 
-    python examples/01_fit_and_evaluate.py
+Run it with ``python examples/01_fit_and_evaluate.py``.
 
 Prints the audit of the data, the errors and how well the predicted standard deviations
 describe them. Writes ``water.lodekit`` and two figures to ``examples/output``.
@@ -22,14 +23,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 OUTPUT = HERE / "output"
 OUTPUT.mkdir(exist_ok=True)
 
-# 1. Read the structures and look at them before anything is fitted.
+# %%
+# Read the structures and look at them before anything is fitted.
 frames = read_structures(HERE / "data" / "water_clusters.xyz")
 print(format_audit(audit_structures(frames)))
 
 train = [atoms for atoms in frames if atoms.info["subset"] == "train"]
 test = [atoms for atoms in frames if atoms.info["subset"] == "test"]
 
-# 2. Fit. Without arguments, descriptors, covariances and sparse points are chosen from
+# %%
+# Fit. Without arguments, descriptors, covariances and sparse points are chosen from
 # the data; a tenth of the frames chooses the noises and calibrates the deviations.
 start = time.perf_counter()
 model = SparsePotential(targets=["energy", "forces"]).fit(train)
@@ -44,7 +47,8 @@ print(
     f"{1e3 * model.noises_['forces']:.2g} meV/Å"
 )
 
-# 3. Judge it on the test set.
+# %%
+# Judge it on the test set.
 properties = ["energy", "forces", "energy_std", "forces_std"]
 sets = {"train": train, "test": test}
 results = {name: model.compute(own, properties) for name, own in sets.items()}
@@ -58,7 +62,8 @@ for target, comparison in comparisons["test"].items():
         f"standard deviation, {100 * within[2.0]:.0f} % within two"
     )
 
-# 4. Save it and load it again: the same model, to the last bit.
+# %%
+# Save it and load it again: the same model, to the last bit.
 path = OUTPUT / "water.lodekit"
 model.save(path, overwrite=True)
 again = load_model(path).predict(test)
@@ -66,7 +71,8 @@ same = np.array_equal(again, [result["energy"] for result in results["test"]])
 print(f"\nsaved {path.stat().st_size / 1e6:.1f} MB; ", end="")
 print(f"the loaded model predicts {'the same' if same else 'something else'}")
 
-# 5. Draw predictions against references, and errors against standard deviations.
+# %%
+# Draw predictions against references, and errors against standard deviations.
 for target in ("energy", "forces"):
     own = {name: comparisons[name][target] for name in sets}
     figure = target_figure(target, own, sets)

@@ -1,6 +1,7 @@
-"""Pull dimers apart: what a potential knows beyond its cutoff, without and with LODE.
+"""Pull dimers apart: what a potential knows beyond its cutoff, without and with LODE
+==================================================================================
 
-    python examples/02_beyond_the_cutoff.py
+Run it with ``python examples/02_beyond_the_cutoff.py``.
 
 Two models are fitted to single molecules and to dimers of up to 7 Å, and judged on the
 same dimers at 8 to 14 Å, beyond the cutoff of 5 Å between their atoms (one of the 75

@@ -1,6 +1,7 @@
-"""Run molecular dynamics of a water cluster and watch its total energy.
+"""Run molecular dynamics of a water cluster and watch its total energy
+====================================================================
 
-    python examples/03_molecular_dynamics.py
+Run it with ``python examples/03_molecular_dynamics.py``.
 
 Fits a potential to all water clusters, relaxes one of them, runs 2 ps at constant
 energy with ASE and draws the energies into ``examples/output``.
@@ -29,12 +30,14 @@ N_STEPS = 4000
 EVERY = 10  # steps between two records
 TEMPERATURE = 300.0  # K, of the first velocities; half of it remains
 
-# 1. A potential from all clusters, with the default settings.
+# %%
+# A potential from all clusters, with the default settings.
 frames = read_structures(HERE / "data" / "water_clusters.xyz")
 model = SparsePotential(targets=["energy", "forces"]).fit(frames)
 print(f"fitted {len(frames)} clusters of 1 to {max(map(len, frames)) // 3} molecules")
 
-# 2. Four molecules, relaxed and then set in motion, neither drifting nor turning.
+# %%
+# Four molecules, relaxed and then set in motion, neither drifting nor turning.
 atoms = next(a for a in frames if a.info["n_molecules"] == 4).copy()
 atoms.calc = LodekitCalculator(model)
 BFGS(atoms, logfile=None).run(fmax=0.02, steps=200)
@@ -44,7 +47,8 @@ atoms.set_momenta(widths[:, None] * momenta)
 Stationary(atoms)
 ZeroRotation(atoms)
 
-# 3. Dynamics at constant energy. Records are times (ps) and energies (eV).
+# %%
+# Dynamics at constant energy. Records are times (ps) and energies (eV).
 records, snapshots = [], []
 
 
@@ -65,7 +69,8 @@ start = time.perf_counter()
 dynamics.run(N_STEPS)
 seconds = time.perf_counter() - start
 
-# 4. What came out.
+# %%
+# What came out.
 times, potential, kinetic = np.array(records).T
 total = (potential + kinetic) / len(atoms)
 drift = 1e3 * np.polyfit(times, total, 1)[0]

@@ -1,6 +1,7 @@
-"""Choose settings of a potential with the tools of scikit-learn.
+"""Choose settings of a potential with the tools of scikit-learn
+=============================================================
 
-    python examples/04_grid_search.py
+Run it with ``python examples/04_grid_search.py``.
 
 Searches the power of the covariance, the number of sparse points and the cutoff by
 cross-validation, judges the best on clusters of a size that took no part in the fit,
@@ -41,7 +42,8 @@ def read_subset(source):
     return [atoms for atoms in read_structures(path) if atoms.info["subset"] == subset]
 
 
-# 1. A potential of one SOAP term; noises are given, so that no frames are held out.
+# %%
+# A potential of one SOAP term; noises are given, so that no frames are held out.
 soap = SphericalExpansion(
     cutoff=cutoff(4.5),
     density={
@@ -64,7 +66,8 @@ potential = SparsePotential(
     validation_fraction=0.0,
 )
 
-# 2. All combinations, each fitted three times and judged on the third left out.
+# %%
+# All combinations, each fitted three times and judged on the third left out.
 train = read_subset((PATH, "train"))
 grid = {
     "covariance__zeta": [1, 2],
@@ -98,7 +101,8 @@ for place in np.argsort(table["rank_test_forces"], kind="stable"):
         f"{table['mean_fit_time'][place]:8.1f}"
     )
 
-# 3. Sizes that took no part in the fit: energies are sums over atoms, so that a model
+# %%
+# Sizes that took no part in the fit: energies are sums over atoms, so that a model
 # of small clusters can be asked about large ones.
 sizes = np.array([atoms.info["n_molecules"] for atoms in train])
 energies = np.array([atoms.get_potential_energy() for atoms in train])
@@ -113,7 +117,8 @@ for size in np.unique(sizes):
         f"{1e3 * np.sqrt(np.mean(errors**2)):.2f} meV/atom"
     )
 
-# 4. From a file to predictions in one object.
+# %%
+# From a file to predictions in one object.
 pipeline = Pipeline(
     [
         ("read", FunctionTransformer(read_subset)),

@@ -1,6 +1,7 @@
-"""Learn the Coulomb energy of a gas of 64 ions that sit anywhere but on each other.
+"""Learn the Coulomb energy of a gas of 64 ions that sit anywhere but on each other
+================================================================================
 
-    python examples/05_point_charge_gas.py
+Run it with ``python examples/05_point_charge_gas.py``.
 
 Unit charges of both signs, at least 2.5 Å apart, in periodic cubes of 12 to 16 Å;
 energies and forces are exact Ewald sums. Models see species and positions, no charges

@@ -1,6 +1,7 @@
-"""Madelung constants of crystals by models that have only seen disordered ions.
+"""Madelung constants of crystals by models that have only seen disordered ions
+============================================================================
 
-    python examples/06_madelung_constants.py
+Run it with ``python examples/06_madelung_constants.py``.
 
 For each crystal, models are fitted to energies and forces of the same ions scattered at
 random in periodic boxes: exact Ewald sums of formal charges. The energy of the crystal

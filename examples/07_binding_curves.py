@@ -1,6 +1,7 @@
-"""Continue binding curves to 200 Å: the tails of charges and dipoles, exactly.
+"""Continue binding curves to 200 Å: the tails of charges and dipoles, exactly
+===========================================================================
 
-    python examples/07_binding_curves.py
+Run it with ``python examples/07_binding_curves.py``.
 
 Rigid molecules of point charges, pairs 4 to 8 Å apart, energies only. A linear LODE
 model continues the curves; fitted slopes of log energy over log distance are those of

@@ -1,6 +1,7 @@
-"""Learn the 1/r^6 attraction of rare gases beyond the cutoff.
+"""Learn the 1/r^6 attraction of rare gases beyond the cutoff
+==========================================================
 
-    python examples/08_dispersion_gas.py
+Run it with ``python examples/08_dispersion_gas.py``.
 
 Lennard-Jones mixtures of argon and krypton with complete lattice sums, no cutoff. SOAP
 holds the repulsion and everything within 6 Å; potentials 1/r^6 of LODE hold what is

@@ -1,6 +1,7 @@
-"""Learn the k-dependence of an interaction: the bare and a screened Coulomb law.
+"""Learn the k-dependence of an interaction: the bare and a screened Coulomb law
+=============================================================================
 
-    python examples/09_screened_interaction.py
+Run it with ``python examples/09_screened_interaction.py``.
 
 Gases of Gaussian ions whose charges interact by 4 pi / (k^2 + kappa^2). A linear model
 on the potential in bands of k is given energies and forces; its weights, as a function

@@ -1,6 +1,7 @@
-"""Tails of linear models of whole-structure descriptors, beside SOAP and LODE.
+"""Tails of linear models of whole-structure descriptors, beside SOAP and LODE
+===========================================================================
 
-    python examples/10_global_descriptors.py
+Run it with ``python examples/10_global_descriptors.py``.
 
 The molecules of example 07 and the dimers of example 02, fitted at short distances and
 predicted far apart, by linear models on moments of the Coulomb matrix, on the

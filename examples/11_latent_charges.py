@@ -1,6 +1,7 @@
-"""Charges of an ionic gas, found in its energies and forces.
+"""Charges of an ionic gas, found in its energies and forces
+=========================================================
 
-    python examples/11_latent_charges.py
+Run it with ``python examples/11_latent_charges.py``.
 
 Small gases of Na+ and Cl- at random in a periodic cell are labelled with exact Coulomb
 energies and forces and nothing else. `LatentChargeModel` finds the charges, whatever

@@ -1,6 +1,7 @@
-"""Dipoles of growing zwitterions: explicit, implicit and equilibrated charges.
+"""Dipoles of growing zwitterions: explicit, implicit and equilibrated charges
+===========================================================================
 
-    python examples/12_three_paradigms.py
+Run it with ``python examples/12_three_paradigms.py``.
 
 Peptides NH3+ ... COO- of one to three residues and neutral, capped ones teach models of
 charges: `ChargeModel` from reference charges and dipoles, `DipoleModel` from dipoles,

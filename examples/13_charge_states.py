@@ -1,6 +1,7 @@
-"""Two charge states of one geometry: what a local model cannot tell.
+"""Two charge states of one geometry: what a local model cannot tell
+=================================================================
 
-    python examples/13_charge_states.py
+Run it with ``python examples/13_charge_states.py``.
 
 Amino-polyynes H-(CC)n-NH2, every geometry neutral and ionised, teach charges of two
 and three triple bonds; other geometries of these and longer chains judge them. A model

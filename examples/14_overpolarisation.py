@@ -1,6 +1,7 @@
-"""A row of molecules in a field: over-polarisation and its cures.
+"""A row of molecules in a field: over-polarisation and its cures
+==============================================================
 
-    python examples/14_overpolarisation.py
+Run it with ``python examples/14_overpolarisation.py``.
 
 Charges that equilibrate flow as far as atoms go, as in a metal: the polarizability of a
 row of molecules along the row grows much faster than their number. Molecules that keep

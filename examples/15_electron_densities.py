@@ -1,8 +1,9 @@
-"""Electron densities of water: fit molecules and dimers, predict eight molecules.
+"""Electron densities of water: fit molecules and dimers, predict eight molecules
+==============================================================================
 
-    python examples/15_electron_densities.py
+Run it with ``python examples/15_electron_densities.py``.
 
-Reads densities made by ``make_densities.py`` (71 coefficients for a molecule), fits
+Reads densities made by `make_densities.py` (71 coefficients for a molecule), fits
 `ElectronDensityModel` to molecules and to dimers, judges it on dimers and on a cluster
 of eight molecules, saves and loads it, and turns a molecule to show that coefficients
 turn with it. Draws the error of the density in a plane of the cluster, and its

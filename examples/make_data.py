@@ -6,7 +6,7 @@ Three extended-XYZ files come out, all at one level of theory:
 - ``water_clusters.xyz``: distorted clusters of one to four water molecules,
 - ``isolated_atoms.xyz``: the free atoms.
 
-Units are eV, Å and e throughout; ``examples/data/README.md`` lists the keys.
+Units are eV, Å and e throughout; ``examples/data/DATA.md`` lists the keys.
 On one core, everything takes about an hour::
 
     OMP_NUM_THREADS=1 python examples/make_data.py --output examples/data

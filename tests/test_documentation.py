@@ -270,3 +270,33 @@ def test_commands_that_take_milliseconds_run(capsys, monkeypatch):
     assert main(["--version"]) == 0
     assert main(["info", "examples/data/water_clusters.xyz"]) == 0
     assert "80" in capsys.readouterr().out
+
+
+#: Rooms whose names users import.
+PUBLIC = ("structures", "descriptors", "electrostatics", "regression", "density")
+PUBLIC += ("models", "calculators", "metrics", "analysis.audit")
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_the_reference_has_every_public_name(room):
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    module = importlib.import_module(f"lodekit.{room}")
+    names = module.__all__
+    missing = [name for name in names if f"lodekit.{room}.{name}" not in reference]
+    assert not missing
+
+
+def test_every_page_is_in_the_navigation():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    trees = re.findall(r"```\{toctree\}\n.*?\n\n(.*?)```", index, re.DOTALL)
+    listed = [name for tree in trees for name in tree.split()]
+    pages = {path.stem for path in ROOT.glob("docs/*.md")} - {"index"}
+    assert set(listed) - {"gallery/index"} == pages
+    assert len(listed) == len(set(listed))
+
+
+def test_every_numbered_example_is_a_page_of_the_gallery():
+    for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
+        title, line, *_ = ast.get_docstring(ast.parse(path.read_text())).splitlines()
+        assert set(line) == {"="}, path.name
+        assert len(line) == len(title)

@@ -15,7 +15,8 @@ def to_mathml(text, display):
 
 def visit_inline(writer, node):
     """Write a formula within a line."""
-    writer.body.append(f'<span class="math">{to_mathml(node.astext(), "inline")}</span>')
+    formula = to_mathml(node.astext(), "inline")
+    writer.body.append(f'<span class="math">{formula}</span>')
     raise nodes.SkipNode
 
 
