@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import numbers
 
 import numpy as np
@@ -82,7 +81,7 @@ def field_argument(model, field, name: str = "field") -> dict:
     """
     if field is None:
         return {}
-    if name not in inspect.signature(model.compute).parameters:
+    if name not in getattr(model, "responds_to", ()):
         others = "a ChargeEquilibrationModel (lodekit fit --model kqeq) or "
         raise ValueError(
             f"a {type(model).__name__} has no response to a {name}; fit "

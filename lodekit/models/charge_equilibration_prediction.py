@@ -31,6 +31,8 @@ GRADIENTS = {name for name in FURTHER if quantity(name).is_gradient}
 class EquilibratedPredictions(LinearChargeModel):
     """Base of `ChargeEquilibrationModel`: its predictions."""
 
+    responds_to = ("field",)
+
     def _check_frames(self, frames) -> None:
         """Raise ``ValueError`` for bad frames, and for fragments that are missing."""
         super()._check_frames(frames)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.model_file import save_model
 from lodekit.parameters import decode_parameters, encode_parameters
 from lodekit.quantities import CHARGES
 from lodekit.regression.dual_equations import DualSolution
@@ -102,10 +101,6 @@ class ChargeState:
 
     def take_state(self, stored: StoredModel) -> None:
         """Take what `add_state` added."""
-
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        save_model(self, path, overwrite=overwrite)
 
 
 def read_width(stored: StoredModel) -> float:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.density import DensityBasis, DensityMetric
-from lodekit.model_file import save_model
 from lodekit.parameters import decode_parameters, encode
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
@@ -103,7 +102,3 @@ class DensityState:
         model.take_range(stored)
         stored.finish()
         return model
-
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        save_model(self, path, overwrite=overwrite)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,14 +27,15 @@ from .density_fit import (
 from .density_prediction import COEFFICIENTS, RESPONSE, DensityPrediction
 from .density_state import DensityState
 from .density_terms import select_kernels
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
+from .model import Model
 from .prediction import check_species
 
 #: What is learned.
 TARGETS = ("density", "response")
 
 
-class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEstimator):
+class ElectronDensityModel(DensityState, Model):
     """Coefficients of electron densities, learned with symmetry-adapted kernels.
 
     The coefficients of the shells of atom i with angular momentum l are c[n, m] =
@@ -122,13 +122,6 @@ class ElectronDensityModel(Extrapolating, DensityState, RegressorMixin, BaseEsti
         self.max_memory = max_memory
         self.random_state = random_state
         self.progress = progress
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     @property
     def is_response(self) -> bool:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 
-from lodekit.model_file import save_model
 from lodekit.observables.energy import reference_energies
 from lodekit.regression.baseline import count_species
 from lodekit.structures.batch import as_frames
 
+from .model import Model
 
-class EnergyEstimator(RegressorMixin, BaseEstimator):
+
+class EnergyEstimator(Model):
     """An estimator whose primary target are total energies.
 
     A subclass has ``fit(frames, y=None)``, ``compute(frames, properties=None)`` and
     ``get_state()``.
     """
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays and carry their targets."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     def predict(self, frames) -> np.ndarray:
         """Return the total energies in eV, shape (n_frames,)."""
@@ -35,10 +28,6 @@ class EnergyEstimator(RegressorMixin, BaseEstimator):
         See `energy_score`; `lodekit.metrics` has errors of all targets.
         """
         return energy_score(self, self, frames, y, sample_weight)
-
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        save_model(self, path, overwrite=overwrite)
 
 
 def energy_score(model, potential, frames, y=None, sample_weight=None) -> float:

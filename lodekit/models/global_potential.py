@@ -28,7 +28,7 @@ from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_weights, is_number
 from .energy_estimator import EnergyEstimator
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
 from .potential_state import read_scales, read_summary
 from .prediction import check_species
 
@@ -37,7 +37,7 @@ PROPERTIES = tuple(name for name in ENERGIES if quantity(name).boundary != "cell
 DEVIATIONS = tuple(f"{name}_std" for name in PROPERTIES)
 
 
-class GlobalPotential(Extrapolating, EnergyEstimator):
+class GlobalPotential(EnergyEstimator):
     """Potential energy of open structures, linear in descriptors of the whole.
 
     U = sum_i u_(species of i) + w . x, where x are the features of all ``descriptors``

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -36,7 +35,8 @@ from lodekit.threads import threads_for
 from .charge_checks import check_fraction, check_noises, check_stress, check_weights
 from .charge_energy import energy_targets
 from .charge_state import ChargeState
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
+from .model import Model
 from .potential_state import choose_terms
 from .prediction import check_species
 from .terms import default_charge_terms
@@ -45,7 +45,7 @@ from .terms import default_charge_terms
 BATCH_ATOMS = 1000
 
 
-class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimator):
+class LinearChargeModel(ChargeState, Model):
     """Base of models that predict charges by an atomic latent, linear in the weights.
 
     A subclass says in `_charges` how the charges of a structure come from the features
@@ -66,13 +66,6 @@ class LinearChargeModel(Extrapolating, ChargeState, RegressorMixin, BaseEstimato
     shaping_: list = []
     #: Members drawn from the posterior for standard deviations of energies.
     n_ensemble = 32
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays and carry their targets."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.

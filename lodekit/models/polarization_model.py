@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,7 +31,8 @@ from lodekit.threads import threads_for
 from .atomic_dipoles import AtomicDipoles
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
+from .model import Model
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
     TARGETS,
@@ -54,9 +54,7 @@ from .polarization_terms import choose_dipole_terms
 from .prediction import check_species
 
 
-class PolarizationModel(
-    Extrapolating, PolarizationState, RegressorMixin, BaseEstimator
-):
+class PolarizationModel(PolarizationState, Model):
     """Energy of structures in an electric field, with all its derivatives.
 
     U(R, E) = U_0(R) - E . M(R) - E . alpha(R) . E / 2, with
@@ -128,6 +126,8 @@ class PolarizationModel(
     Commun. 16, 4031 (2025); A. Grisafi et al., Phys. Rev. Lett. 120, 036002 (2018).
     """
 
+    responds_to = ("field", "displacement")
+
     def __init__(
         self,
         descriptor=None,
@@ -164,13 +164,6 @@ class PolarizationModel(
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays and carry their targets."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
-from lodekit.model_file import save_model
 from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
@@ -88,10 +87,6 @@ class PolarizationState:
         model.take_range(stored)
         stored.finish()
         return model
-
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        save_model(self, path, overwrite=overwrite)
 
 
 def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:

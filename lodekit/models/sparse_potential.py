@@ -21,7 +21,7 @@ from lodekit.structures.batch import StructureBatch, as_frames
 
 from .charge_checks import check_fraction, check_weights
 from .energy_estimator import EnergyEstimator
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
 from .source_charges import fit_charge_latent, predicted
@@ -32,7 +32,7 @@ ROW_BYTES = 3e8
 ROW_ATOMS = 400
 
 
-class SparsePotential(Extrapolating, PotentialState, EnergyEstimator):
+class SparsePotential(PotentialState, EnergyEstimator):
     """Potential energy as a sum of atomic energies, linear in sparse kernels.
 
     E = sum_i [e_0(species of i) + sum_terms sum_M k(i, M) alpha_M], fitted to energies,

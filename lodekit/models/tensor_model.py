@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +17,8 @@ from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction, check_noises, check_weights
-from .extrapolating import Extrapolating, with_extrapolation
+from .extrapolating import with_extrapolation
+from .model import Model
 from .prediction import check_species
 from .tensor_fit import BATCH_ATOMS, PartProblem, summarize_parts
 from .tensor_prediction import TensorPrediction
@@ -29,7 +29,7 @@ from .tensor_terms import choose_tensor_terms
 DEFAULT_TARGETS = family("tensors")
 
 
-class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
+class TensorModel(TensorState, Model):
     """Tensors of structures or of atoms, learned with the symmetry that they have.
 
     A tensor is a sum of irreducible parts that turn like spherical harmonics, such as
@@ -110,13 +110,6 @@ class TensorModel(Extrapolating, TensorState, RegressorMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.progress = progress
-
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that structures are no arrays and carry their targets."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        return tags
 
     def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``.

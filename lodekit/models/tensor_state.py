@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
-from lodekit.model_file import save_model
 from lodekit.observables.tensors import Tensor, cartesian_parts
 from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
@@ -101,10 +100,6 @@ class TensorState:
         model.summary_ = read_summary(stored, model.species_)
         model.take_range(stored)
         return model
-
-    def save(self, path, overwrite: bool = False) -> None:
-        """Write the fitted model to one file; see `lodekit.model_file`."""
-        save_model(self, path, overwrite=overwrite)
 
 
 def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:
