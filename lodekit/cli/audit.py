@@ -26,6 +26,7 @@ CHECKS = (
     *("supercell", "copies", "fragments", "locality"),
     *("total-charge", "charge-locality", "chemical-potential", "frozen-charges"),
     *("field", "polarizability"),
+    *("born-sum", "born-derivative", "transported-charge"),
 )
 
 
@@ -57,7 +58,8 @@ def command(model_path, path, **options):
     """Check whether MODEL obeys physical laws, on some structures of FILE.xyz.
 
     Forces against energies and around closed paths, symmetries, supercells, structures
-    pulled apart, locality, sums and potentials of charges, response to a field.
+    pulled apart, locality, sums and potentials of charges, response to a field, Born
+    charges and the charges that ions carry.
     Reference values are not used. The exit status is 1 if a check fails.
     """
     with use_threads(options["threads"]):

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from lodekit import load_model
+from lodekit.analysis.audit import audit_model
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     PowerSpectrum,
@@ -257,3 +258,32 @@ def test_wrong_input_is_refused(model, frames, new):
         StructureError, match="frame 3 .* has a polarization and is not"
     ):
         small(targets=["polarization"], oxidation_states={"Li": 1, "F": -1}).fit(opened)
+
+
+def test_an_audit_finds_all_laws_of_polarization(model, new):
+    checks = ["field", "polarizability", "born-sum", "born-derivative"]
+    checks += ["transported-charge", "translation", "rotation", "inversion"]
+    results = {r.name: r for r in audit_model(model, new[0], checks)}
+    assert {result.status for result in results.values()} == {"pass"}
+    assert results["transported-charge"].note == "Li 1 e, F -1 e"
+    broken = load_broken(model)
+    results = audit_model(broken, new[0], ["born-sum", "born-derivative"])
+    assert [result.status for result in results] == ["fail", "fail"]
+
+
+def load_broken(model):
+    """A model whose Born charges of every atom are a little too large."""
+
+    class Broken(type(model)):
+        def compute(self, frames, properties=None, **control):
+            results = super().compute(frames, properties, **control)
+            for result in results:
+                if "born_effective_charges" in result:
+                    result["born_effective_charges"] = result[
+                        "born_effective_charges"
+                    ] + 1e-3 * np.eye(3)
+            return results
+
+    broken = Broken(**model.get_params(deep=False))
+    broken.__dict__.update(model.__dict__)
+    return broken

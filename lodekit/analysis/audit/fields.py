@@ -1,4 +1,4 @@
-"""Response to a uniform electric field, of open structures."""
+"""Response to a uniform electric field: of dipoles, and of polarization."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ FIELD = 0.01
 SMALL_POLARIZABILITY = 1e-3
 
 
+def moment_name(subject, atoms) -> str:
+    """Return the name of what a field acts on.
+
+    Raises
+    ------
+    NotApplicable
+        If the structure is periodic, and the model has no polarization.
+    """
+    if not atoms.pbc.any():
+        return "dipole"
+    if not (atoms.pbc.all() and subject.has("polarization")):
+        raise NotApplicable("periodic structures have no dipole")
+    return "polarization"
+
+
 def field_frames(subject, atoms, properties) -> list[dict]:
     """Return properties in fields along x, y and z, all `SHIFTS` each.
 
@@ -29,8 +44,6 @@ def field_frames(subject, atoms, properties) -> list[dict]:
         raise NotApplicable("no response to a field") from None
     for name in properties:
         subject.require(name)
-    if atoms.pbc.any():
-        raise NotApplicable("periodic structures have no dipole")
     fields = [shift * FIELD * axis for axis in np.eye(3) for shift in SHIFTS]
     return [subject.compute([atoms], properties, field=field)[0] for field in fields]
 
@@ -40,12 +53,13 @@ def field_frames(subject, atoms, properties) -> list[dict]:
 )
 def field(subject, atoms, random) -> Finding:
     """Compare the dipole with differences of energies."""
-    results = field_frames(subject, atoms, ["energy", "dipole"])
+    name = moment_name(subject, atoms)
+    results = field_frames(subject, atoms, ["energy", name])
     numerical = -slopes([result["energy"] for result in results], FIELD)
-    (dipole,) = subject.values([atoms], "dipole")
+    (moment,) = subject.values([atoms], name)
     return Finding(
-        float(np.abs(numerical - dipole).max()),
-        f"dipole {np.linalg.norm(dipole):.3g} e·Å",
+        float(np.abs(numerical - moment).max()),
+        f"{name} {np.linalg.norm(moment):.3g} e·Å",
     )
 
 
@@ -57,9 +71,9 @@ def field(subject, atoms, random) -> Finding:
 )
 def polarizability(subject, atoms, random) -> Finding:
     """Look at the matrix of dd/dE: its antisymmetric part and its negative values."""
-    results = field_frames(subject, atoms, ["dipole"])
-    dipoles = np.array([result["dipole"] for result in results])
-    matrix = slopes(dipoles, FIELD)
+    name = moment_name(subject, atoms)
+    results = field_frames(subject, atoms, [name])
+    matrix = slopes([result[name] for result in results], FIELD)
     scale = max(np.abs(matrix).max(), SMALL_POLARIZABILITY)
     lowest = np.linalg.eigvalsh(0.5 * (matrix + matrix.T)).min()
     skew = np.abs(matrix - matrix.T).max()

@@ -8,7 +8,7 @@ from lodekit.quantities import CHARGES, ENERGIES, family, quantity, undefined
 
 from .results import NotApplicable
 
-_AUDITED = (*ENERGIES, *CHARGES, *family("moments"))
+_AUDITED = (*ENERGIES, *CHARGES, *family("moments"), *family("dipoles"))
 #: How a property changes with its structure, see `Quantity.kind`. Points that nobody
 #: turns with the structure do not take part.
 KINDS = {
