@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.parameters import decode_parameters, encode_parameters
 from lodekit.quantities import CHARGES
 from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.latent import Latent
@@ -14,7 +13,7 @@ from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
 from .charge_energy import share_features
-from .potential_state import read_scales, read_summary
+from .potential_state import read_scales
 from .sparse_potential import SparsePotential
 
 #: No charge of an atom is wider, in Å; sums of wider ones would not end.
@@ -27,21 +26,19 @@ class ChargeState:
     A subclass with more to keep writes it in `add_state` and reads it in `take_state`.
     """
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add terms, the posterior of the weights, and the potential."""
         check_is_fitted(self, "weights_")
         store = PointStore()
-        terms, arrays = self.latent_.get_state("terms", store)
+        settings["terms"], more = self.latent_.get_state("terms", store)
+        arrays |= more
         arrays |= solution_arrays(self.solution_)
-        arrays.update(species=self.species_, weights=self.weights_)
-        settings = {
-            "parameters": encode_parameters(self),
-            "terms": terms,
+        arrays["weights"] = self.weights_
+        settings |= {
             "solution": type(self.solution_).__name__,
             "targets": self.targets_,
             "is_charged": self.is_charged_,
             "std_scales": self.std_scales_,
-            "summary": self.summary_,
         }
         if self.potential_ is not None:
             rest = self.potential_.get_state()
@@ -50,47 +47,31 @@ class ChargeState:
         if self.ensemble_ is not None:
             arrays["ensemble"] = self.ensemble_
         self.add_state(settings, arrays, store)
-        self.add_range(settings, arrays)
         arrays |= store.arrays()
-        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
     def add_state(self, settings: dict, arrays: dict, store: PointStore) -> None:
         """Add what a subclass keeps to settings and arrays."""
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`.
-
-        Raises
-        ------
-        ValueError, KeyError
-            If the state contradicts itself, or lacks something.
-        """
-        stored = StoredModel(state)
-        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
-        model.species_ = stored.species()
-        model.latent_ = Latent.from_state(stored, "terms", model.species_)
-        model.targets_ = stored.setting("targets", list)
-        if not set(model.targets_) <= set(CHARGES):
-            raise ValueError(f"the targets are {model.targets_!r:.60}")
-        model.is_charged_ = stored.setting("is_charged", bool)
-        model.std_scales_ = read_scales(stored)
-        model.summary_ = read_summary(stored, model.species_)
-        model.potential_ = None
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
+        self.latent_ = Latent.from_state(stored, "terms", self.species_)
+        self.targets_ = stored.setting("targets", list)
+        if not set(self.targets_) <= set(CHARGES):
+            raise ValueError(f"the targets are {self.targets_!r:.60}")
+        self.is_charged_ = stored.setting("is_charged", bool)
+        self.std_scales_ = read_scales(stored)
+        self.potential_ = None
         if stored.has_setting("potential") or stored.has("ensemble"):
-            model.potential_ = model.take_potential(stored.part("potential"))
-        model.take_state(stored)
-        model.take_range(stored)
-        model.weights_ = stored.array("weights", model.rank)
-        model.solution_ = read_solution(stored, model.weights_)
-        model.ensemble_ = None
-        if stored.has("ensemble") or model.needs_ensemble:
-            n_rows = model.species_.size + model.rank
-            n_members = model.potential_.ensemble_.shape[1]
-            model.ensemble_ = stored.array("ensemble", n_rows, n_members)
-        stored.finish()
-        share_features(model)
-        return model
+            self.potential_ = self.take_potential(stored.part("potential"))
+        self.take_state(stored)
+        self.weights_ = stored.array("weights", self.rank)
+        self.solution_ = read_solution(stored, self.weights_)
+        self.ensemble_ = None
+        if stored.has("ensemble") or self.needs_ensemble:
+            n_rows = self.species_.size + self.rank
+            n_members = self.potential_.ensemble_.shape[1]
+            self.ensemble_ = stored.array("ensemble", n_rows, n_members)
+        share_features(self)
 
     #: Whether the energies of every model of this class have standard deviations.
     needs_ensemble = False

@@ -186,11 +186,10 @@ class ChargedRemainder(SparsePotential):
             [baseline + np.vdot(self.powers(kinds, own)[0], values) for own in charges]
         )
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        state = super().get_state()
-        state["arrays"].update(charge_means=self.means_, charge_spreads=self.spreads_)
-        return state
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add means and spreads of the charges."""
+        super().add_parts(settings, arrays)
+        arrays.update(charge_means=self.means_, charge_spreads=self.spreads_)
 
     def take_state(self, stored: StoredModel) -> None:
         """Take means and spreads of the charges, and the highest power."""

@@ -15,9 +15,7 @@ from lodekit.observables.energy import collect_targets
 from lodekit.observables.rows import Rows
 from lodekit.parameters import (
     decode,
-    decode_parameters,
     encode,
-    encode_parameters,
 )
 from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.baseline import count_species
@@ -29,7 +27,7 @@ from lodekit.threads import threads_for
 from .charge_checks import check_fraction, check_weights, is_number
 from .energy_estimator import EnergyEstimator
 from .extrapolating import with_extrapolation
-from .potential_state import read_scales, read_summary
+from .potential_state import read_scales
 from .prediction import check_species
 
 #: Structures are open: all of energies but the stress.
@@ -263,52 +261,28 @@ class GlobalPotential(EnergyEstimator):
             deviations["forces_std"] = deviations["forces_std"].reshape(-1, 3)
         return deviations
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        check_is_fitted(self, "weights_")
-        arrays = {
-            "species": self.species_,
-            "baseline": self.baseline_,
-            "weights": self.weights_,
-            "ensemble": self.ensemble_,
-        }
-        settings = {
-            "parameters": encode_parameters(self),
-            "descriptors": encode(self.descriptors_, "descriptors"),
-            "std_scales": self.std_scales_,
-            "summary": self.summary_,
-        }
-        self.add_range(settings, arrays)
-        return {"class": "GlobalPotential", "settings": settings, "arrays": arrays}
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add descriptors, weights and their ensemble."""
+        settings["descriptors"] = encode(self.descriptors_, "descriptors")
+        settings["std_scales"] = self.std_scales_
+        arrays.update(
+            baseline=self.baseline_, weights=self.weights_, ensemble=self.ensemble_
+        )
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`.
-
-        Raises
-        ------
-        ValueError, KeyError
-            If the state contradicts itself, or lacks something.
-        """
-        stored = StoredModel(state)
-        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
-        model.descriptors_ = decode(stored.setting("descriptors", list))
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
+        self.descriptors_ = decode(stored.setting("descriptors", list))
         kinds = tuple(GLOBAL_DESCRIPTORS.values())
-        if not all(isinstance(own, kinds) for own in model.descriptors_):
+        if not all(isinstance(own, kinds) for own in self.descriptors_):
             raise ValueError("the descriptors are not those of whole structures")
-        model.species_ = stored.species()
-        n_species = model.species_.size
-        sizes = [own.n_features(n_species) for own in model.descriptors_]
-        model.baseline_ = stored.array("baseline", n_species)
-        model.weights_ = stored.array("weights", n_species + sum(sizes))
-        model.ensemble_ = np.zeros((model.weights_.size, 0))
+        n_species = self.species_.size
+        sizes = [own.n_features(n_species) for own in self.descriptors_]
+        self.baseline_ = stored.array("baseline", n_species)
+        self.weights_ = stored.array("weights", n_species + sum(sizes))
+        self.ensemble_ = np.zeros((self.weights_.size, 0))
         if stored.has("ensemble"):  # files of format 1 have none
-            model.ensemble_ = stored.array("ensemble", model.weights_.size, None)
-        model.std_scales_ = read_scales(stored)
-        model.summary_ = read_summary(stored, model.species_)
-        model.take_range(stored)
-        stored.finish()
-        return model
+            self.ensemble_ = stored.array("ensemble", self.weights_.size, None)
+        self.std_scales_ = read_scales(stored)
 
 
 def join(state) -> np.ndarray:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from lodekit.model_file import save_model
+from lodekit.parameters import decode_parameters, encode_parameters
+from lodekit.stored_model import StoredModel
 
 from .extrapolating import Extrapolating
 
@@ -13,8 +17,9 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
     """Base of all models.
 
     A subclass has ``fit(frames, y=None)``, ``compute(frames, properties=None)``, a list
-    of ``properties``, ``predict``, ``score``, ``species_`` once it is fitted, and to
-    become a file and come back ``get_state`` and ``from_state``.
+    of ``properties``, ``predict``, ``score``, and once it is fitted ``species_`` and
+    ``summary_``. What else it has learned it writes in `add_parts`, and reads in
+    `take_parts`.
     """
 
     #: Further arguments of ``compute``, of "field" and "displacement".
@@ -30,3 +35,58 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""
         save_model(self, path, overwrite=overwrite)
+
+    def get_state(self) -> dict:
+        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
+        check_is_fitted(self, "summary_")
+        settings = {"parameters": self.encoded_parameters(), "summary": self.summary_}
+        arrays = {"species": self.species_}
+        self.add_parts(settings, arrays)
+        self.add_range(settings, arrays)
+        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict):
+        """Rebuild a fitted model from `get_state`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the state contradicts itself, or lacks something.
+        """
+        stored = StoredModel(state)
+        model = cls.from_stored(stored)
+        stored.finish()
+        return model
+
+    @classmethod
+    def from_stored(cls, stored: StoredModel):
+        """Rebuild a fitted model that may be a part of another one."""
+        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
+        model.species_ = stored.species()
+        model.summary_ = read_summary(stored, model.species_)
+        model.take_parts(stored)
+        model.take_range(stored)
+        return model
+
+    def encoded_parameters(self) -> dict:
+        """Return the parameters as JSON has them."""
+        return encode_parameters(self)
+
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add what was learned to settings and arrays."""
+        raise NotImplementedError
+
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
+        raise NotImplementedError
+
+
+def read_summary(stored: StoredModel, species: np.ndarray) -> dict:
+    """Return the summary of the fit, which has to be about these species."""
+    summary = stored.setting("summary", dict)
+    own = StoredModel({"settings": summary, "arrays": {}})
+    if own.setting("species", list) != species.tolist():
+        raise ValueError("the summary is about other species than the model")
+    own.setting("noises", dict)
+    return summary

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
-from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
+from lodekit.parameters import decode, encode
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.regression.stored_points import PointStore, check_term
@@ -14,7 +13,6 @@ from lodekit.stored_model import StoredModel
 
 from .atomic_dipoles import AtomicDipoles
 from .charge_state import read_solution, solution_arrays
-from .potential_state import read_summary
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 
@@ -22,18 +20,10 @@ from .tensor_model import TensorModel
 class PolarizationState:
     """What `PolarizationModel` does to become a model file and come back."""
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        check_is_fitted(self, "summary_")
-        arrays = {
-            "species": self.species_,
-            "oxidation_states": self.oxidation_states_,
-        }
-        settings = {
-            "parameters": encode_parameters(self),
-            "targets": self.targets_,
-            "summary": self.summary_,
-        }
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add oxidation states, dipoles, potential and polarizability."""
+        arrays["oxidation_states"] = self.oxidation_states_
+        settings["targets"] = self.targets_
         if self.dipoles_ is not None:
             settings["dipoles"], more = dipole_state(self.dipoles_, self.solution_)
             arrays |= {f"dipoles/{name}": array for name, array in more.items()}
@@ -45,48 +35,31 @@ class PolarizationState:
                 state = part.get_state()
                 settings[name] = state["settings"]
                 arrays |= {f"{name}/{n}": own for n, own in state["arrays"].items()}
-        self.add_range(settings, arrays)
-        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`.
-
-        Raises
-        ------
-        ValueError, KeyError
-            If the state contradicts itself, or lacks something.
-        """
-        stored = StoredModel(state)
-        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
-        model.species_ = stored.species()
-        model.oxidation_states_ = stored.array("oxidation_states", model.species_.size)
-        if not np.array_equal(
-            model.oxidation_states_, np.rint(model.oxidation_states_)
-        ):
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
+        self.oxidation_states_ = stored.array("oxidation_states", self.species_.size)
+        if not np.array_equal(self.oxidation_states_, np.rint(self.oxidation_states_)):
             raise ValueError("the oxidation states are not whole numbers")
-        model.targets_ = stored.setting("targets", list)
-        if not set(model.targets_) <= set(cls.possible_targets):
-            raise ValueError(f"the targets are {model.targets_!r:.60}")
-        model.summary_ = summary = read_summary(stored, model.species_)
-        model.dipoles_ = model.solution_ = None
+        self.targets_ = stored.setting("targets", list)
+        if not set(self.targets_) <= set(self.possible_targets):
+            raise ValueError(f"the targets are {self.targets_!r:.60}")
+        summary = stored.setting("summary", dict)
+        self.dipoles_ = self.solution_ = None
         if stored.has_setting("dipoles"):
             own = stored.part("dipoles")
-            model.dipoles_, model.solution_ = read_dipoles(own, model.species_)
-            model.n_branch_rounds_ = summary.get("branch_rounds", 0)
-        model.take_centers()
-        model.electrostatics_ = None
+            self.dipoles_, self.solution_ = read_dipoles(own, self.species_)
+            self.n_branch_rounds_ = summary.get("branch_rounds", 0)
+        self.take_centers()
+        self.electrostatics_ = None
         if stored.has_setting("screening"):
-            model.electrostatics_ = model._electrostatics(stored.positive("screening"))
-        model.potential_ = model.polarizability_ = None
+            self.electrostatics_ = self._electrostatics(stored.positive("screening"))
+        self.potential_ = self.polarizability_ = None
         if stored.has_setting("potential"):
-            model.potential_ = SparsePotential.from_stored(stored.part("potential"))
+            self.potential_ = SparsePotential.from_stored(stored.part("potential"))
         if stored.has_setting("polarizability"):
             own = stored.part("polarizability")
-            model.polarizability_ = TensorModel.from_stored(own)
-        model.take_range(stored)
-        stored.finish()
-        return model
+            self.polarizability_ = TensorModel.from_stored(own)
 
 
 def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:

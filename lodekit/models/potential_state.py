@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numbers
 
-import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from lodekit.parameters import (
     decode,
-    decode_parameters,
     encode,
-    encode_parameters,
 )
 from lodekit.regression.charge_latent import ChargeLatent
 from lodekit.regression.covariances import PolynomialCovariance
@@ -55,72 +51,41 @@ class PotentialState:
         for side in sides:
             side.predictor = self.charge_latent_
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        check_is_fitted(self, "weights_")
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add terms, weights and their ensemble."""
         store = PointStore()
-        terms, arrays = Latent(self.kernels_).get_state("terms", store)
-        settings = {}
+        settings["terms"], more = Latent(self.kernels_).get_state("terms", store)
+        arrays |= more
         if self.charge_latent_ is not None:
             settings["sources"], more = self.charge_latent_.get_state(store)
             arrays |= more
         arrays |= store.arrays()
         arrays.update(
-            species=self.species_,
-            baseline=self.baseline_,
-            weights=self.weights_,
-            ensemble=self.ensemble_,
+            baseline=self.baseline_, weights=self.weights_, ensemble=self.ensemble_
         )
-        settings |= {
-            "parameters": encode_parameters(self),
-            "terms": terms,
-            "std_scales": self.std_scales_,
-            "summary": self.summary_,
-        }
-        self.add_range(settings, arrays)
-        return {"class": "SparsePotential", "settings": settings, "arrays": arrays}
+        settings["std_scales"] = self.std_scales_
 
     def _coefficients(self) -> list:
         """Return what predictions contract covariances with."""
         return Latent(self.kernels_).coefficients(self.weights_)
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`.
-
-        Raises
-        ------
-        ValueError, KeyError
-            If the state contradicts itself, or lacks something.
-        """
-        stored = StoredModel(state)
-        model = cls.from_stored(stored)
-        stored.finish()
-        return model
-
-    @classmethod
-    def from_stored(cls, stored: StoredModel):
-        """Rebuild a fitted potential that may be a part of a model."""
-        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
-        model.species_ = stored.species()
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
         if stored.has_setting("sources"):
-            model.charge_latent_ = ChargeLatent.from_state(stored, model.species_)
-        latent = Latent.from_state(stored, "terms", model.species_)
-        model.kernels_ = latent.kernels
-        model._set_sources()
-        model.baseline_ = stored.array("baseline", model.species_.size)
-        model.take_state(stored)
-        model.take_range(stored)
-        model.weights_ = stored.array("weights", model._rank)
-        model.ensemble_ = stored.array("ensemble", model._rank, None)
-        model.std_scales_ = read_scales(stored)
-        summary = read_summary(stored, model.species_)
-        model.summary_, model.noises_ = summary, summary["noises"]
-        model.coefficients_ = model._coefficients()
-        return model
+            self.charge_latent_ = ChargeLatent.from_state(stored, self.species_)
+        latent = Latent.from_state(stored, "terms", self.species_)
+        self.kernels_ = latent.kernels
+        self._set_sources()
+        self.baseline_ = stored.array("baseline", self.species_.size)
+        self.take_state(stored)
+        self.weights_ = stored.array("weights", self._rank)
+        self.ensemble_ = stored.array("ensemble", self._rank, None)
+        self.std_scales_ = read_scales(stored)
+        self.noises_ = stored.setting("summary", dict)["noises"]
+        self.coefficients_ = self._coefficients()
 
     def take_state(self, stored: StoredModel) -> None:
-        """Take what the ``get_state`` of a subclass added."""
+        """Take what the ``add_parts`` of a subclass added."""
 
 
 def read_scales(stored: StoredModel) -> dict[str, float]:
@@ -128,16 +93,6 @@ def read_scales(stored: StoredModel) -> dict[str, float]:
     scales = stored.setting("std_scales", dict)
     own = StoredModel({"settings": scales, "arrays": {}})
     return {name: own.positive(name) for name in scales}
-
-
-def read_summary(stored: StoredModel, species: np.ndarray) -> dict:
-    """Return the summary of the fit, which has to be about these species."""
-    summary = stored.setting("summary", dict)
-    own = StoredModel({"settings": summary, "arrays": {}})
-    if own.setting("species", list) != species.tolist():
-        raise ValueError("the summary is about other species than the model")
-    own.setting("noises", dict)
-    return summary
 
 
 def choose_terms(

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.observables.tensors import Tensor, cartesian_parts
-from lodekit.parameters import decode, decode_parameters, encode, encode_parameters
+from lodekit.parameters import decode, encode
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.regression.stored_points import PointStore, check_term
 from lodekit.stored_model import StoredModel
 
 from .charge_state import read_solution, solution_arrays
-from .potential_state import read_summary
 from .tensor_fit import TensorPart
 
 
 class TensorState:
     """What `TensorModel` does to become a model file and come back."""
 
-    def get_state(self) -> dict:
-        """Return ``{"class", "settings", "arrays"}``: JSON-able, and named arrays."""
-        check_is_fitted(self, "parts_")
-        store, arrays = PointStore(), {"species": self.species_}
+    def add_parts(self, settings: dict, arrays: dict) -> None:
+        """Add kernels, and the parts of every tensor."""
+        store = PointStore()
         first = next(iter(self.kernels_.values()))
-        settings = {
-            "parameters": encode_parameters(self),
+        settings |= {
             "terms": [
                 {
                     "equivariants": encode(kernel.equivariants, "descriptor"),
@@ -38,7 +34,6 @@ class TensorState:
             "kernels": [],
             "tensors": [],
             "fits": {},
-            "summary": self.summary_,
         }
         for (order, sigma), kernels in self.kernels_.items():
             entry = {"order": order, "sigma": sigma, "terms": []}
@@ -59,47 +54,25 @@ class TensorState:
                 more |= solution_arrays(part.solution)
                 arrays |= {f"fits/{number}/{n}": own for n, own in more.items()}
         arrays |= store.arrays()
-        self.add_range(settings, arrays)
-        return {"class": type(self).__name__, "settings": settings, "arrays": arrays}
 
-    @classmethod
-    def from_state(cls, state: dict):
-        """Rebuild a fitted model from `get_state`.
-
-        Raises
-        ------
-        ValueError, KeyError
-            If the state contradicts itself, or lacks something.
-        """
-        stored = StoredModel(state)
-        model = cls.from_stored(stored)
-        stored.finish()
-        return model
-
-    @classmethod
-    def from_stored(cls, stored: StoredModel):
-        """Rebuild a fitted model that may be a part of another one."""
-        model = cls(**decode_parameters(cls, stored.setting("parameters", dict)))
-        model.species_ = stored.species()
-        model.kernels_ = read_kernels(stored, model.species_)
-        model.tensors_, model.parts_ = {}, {}
+    def take_parts(self, stored: StoredModel) -> None:
+        """Take what `add_parts` added."""
+        self.kernels_ = read_kernels(stored, self.species_)
+        self.tensors_, self.parts_ = {}, {}
         fits = stored.part("fits")
         for entry in stored.setting("tensors", list):
             own = StoredModel({"settings": entry, "arrays": {}})
             tensor = read_tensor_settings(own)
-            model.tensors_[tensor.name] = tensor
-            model.parts_[tensor.name] = [
-                read_part(fits.part(number), key, model.kernels_, model.species_)
+            self.tensors_[tensor.name] = tensor
+            self.parts_[tensor.name] = [
+                read_part(fits.part(number), key, self.kernels_, self.species_)
                 for number, key in zip(
                     own.setting("fits", list), tensor.keys, strict=True
                 )
             ]
-        if not model.tensors_:
+        if not self.tensors_:
             raise ValueError("a model needs a tensor")
-        model.targets_ = list(model.tensors_)
-        model.summary_ = read_summary(stored, model.species_)
-        model.take_range(stored)
-        return model
+        self.targets_ = list(self.tensors_)
 
 
 def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:
