@@ -249,3 +249,31 @@ def test_fragments_and_bonds_cure_overpolarisation(tmp_path):
     assert (np.diff(values) < 0.0).all()
     # both limits are exact
     assert [values[0], values[-1]] == pytest.approx(rows[-1, 1:], rel=1e-3)
+
+
+def test_a_crystal_has_branches_whole_charges_and_both_phonons(tmp_path):
+    printed = run_example("16_polarization_of_a_crystal.py", tmp_path)
+    (error,) = find_numbers(r"^error of M .* (\S+) e·Å", printed)
+    (spread,) = find_numbers(r"^spread of M .* (\S+) e·Å", printed)
+    assert error < 1e-3 < spread
+    carried = re.findall(r"^carried .* by \w+ (\S+) e", printed, re.M)
+    np.testing.assert_allclose(np.array(carried, dtype=float), [1.0, -1.0], atol=1e-8)
+    (transverse,) = find_numbers(r"^TO phonon, E constant (\S+) THz", printed)
+    (longitudinal,) = find_numbers(r"^LO phonon, D constant (\S+) THz", printed)
+    assert longitudinal > transverse > 0.0
+    (ratio,) = find_numbers(r"^Lyddane, Sachs and Teller: ratio (\S+)", printed)
+    assert ratio == pytest.approx(1.0, abs=2e-6)
+
+
+def test_induced_dipoles_obey_closed_forms(tmp_path):
+    printed = run_example("17_induced_dipoles.py", tmp_path)
+    rows = re.findall(r"^(0\.\d\d) +(\S+) +(\S+) +(\S+)$", printed, re.M)
+    rows = np.array(rows, dtype=float)
+    np.testing.assert_allclose(rows[:, 1], rows[:, 2], atol=1e-6)
+    assert (rows[:, 3] < rows[:, 2]).all()
+    own, first = np.array(
+        re.findall(r"^ +\d+ +(\d+\.\d{4}) +(\d+\.\d{4})$", printed, re.M), dtype=float
+    ).T
+    (endless,) = find_numbers(r"^endless row, closed form (\S+)", printed)
+    assert own[-1] < endless < 1.05 * own[-1]
+    assert first[-1] < 0.9 * own[-1]
