@@ -27,8 +27,11 @@ from .density_features import DensityFeatures
 DECAY = 2.0
 #: Prior variances are at least this share of the largest one.
 LEAST_VARIANCE = 1e-8
-#: Strength in the middle of those that are tried, and how far they go to both sides.
-STRENGTH, STRENGTH_RANGE = 1e-7, 1e2
+#: Strength in the middle of those that are tried first, and how far one factorisation
+#: goes to both sides.
+STRENGTH, STRENGTH_RANGE = 1e-8, 1e2
+#: Factorisations where the least error is at the end of what one of them reaches.
+MAX_PATHS = 4
 #: Strengths that are tried for each factor of ten.
 PER_DECADE = 8
 #: Memory for metric matrices that are asked for again.
@@ -203,15 +206,33 @@ class LeftOutErrors:
         error = self.square - 2.0 * place @ self.moment + place @ self.matrix @ place
         return 100.0 * float(np.sqrt(max(error, 0.0) / self.square))
 
-    def best(self) -> tuple[float, float]:
-        """Return the strength of the least error, and that error."""
+    def best(self) -> tuple[float, float, bool]:
+        """Return the best strength, its error, and whether it is at an end."""
         n_decades = 2.0 * np.log10(STRENGTH_RANGE)
-        strengths = STRENGTH * np.geomspace(
+        strengths = self.path.strength * np.geomspace(
             1.0 / STRENGTH_RANGE, STRENGTH_RANGE, int(n_decades * PER_DECADE) + 1
         )
         errors = [self.percent(strength) for strength in strengths]
         best = int(np.argmin(errors))
-        return float(strengths[best]), errors[best]
+        is_end = best in (0, len(strengths) - 1)
+        return float(strengths[best]), errors[best], is_end
+
+
+def choose_strength(equations, rows: list[StructureRows]) -> tuple[float, float]:
+    """Return the strength of the least error on rows left out, and this error in %."""
+    strength, error = STRENGTH, np.inf
+    for _ in range(MAX_PATHS):
+        try:
+            path = equations.path(strength)
+        except np.linalg.LinAlgError:  # too small for the digits of H
+            break
+        errors = LeftOutErrors(path, equations.layout)
+        for own in rows:
+            errors.add(own)
+        strength, error, is_end = errors.best()
+        if not is_end:
+            break
+    return strength, error
 
 
 def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:
@@ -255,31 +276,36 @@ def fit_densities(
     precisions = channel_precisions(data)
     is_dense = BlockEquations.bytes_needed(layout.size) <= max_bytes
     kind = BlockEquations if is_dense else BlockIterations
-    equations, used = kind(layout, precisions), 0.0
+    equations = kind(layout, precisions)
+    used = BlockEquations.bytes_needed(layout.size) if is_dense else 0.0
 
-    def add(frames, name, errors=None):
+    def make(frames, name, is_kept):
         nonlocal used
         for portion in progress_bar(data.portions(frames), name, progress):
             for rows in data.rows(portion, features):
-                if errors is not None:
-                    errors.add(rows)
-                if not is_dense:
-                    used += BlockIterations.bytes_needed(rows)
-                    check_memory(used, max_bytes)
-                equations.add(rows)
+                used += BlockIterations.bytes_needed(rows) * is_kept
+                check_memory(used, max_bytes)
+                yield rows
 
-    add(np.setdiff1d(np.arange(len(data.frames)), left_out), "rows")
+    fitted = np.setdiff1d(np.arange(len(data.frames)), left_out)
+    for rows in make(fitted, "rows", not is_dense):
+        equations.add(rows)
     lap("rows")
     chosen, error = strength or STRENGTH, None
     if len(left_out):
-        errors = LeftOutErrors(equations.path(STRENGTH), layout)
-        lap("strength")
-        add(left_out, "rows left out", errors)
+        kept = list(make(left_out, "rows left out", True))
         lap("rows")
         if strength is None:
-            chosen, error = errors.best()
+            chosen, error = choose_strength(equations, kept)
         else:
+            errors = LeftOutErrors(equations.path(strength), layout)
+            for rows in kept:
+                errors.add(rows)
             error = errors.percent(strength)
+        lap("strength")
+        for rows in kept:
+            equations.add(rows)
+        lap("rows")
     weights = equations.solve(chosen)
     lap("solution")
     summary = {"rank": layout.size, "solver": "dense" if is_dense else "cg"}
@@ -293,7 +319,7 @@ def check_memory(used: float, max_bytes: float) -> None:
     if used > max_bytes:
         raise ValueError(
             f"features and metrics take more than max_memory = {max_bytes / 1e9:g} GB; "
-            "raise it, or lower n_sparse"
+            "raise it, or lower n_sparse or validation_fraction"
         )
 
 

@@ -141,6 +141,7 @@ class WarmPath:
     """
 
     def __init__(self, equations: BlockIterations, strength: float):
+        self.strength = strength
         self.strengths = strength * np.geomspace(1e2, 1e-2, 5)
         weights, found = None, []
         for value in self.strengths:
