@@ -153,8 +153,14 @@ def salted_water_pyscf(folder):
 
 
 def best_model():
-    """The settings of the least error of cross-validation on the 80 monomers."""
-    return peer_model(n_channels=500)
+    """The settings of the least error of cross-validation on the 80 monomers.
+
+    Tried: widths of 0.25, 0.3 and 0.4 Å, cutoffs of 3 and 4 Å, max_angular 4 and 6, 6
+    and 8 radial functions, zeta 2 and 3, 250 and 500 channels, 100 and 160 points.
+    """
+    return ElectronDensityModel(
+        EquivariantPowerSpectrum(soap(width=0.25)), EquivariantCovariance(2), 100
+    )
 
 
 def read_water(folder):
@@ -279,7 +285,7 @@ def show(value, indent=""):
             print(f"{indent}{key}")
             show(own, f"{indent}    ")
         else:
-            print(f"{indent}{key:28s} {own:.5g}" if own is not None else f"{key} -")
+            print(f"{indent}{key:28s} {'-' if own is None else format(own, '.5g')}")
 
 
 def main():

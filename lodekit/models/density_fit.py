@@ -20,6 +20,7 @@ from lodekit.regression.block_equations import BlockEquations
 from lodekit.regression.block_iterations import BlockIterations
 from lodekit.regression.block_layout import BlockLayout, StructureRows
 from lodekit.structures.batch import StructureBatch
+from lodekit.threads import threads_for
 
 from .density_features import DensityFeatures
 
@@ -30,6 +31,8 @@ LEAST_VARIANCE = 1e-8
 #: Strength in the middle of those that are tried first, and how far one factorisation
 #: goes to both sides.
 STRENGTH, STRENGTH_RANGE = 1e-8, 1e2
+#: Errors of frames left out that are all but the least are larger by this share.
+TOLERANCE = 0.05
 #: Factorisations where the least error is at the end of what one of them reaches.
 MAX_PATHS = 4
 #: Strengths that are tried for each factor of ten.
@@ -119,7 +122,8 @@ class DensityData:
         total, size = 0.0, 0
         for index in range(0, len(self.frames), 1 + len(self.frames) // N_SCALE):
             target = self.targets[index]
-            total += float(np.sum(target * (self.metric(index) @ target)))
+            with threads_for(self.frames[index : index + 1]):
+                total += float(np.sum(target * (self.metric(index) @ target)))
             size += target.size
         return total, size
 
@@ -136,7 +140,8 @@ class DensityData:
         """Yield the rows of frames of one composition, one case after the other."""
         batch = StructureBatch.from_frames([self.frames[i] for i in portion])
         evaluated = features.evaluate(batch)
-        metrics = np.array([self.metric(i) for i in portion])
+        with threads_for([self.frames[portion[0]]]):
+            metrics = np.array([self.metric(i) for i in portion])
         places = {k: p for k, p in self.places[portion[0]].items()}
         for case in range(features.n_cases):
             own = {
@@ -207,15 +212,20 @@ class LeftOutErrors:
         return 100.0 * float(np.sqrt(max(error, 0.0) / self.square))
 
     def best(self) -> tuple[float, float, bool]:
-        """Return the best strength, its error, and whether it is at an end."""
+        """Return the best strength, its error, and whether the least is at an end.
+
+        The largest strength is the best one of those whose errors are all but the
+        least: farther from the frames of the fit, it is the safer one.
+        """
         n_decades = 2.0 * np.log10(STRENGTH_RANGE)
         strengths = self.path.strength * np.geomspace(
             1.0 / STRENGTH_RANGE, STRENGTH_RANGE, int(n_decades * PER_DECADE) + 1
         )
-        errors = [self.percent(strength) for strength in strengths]
-        best = int(np.argmin(errors))
-        is_end = best in (0, len(strengths) - 1)
-        return float(strengths[best]), errors[best], is_end
+        errors = np.array([self.percent(strength) for strength in strengths])
+        least = int(np.argmin(errors))
+        best = np.flatnonzero(errors <= (1.0 + TOLERANCE) * errors[least]).max()
+        is_end = least in (0, len(strengths) - 1)
+        return float(strengths[best]), float(errors[best]), is_end
 
 
 def choose_strength(equations, rows: list[StructureRows]) -> tuple[float, float]:

@@ -238,3 +238,14 @@ def test_bad_input(densities, model):
         model.compute(some.frames, ["forces"])
     with pytest.raises(ValueError, match="Na"):
         model.predict(Atoms("Na"))
+
+
+def test_strengths_are_found_wherever_the_search_begins(densities, monkeypatch):
+    some = densities.select(range(45))
+    expected = small().fit(some).summary_
+    monkeypatch.setattr("lodekit.models.density_fit.STRENGTH", 1e-2)
+    found = small().fit(some).summary_
+    assert found["strength"] == pytest.approx(expected["strength"], rel=1.0)
+    assert found["held_out_percent"] == pytest.approx(
+        expected["held_out_percent"], rel=0.02
+    )
