@@ -251,6 +251,28 @@ def test_fragments_and_bonds_cure_overpolarisation(tmp_path):
     assert [values[0], values[-1]] == pytest.approx(rows[-1, 1:], rel=1e-3)
 
 
+def test_densities_of_molecules_and_dimers_lead_to_clusters(tmp_path):
+    printed = run_example("15_electron_densities.py", tmp_path)
+    errors = {
+        (name, group): float(value)
+        for name, group, value in re.findall(
+            r"^fitted to (monomers|monomers and dimers) +(monomers|dimers|octamer) +"
+            r"(\S+) % of the deviation",
+            printed,
+            re.M,
+        )
+    }
+    assert len(errors) == 6
+    assert errors["monomers", "monomers"] < 0.1
+    for group in ("dimers", "octamer"):
+        assert errors["monomers and dimers", group] < errors["monomers", group]
+    assert "the loaded model predicts the same" in printed
+    first, second = find_numbers(r"^lengths of the dipole.*: (\S+) (\S+)", printed)
+    assert first == pytest.approx(second, abs=1e-7)
+    (electrons,) = find_numbers(r"^electrons of 80: 80 \+ (\S+)", printed)
+    assert abs(electrons) < 1e-10
+
+
 def test_a_crystal_has_branches_whole_charges_and_both_phonons(tmp_path):
     printed = run_example("16_polarization_of_a_crystal.py", tmp_path)
     (error,) = find_numbers(r"^error of M .* (\S+) e·Å", printed)
