@@ -76,6 +76,24 @@ def test_molecular_dynamics_conserves_energy(tmp_path):
     assert farthest < 4.5  # no molecule has left
 
 
+def test_dynamics_stops_where_the_training_data_end(tmp_path):
+    printed = run_example("16_bounded_dynamics.py", tmp_path)
+    assert "100 K: 200 steps within the training data" in printed
+    (temperature,) = find_numbers(
+        r"^(\d+) K, step \d+: the structure is far from the training data", printed
+    )
+    assert temperature > 100
+    assert (EXAMPLES / "output" / "16_to_calculate.xyz").exists()
+
+
+def test_phonons_are_those_of_the_reference(tmp_path):
+    printed = run_example("17_phonons.py", tmp_path)
+    (error,) = find_numbers(r"^error of forces .*: (\S+) meV/Å", printed)
+    (difference,) = find_numbers(r"^largest difference of bands: (\S+) meV", printed)
+    assert error < 5.0
+    assert difference < 2.0  # the bands reach 30 meV
+
+
 def test_grid_search_prefers_more_sparse_points_and_a_larger_cutoff(tmp_path):
     printed = run_example("04_grid_search.py", tmp_path)
     rows = re.findall(

@@ -60,6 +60,12 @@ from .sources import paths_of
     metavar="Å",
     help="Compare densities on a grid of this spacing, too.",
 )
+@click.option(
+    "--chemiscope",
+    type=click.Path(),
+    metavar="OUT.json.gz",
+    help="Write structures with their errors for the viewer chemiscope.org.",
+)
 @structures_option
 @aux_basis_option
 @file_options
@@ -91,6 +97,7 @@ def evaluate(model_path, path, options):
         options["report"],
         options["overwrite"],
     )
+    check_chemiscope(options, [model_path, *paths_of(path)])
     model = load_model(model_path)
     if is_density_source(path):
         evaluate_densities(model, model_path, path, options)
@@ -111,13 +118,38 @@ def evaluate(model_path, path, options):
     errors = {Path(path).name: summarize(comparisons)}
     groups = group_errors(comparisons, labels, options["by"])
     watch = RangeWatch(model, path)
-    watch.look(frames)
+    found = watch.look(frames)
     show(errors, groups, comparisons, options, watch.summary())
     if options["report"]:
         write_page(model_path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
         write_predictions(frames, results, atomic_tensors(model), options)
+    if options["chemiscope"]:
+        write_viewer(frames, comparisons, found, path, options)
     watch.finish(options["strict"])
+
+
+def check_chemiscope(options, inputs):
+    """Refuse a file for chemiscope that cannot be written, before the work."""
+    path = options["chemiscope"]
+    if path and not path.endswith((".json", ".json.gz")):
+        raise StructureError(
+            f"--chemiscope {path}: the name ends in .json or .json.gz, as chemiscope "
+            "wants it"
+        )
+    overwrite = options["overwrite"]
+    check_outputs(path, StructureFileError, inputs, overwrite=overwrite)
+
+
+def write_viewer(frames, comparisons, found, path, options):
+    """Write the file for chemiscope."""
+    from lodekit.analysis.chemiscope_file import chemiscope_dataset, write_chemiscope
+
+    values = [own.values for own in found]
+    output = Path(options["chemiscope"])
+    name = f"errors on {Path(path).name}"
+    write_chemiscope(output, chemiscope_dataset(frames, comparisons, values, name))
+    tell(f"wrote {output}; open it at chemiscope.org", options)
 
 
 def check_comparisons(comparisons, path):

@@ -126,3 +126,31 @@ def test_predictions_can_be_evaluated_again(lodekit, model, train):
     )
     _, second, _ = lodekit("evaluate", model, "out.xyz", "--json")
     assert json.loads(second)["energy"] == json.loads(first)["energy"]
+
+
+def test_chemiscope_gets_structures_with_errors(lodekit, model, train, tmp_path):
+    import gzip
+
+    out_file = "view.json.gz"
+    status, out, err = lodekit("evaluate", model, train, "--chemiscope", out_file)
+    assert status == 0, err
+    assert "wrote view.json.gz" in out
+    with gzip.open(tmp_path / out_file) as file:
+        dataset = json.load(file)
+    frames = read_structures(train)
+    assert [own["size"] for own in dataset["structures"]] == [len(a) for a in frames]
+    assert len(dataset["environments"]) == sum(map(len, frames))
+    assert len(dataset["structures"][0]["cell"]) == 9
+    properties = dataset["properties"]
+    assert {"error of forces", "reference energy", "predicted energy"} <= {*properties}
+    for own in properties.values():
+        assert len(own["values"]) == len(frames)
+    energy = np.subtract(
+        properties["predicted energy"]["values"],
+        properties["reference energy"]["values"],
+    )
+    np.testing.assert_allclose(
+        np.abs(energy), properties["error of energy"]["values"], atol=1e-12
+    )
+    status, _, err = lodekit("evaluate", model, train, "--chemiscope", "view.txt")
+    assert (status, "ends in .json" in err) == (1, True)
