@@ -92,6 +92,8 @@ def check_plot(path, train, options):
 
 def draw(run, sizes, options):
     """Fit, judge and show."""
+    import numpy as np
+
     from lodekit.analysis.errors import summarize
 
     from .evaluation import compare_frames
@@ -109,7 +111,7 @@ def draw(run, sizes, options):
         name = f"judging {size} frames"
         targets = settings["fit"]["targets"]
         errors = summarize(compare_frames(model, validation, targets, name))
-        rank = model.summary_.get("rank")
+        rank = getattr(model, "weights_", np.zeros(0)).size or None
         point = {"n": size, "weights": rank, "seconds": round(seconds, 2)}
         curve.append({**point, "errors": errors})
     if options["plot"]:
@@ -182,7 +184,7 @@ def format_curve(curve):
         columns.append(f"{target}, {unit}")
         factors.append(factor)
     rows = [
-        [str(point["n"]), str(point["weights"]), f"{point['seconds']:.1f}"]
+        [str(point["n"]), str(point["weights"] or ""), f"{point['seconds']:.1f}"]
         + [
             f"{factor * point['errors'][target]['rmse']:.4g}"
             for target, factor in zip(targets, factors, strict=True)

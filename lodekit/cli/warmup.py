@@ -7,9 +7,6 @@ import click
 
 from .options import common_options, tell
 
-#: What is predicted, as far as a model has it.
-PROPERTIES = ("energy", "forces", "energy_std", "charges", "extrapolation")
-
 
 @click.command("warmup", short_help="Compile all loops once.")
 @common_options
@@ -49,6 +46,8 @@ def fit_small(kind, pbc):
     """Fit a model of a kind to a few molecules, and predict what it can."""
     import warnings
 
+    from lodekit.quantities import QUANTITIES
+
     from .kinds import KINDS
 
     frames = small_frames(pbc)
@@ -70,9 +69,14 @@ def fit_small(kind, pbc):
         model = own.build(settings)
         model.progress = False
         model.fit(frames)
-        names = ["stress"] if pbc else ["dipole"]
-        names = [name for name in (*PROPERTIES, *names) if name in model.properties]
-        model.compute(frames[:2], names)
+        names = [
+            name
+            for name in model.properties
+            if name in QUANTITIES
+            and QUANTITIES[name].in_ase
+            and QUANTITIES[name].fits(frames[0].pbc)
+        ]
+        model.compute(frames[:2], [*names, "extrapolation"])
 
 
 def small_frames(pbc):
