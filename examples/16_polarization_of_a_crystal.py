@@ -1,6 +1,7 @@
-"""Polarization of a crystal: branches, whole charges, LO and TO phonons of one model.
+"""Polarization of a crystal: branches, whole charges, LO and TO phonons of one model
+==================================================================================
 
-    python examples/16_polarization_of_a_crystal.py
+Run it with ``python examples/16_polarization_of_a_crystal.py``.
 
 The reference is made here: lithium fluoride with whole charges, dipoles between
 neighbours and a repulsion, in distorted triclinic cells. Its polarization is given on

@@ -1,6 +1,7 @@
-"""Atoms that polarize each other: a lattice, and a row, in a field.
+"""Atoms that polarize each other: a lattice, and a row, in a field
+================================================================
 
-    python examples/17_induced_dipoles.py
+Run it with ``python examples/17_induced_dipoles.py``.
 
 Clausius and Mossotti's dielectric constant of a cubic lattice of polarizable points,
 (eps - 1) / (eps + 2) = x with x = 4 pi alpha / 3 V, is that of dipoles that feel each

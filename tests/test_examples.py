@@ -77,17 +77,17 @@ def test_molecular_dynamics_conserves_energy(tmp_path):
 
 
 def test_dynamics_stops_where_the_training_data_end(tmp_path):
-    printed = run_example("16_bounded_dynamics.py", tmp_path)
+    printed = run_example("18_bounded_dynamics.py", tmp_path)
     assert "100 K: 200 steps within the training data" in printed
     (temperature,) = find_numbers(
         r"^(\d+) K, step \d+: the structure is far from the training data", printed
     )
     assert temperature > 100
-    assert (EXAMPLES / "output" / "16_to_calculate.xyz").exists()
+    assert (EXAMPLES / "output" / "18_to_calculate.xyz").exists()
 
 
 def test_phonons_are_those_of_the_reference(tmp_path):
-    printed = run_example("17_phonons.py", tmp_path)
+    printed = run_example("19_phonons.py", tmp_path)
     (error,) = find_numbers(r"^error of forces .*: (\S+) meV/Å", printed)
     (difference,) = find_numbers(r"^largest difference of bands: (\S+) meV", printed)
     assert error < 5.0

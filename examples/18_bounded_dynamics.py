@@ -1,7 +1,7 @@
 """Molecular dynamics that stops where the training data do
 ========================================================
 
-Run it with ``python examples/16_bounded_dynamics.py``.
+Run it with ``python examples/18_bounded_dynamics.py``.
 
 A potential of small water clusters is heated step by step. Where a structure is far
 from the training data, the run is stopped, the structure is kept for a reference
@@ -71,7 +71,7 @@ for temperature in TEMPERATURES:
 # %%
 # Structures to calculate next, and what happened.
 if unknown:
-    write_structures(OUTPUT / "16_to_calculate.xyz", unknown, overwrite=True)
+    write_structures(OUTPUT / "18_to_calculate.xyz", unknown, overwrite=True)
 print(f"{len(unknown)} structures are kept for reference calculations")
 figure = Figure(figsize=(6.0, 3.6), layout="constrained")
 axes = figure.subplots()
@@ -83,4 +83,4 @@ axes.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
 axes.set_xlabel("step")
 axes.set_ylabel("extrapolation of the farthest atom")
 axes.legend(frameon=False)
-figure.savefig(OUTPUT / "16_bounded_dynamics.png", dpi=110)
+figure.savefig(OUTPUT / "18_bounded_dynamics.png", dpi=110)

@@ -1,7 +1,7 @@
 """Phonons of a metal
 ==================
 
-Run it with ``python examples/17_phonons.py``.
+Run it with ``python examples/19_phonons.py``.
 
 A potential of copper learns from cells at 300 K, labelled by the effective medium
 theory that comes with ASE, and gives the phonon bands by finite displacements beside
@@ -55,8 +55,8 @@ def bands(calculator, name):
     return 1e3 * energies
 
 
-reference = bands(EMT(), "17_reference")
-found = bands(LodekitCalculator(model, on_extrapolation="ignore"), "17_model")
+reference = bands(EMT(), "19_reference")
+found = bands(LodekitCalculator(model, on_extrapolation="ignore"), "19_model")
 print(f"largest difference of bands: {np.abs(found - reference).max():.2f} meV")
 
 # %%
@@ -70,4 +70,4 @@ axes.set_xticks(ticks, [label.replace("G", "Γ") for label in labels])
 axes.set_ylabel("energy, meV")
 axes.set_xlim(places[0], places[-1])
 axes.set_title("phonons of copper: EMT (grey), lodekit (blue)", fontsize=10)
-figure.savefig(OUTPUT / "17_phonons.png", dpi=110)
+figure.savefig(OUTPUT / "19_phonons.png", dpi=110)
