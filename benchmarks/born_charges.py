@@ -4,7 +4,7 @@
 
 Dipeptides of the SPICE set: models are fitted to dipoles of the training file, and
 judged by the Born charges (atomic polar tensors) of the validation file, which has all
-of them. Where forces shape the charges, 60 frames and few sparse points are fitted.
+of them. Where forces shape the charges, 30 frames and few sparse points are fitted.
 "fitted" are models that are fitted to the Born charges of half of the validation
 frames, and judged by the other half. Every line has mean absolute error and RMSE of the
 components in e, of the mean over the three directions as well, of the dipole (e·Å), and
@@ -41,7 +41,7 @@ MODELS = {
     "kqeq from dipoles": ChargeEquilibrationModel(targets=["dipole"]),
 }
 #: Charges and remainder in one fit take longer: few frames and sparse points.
-FEW_FRAMES, FEW_POINTS = 60, 100
+FEW_FRAMES, FEW_POINTS = 30, 60
 
 
 def few():
