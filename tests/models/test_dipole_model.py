@@ -160,7 +160,7 @@ def test_noises_leave_digits_to_the_charges():
     ):
         atoms.calc = SinglePointCalculator(atoms, dipole=result["dipole"])
     model = DipoleModel().fit(frames)
-    assert model.summary_["noises"]["dipole"] < 1.5e-3
+    assert model.summary_["noises"]["dipole"] < 2e-3
     (alone,) = model.compute(frames[5], ["charges"])
     among = model.compute(frames, ["charges"])[5]
     assert among["charges"] == pytest.approx(alone["charges"], abs=1e-7)
