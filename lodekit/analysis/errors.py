@@ -85,9 +85,17 @@ def compare(frames, results, targets=None):
         By target; targets that no frame has, or that were not predicted, are left out.
         A polarization counts on the branch nearest to its prediction.
         Frames without a target do not count for it.
+
+    Raises
+    ------
+    ValueError
+        If reference values cannot be right, such as transposed Born charges.
     """
     comparisons = {}
     for target in targets or UNITS:
+        if target in OBSERVABLES:
+            given = [target in result for result in results]
+            check_references(frames, target, given)
         parts = [
             _compare_frame(target, index, structure, result)
             for index, (structure, result) in enumerate(
@@ -98,6 +106,14 @@ def compare(frames, results, targets=None):
         if parts:
             comparisons[target] = _join(target, parts)
     return comparisons
+
+
+def check_references(frames, target, predicted) -> None:
+    """Raise ``ValueError`` where reference values of predicted frames are wrong."""
+    observable = OBSERVABLES[target]
+    pairs = enumerate(zip(frames, predicted, strict=True))
+    chosen = [i for i, (atoms, is_p) in pairs if is_p and observable.is_given(atoms)]
+    observable.check_references(frames, chosen)
 
 
 def _compare_frame(target, index, structure, result):

@@ -9,6 +9,7 @@ from finite_differences import central_differences, displaced
 from labelled_structures import lode, open_frames, soap
 from sklearn.base import clone
 
+from lodekit.analysis.errors import compare
 from lodekit.models import (
     ChargeEquilibrationModel,
     ChargeModel,
@@ -183,6 +184,9 @@ def test_transposed_references_are_told(fitted):
         atoms.arrays["REF_becs"] = charges.swapaxes(1, 2).reshape(-1, 9)
     with pytest.raises(ValueError, match=r"frame 1 .* look transposed.*\[atom, dipole"):
         DipoleModel(soap(), targets=[BORN], **SMALL).fit(frames)
+    results = fitted("dipoles").compute(frames, [BORN])
+    with pytest.raises(ValueError, match="frame 1 .* look transposed"):
+        compare(frames, results, [BORN])
 
 
 def test_point_charges_turn_their_dipole():
