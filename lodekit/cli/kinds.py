@@ -54,7 +54,7 @@ class Charges:
         """Return complete settings for frames."""
         from lodekit.models.charge_settings import default_charge_settings
 
-        return default_charge_settings(self.name, targets)
+        return default_charge_settings(self.name, frames, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""

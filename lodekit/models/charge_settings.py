@@ -21,7 +21,7 @@ from .settings import (
     check_settings,
     remainder_settings,
 )
-from .terms import charge_terms
+from .terms import charge_terms, may_be_far
 
 #: Keys of the noise of every target; those of energies where these shape the charges.
 NOISES = {name: quantity(name).noise_key for name in CHARGES}
@@ -45,12 +45,13 @@ def fit_defaults(kind: str) -> dict:
     }
 
 
-def default_charge_settings(kind: str, targets) -> dict:
-    """Return complete settings of a class of models for these targets."""
+def default_charge_settings(kind: str, frames, targets) -> dict:
+    """Return complete settings of a class of models for frames and targets."""
     fit = {**fit_defaults(kind), "targets": list(targets)}
     has_energies = bool(set(targets) & set(ENERGIES))
     linear = not has_energies or _model_class(kind).linear_with_energies
-    settings = {"fit": fit, "terms": charge_terms(linear)}
+    terms = charge_terms(linear, may_be_far(frames, targets))
+    settings = {"fit": fit, "terms": terms}
     if has_energies:
         settings["potential"] = {"terms": remainder_settings()["terms"]}
     return settings

@@ -39,7 +39,7 @@ from .extrapolating import with_extrapolation
 from .model import Model
 from .potential_state import choose_terms
 from .prediction import check_species
-from .terms import default_charge_terms
+from .terms import default_charge_terms, may_be_far
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
@@ -167,7 +167,8 @@ class LinearChargeModel(ChargeState, Model):
     def _default_terms(self, frames) -> list[tuple]:
         """Return SOAP, and linear terms as well where they help."""
         energies = energy_targets(frames, self.targets, self.potential)
-        return default_charge_terms(not energies or self.linear_with_energies)
+        linear = not energies or self.linear_with_energies
+        return default_charge_terms(linear, may_be_far(frames, self.targets_))
 
     @property
     def kernels(self) -> list:

@@ -9,6 +9,7 @@ from lodekit.descriptors import (
     PowerSpectrum,
     SphericalExpansion,
 )
+from lodekit.quantities import CHARGES, quantity
 from lodekit.regression import PolynomialCovariance
 
 #: Charges of sources that are found from the data; those of one unit by species.
@@ -131,22 +132,35 @@ def default_terms(frames) -> list[tuple]:
     return build_terms({"terms": potential_terms(frames)})
 
 
-def charge_terms(linear: bool = True) -> dict:
+def charge_terms(linear: bool = True, far: bool = True) -> dict:
     """Return settings of the default terms of charges.
 
     SOAP for the surroundings and ``linear`` terms for what is near and, by LODE, for
-    what is far. The square of the latter helps between the frames, but not beyond their
-    size. The amplitudes follow from the data.
+    what is ``far``. The square of the latter helps between the frames, but not beyond
+    their size. The amplitudes follow from the data.
     """
     terms = {"soap": dict(CHARGE_SOAP)}
     if linear:
-        terms |= {"near": dict(NEAR_CHARGES), "lode": dict(FAR_CHARGES)}
+        terms["near"] = dict(NEAR_CHARGES)
+    if linear and far:
+        terms["lode"] = dict(FAR_CHARGES)
     return terms
 
 
-def default_charge_terms(linear: bool = True) -> list[tuple]:
+def default_charge_terms(linear: bool = True, far: bool = True) -> list[tuple]:
     """Return (descriptor, covariance, n_sparse) of `charge_terms`."""
-    return build_terms({"terms": charge_terms(linear)})
+    return build_terms({"terms": charge_terms(linear, far)})
+
+
+def may_be_far(frames, targets) -> bool:
+    """Return whether charges may depend on what is far.
+
+    Not where derivatives of dipoles of periodic structures are fitted, for which charge
+    has to flow between neighbours.
+    """
+    names = [name for name in targets if name in CHARGES]
+    has_derivatives = any(quantity(name).is_gradient for name in names)
+    return not (has_derivatives and any(atoms.pbc.any() for atoms in frames))
 
 
 def build_terms(settings: dict) -> list[tuple]:

@@ -17,6 +17,7 @@ from lodekit.models import (
     LatentChargeModel,
     SparsePotential,
 )
+from lodekit.models.terms import charge_terms, may_be_far
 from lodekit.observables.born_charges import BornCharges, rotation_error
 from lodekit.observables.charges import observe, reference
 
@@ -247,6 +248,13 @@ def test_dipoles_of_a_crystal_are_differentiated(fitted, crystal):
         assert found == pytest.approx(slopes, abs=1e-7)
     finally:
         model.weights_[:] = model_weights
+
+
+def test_default_terms_have_an_end_where_they_must(crystal):
+    assert not may_be_far([crystal], ["dipole", BORN])
+    assert may_be_far([crystal], ["charges", "forces"])
+    assert may_be_far(FRAMES, [BORN])
+    assert list(charge_terms(far=False)) == ["soap", "near"]
 
 
 def test_charge_without_end_is_told(fitted, crystal):
