@@ -45,6 +45,7 @@ MODEL_CLASSES = {
     "ElectronDensityModel": "lodekit.models",
     "PolarizationModel": "lodekit.models",
     "WannierModel": "lodekit.models",
+    "InducedDipoleModel": "lodekit.models",
 }
 _HEADER = "model.json"
 _FIRST_BYTES = b"PK\x03\x04"

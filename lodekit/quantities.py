@@ -296,6 +296,8 @@ _TABLE = (
         keys=("REF_polarizability", "polarizability"),
         length_power=3,
         families=("tensors", "polarization", "responses", "density responses"),
+        noise=1e-1,
+        noise_key="polarizability_noise",
         label="polarizability component",
     ),
     Quantity(

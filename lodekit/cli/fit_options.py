@@ -21,7 +21,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "(vectors, matrices and other tensors of structures or atoms), polarization "
     "(energy in an electric field: polarization, Born charges and polarizability as "
     "well as energies and forces), wannier (the same from centroids of Wannier "
-    "centres), density (electron densities of a file of lodekit "
+    "centres), induced-dipoles (charges and dipoles that polarize each other, from "
+    "dipoles and polarizabilities), density (electron densities of a file of lodekit "
     "density-fit) [potential].",
 )
 @click.option(

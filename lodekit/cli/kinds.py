@@ -169,6 +169,9 @@ KINDS = {
     "tensor": Tensors(),
     "polarization": Polarization("PolarizationModel", POLARIZATION),
     "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
+    "induced-dipoles": Polarization(
+        "InducedDipoleModel", (*ENERGIES, *family("tensors"))
+    ),
     "density": Densities(),
 }
 #: Every target of some kind, but for the names of tensors.

@@ -4,6 +4,7 @@ from .charge_equilibration import ChargeEquilibrationModel
 from .charge_model import ChargeModel, DipoleModel
 from .electron_density_model import ElectronDensityModel
 from .global_potential import GlobalPotential
+from .induced_dipole_model import InducedDipoleModel
 from .latent_charge_model import LatentChargeModel
 from .polarization_model import PolarizationModel
 from .sparse_potential import SparsePotential
@@ -16,6 +17,7 @@ __all__ = [
     "DipoleModel",
     "ElectronDensityModel",
     "GlobalPotential",
+    "InducedDipoleModel",
     "LatentChargeModel",
     "PolarizationModel",
     "SparsePotential",

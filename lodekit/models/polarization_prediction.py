@@ -55,6 +55,21 @@ def defined_properties(model) -> list[str]:
     return names
 
 
+def check_vector(name: str, value) -> np.ndarray:
+    """Return a field as three numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    numbers = as_numbers(value)
+    if numbers is None or numbers.shape != (3,) or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{name} must be three finite numbers in V/Å, got {value!r:.60}"
+        )
+    return numbers.astype(float)
+
+
 def check_fields(model, frames, field, displacement):
     """Return a field and a displacement as arrays or None.
 
@@ -71,21 +86,13 @@ def check_fields(model, frames, field, displacement):
     vectors = []
     for name, value in (("field", field), ("displacement", displacement)):
         if value is not None:
-            numbers = as_numbers(value)
-            if (
-                numbers is None
-                or numbers.shape != (3,)
-                or not np.isfinite(numbers).all()
-            ):
-                raise ValueError(
-                    f"{name} must be three finite numbers in V/Å, got {value!r:.60}"
-                )
+            numbers = check_vector(name, value)
             if model.dipoles_ is None:
                 raise ValueError(
                     "the model was fitted without polarization, dipoles or Born "
                     f"charges and has no response to a {name}"
                 )
-            value = numbers.astype(float)
+            value = numbers
         vectors.append(value)
     if displacement is not None:
         for index, atoms in enumerate(frames):

@@ -13,8 +13,9 @@ import inspect
 from lodekit.errors import SettingsError
 from lodekit.quantities import ENERGIES, family, quantity
 
+from .induced_dipole_model import InducedDipoleModel
 from .polarization_model import PolarizationModel
-from .polarization_terms import dipole_terms
+from .polarization_terms import dipole_terms, induced_terms
 from .settings import (
     FIT,
     SELECTIONS,
@@ -28,7 +29,9 @@ from .tensor_terms import build_tensor_terms, tensor_terms
 from .wannier_model import WannierModel
 
 #: Classes of models by name.
-CLASSES = {own.__name__: own for own in (PolarizationModel, WannierModel)}
+CLASSES = {
+    own.__name__: own for own in (PolarizationModel, WannierModel, InducedDipoleModel)
+}
 
 #: Sections of parts that are models of their own.
 PARTS = ("potential", "polarizability")
@@ -46,9 +49,14 @@ def noise_keys() -> dict[str, str]:
     return {quantity(n).noise_key: n for n in names if quantity(n).noise_key}
 
 
+def parameters_of(kind: str) -> dict:
+    """Return the parameters of a class of models by name."""
+    return inspect.signature(CLASSES[kind]).parameters
+
+
 def fit_defaults(kind: str) -> dict:
     """Return the keys of ``[fit]`` of a class of models."""
-    parameters = inspect.signature(CLASSES[kind]).parameters
+    parameters = parameters_of(kind)
     own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
     noises = dict.fromkeys(noise_keys(), "auto")
     return {**own, **noises, "selection": "farthest-points"}
@@ -62,15 +70,16 @@ def potential_fit() -> dict:
 
 def default_polarization_settings(kind: str, frames, targets) -> dict:
     """Return complete settings of a model of these targets."""
+    is_induced = "polarizability" not in parameters_of(kind)
     settings = {
         "fit": {**fit_defaults(kind), "targets": list(targets)},
-        "terms": dipole_terms(),
+        "terms": induced_terms() if is_induced else dipole_terms(),
     }
     energies = [name for name in targets if name in ENERGIES]
     if energies:
         terms = default_settings(frames, energies)["terms"]
         settings["potential"] = {"fit": potential_fit(), "terms": terms}
-    if "polarizability" in targets:
+    if "polarizability" in targets and not is_induced:
         settings["polarizability"] = {"terms": tensor_terms()}
     return settings
 
@@ -84,7 +93,8 @@ def check_polarization_settings(kind: str, settings: dict) -> dict:
         Also for settings of what is not fitted, and those of a part that the whole
         model decides on.
     """
-    check_names("settings", settings, ["fit", "terms", *PARTS])
+    parts = [name for name in PARTS if name in parameters_of(kind)]
+    check_names("settings", settings, ["fit", "terms", *parts])
     own = {key: settings[key] for key in ("fit", "terms") if key in settings}
     checked = check_settings(own, fit_defaults(kind), (*_FREE, *noise_keys()))
     for name in PARTS:

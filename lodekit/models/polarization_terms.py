@@ -20,6 +20,14 @@ def dipole_terms() -> dict:
     return {"soap": dict(DIPOLE_SOAP)}
 
 
+def induced_terms() -> dict:
+    """Return settings of the default terms of atoms that polarize each other.
+
+    The far part is theirs: the surroundings are as wide as those of tensors.
+    """
+    return {"soap": {**TENSOR_SOAP, "n_sparse": 100}}
+
+
 def choose_dipole_terms(model, frames, random_state) -> list[tuple]:
     """Return (descriptor, invariants, covariance, n_sparse) of every term."""
     return choose_tensor_terms(

@@ -22,27 +22,9 @@ class TensorState:
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add kernels, and the parts of every tensor."""
         store = PointStore()
-        first = next(iter(self.kernels_.values()))
-        settings |= {
-            "terms": [
-                {
-                    "equivariants": encode(kernel.equivariants, "descriptor"),
-                    "covariance": encode(kernel.covariance, "covariance"),
-                }
-                for kernel in first
-            ],
-            "kernels": [],
-            "tensors": [],
-            "fits": {},
-        }
-        for (order, sigma), kernels in self.kernels_.items():
-            entry = {"order": order, "sigma": sigma, "terms": []}
-            for number, kernel in enumerate(kernels):
-                name = f"kernels/{order}/{sigma}/{number}"
-                term, more = kernel.get_state(name, store)
-                entry["terms"].append(term)
-                arrays |= more
-            settings["kernels"].append(entry)
+        own, more = kernel_state(self.kernels_, store)
+        settings |= {**own, "tensors": [], "fits": {}}
+        arrays |= more
         for name, parts in self.parts_.items():
             entry = tensor_settings(self.tensors_[name], parts)
             settings["tensors"].append(entry)
@@ -73,6 +55,33 @@ class TensorState:
         if not self.tensors_:
             raise ValueError("a model needs a tensor")
         self.targets_ = list(self.tensors_)
+
+
+def kernel_state(kernels: dict, store: PointStore) -> tuple[dict, dict]:
+    """Return settings and arrays of the kernels of every order and sigma.
+
+    Environments go to ``store``.
+    """
+    first, arrays = next(iter(kernels.values())), {}
+    settings = {
+        "terms": [
+            {
+                "equivariants": encode(kernel.equivariants, "descriptor"),
+                "covariance": encode(kernel.covariance, "covariance"),
+            }
+            for kernel in first
+        ],
+        "kernels": [],
+    }
+    for (order, sigma), own in kernels.items():
+        entry = {"order": order, "sigma": sigma, "terms": []}
+        for number, kernel in enumerate(own):
+            name = f"kernels/{order}/{sigma}/{number}"
+            term, more = kernel.get_state(name, store)
+            entry["terms"].append(term)
+            arrays |= more
+        settings["kernels"].append(entry)
+    return settings, arrays
 
 
 def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:

@@ -146,3 +146,22 @@ def test_centroids_of_wannier_centres_have_the_same_path(folder, lodekit, monkey
     status, out, err = lodekit("evaluate", "w.lodekit", "wannier.xyz", "--json")
     assert status == 0, err
     assert json.loads(out)["wannier_displacements"]["unit"] == "Å"
+
+
+def test_induced_dipoles_have_the_same_path(folder, lodekit, monkeypatch):
+    monkeypatch.chdir(folder)
+    generator = np.random.default_rng(6)
+    frames = [crystals.draw(generator, pbc=False) for _ in range(8)]
+    frames = [crystals.label(atoms) for atoms in frames]
+    write_structures("clusters.xyz", frames)
+    text = f"[fit]\nn_channels = 15\n[terms.soap]{TERM.replace('20', '3')}"
+    Path("i.toml").write_text(text)
+    status, out, err = lodekit(
+        *("fit", "clusters.xyz", "--model", "induced-dipoles", "--settings", "i.toml"),
+        *("--targets", "polarizability", "--json", "-o", "i.lodekit"),
+    )
+    assert status == 0, err
+    assert json.loads(out)["errors"]["training"]["polarizability"]["r2"] > 0.5
+    status, out, err = lodekit("evaluate", "i.lodekit", "clusters.xyz", "--json")
+    assert status == 0, err
+    assert json.loads(out)["polarizability"]["unit"] == "Å³"

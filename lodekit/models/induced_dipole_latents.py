@@ -1,0 +1,204 @@
+"""Charges, permanent dipoles and polarizabilities of atoms, and what they induce.
+
+With features Phi of order 0 and 1 and weights w of the three latents of atom i,
+
+    q_i = q_0 + Phi_i w_q, moved by one number for each structure to its total charge,
+    mu_0i = Phi1_i w_mu,    log a_i = log a_0 + tanh(x_0 + Phi_i w_a),
+
+where q_0, a_0 and x_0 depend on the element. Polarizabilities stay below e a_0, and the
+widths of Gaussians are those that suit this bound, so that no weights make a
+catastrophe: with the energies of dipoles with themselves, electrostatic energies of
+Gaussians are positive. Induced dipoles minimise the energy U
+(`lodekit.electrostatics.InducedDipoles`), so that its forces are
+
+    -dU/dR - sum_i (dU/dq_i dq_i/dR + dU/dmu_0i dmu_0i/dR + dU/dlog a_i dlog a_i/dR).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lodekit.electrostatics import InducedDipoles
+from lodekit.electrostatics.induced_dipoles import Induced, default_widths
+from lodekit.observables.charges import total_charge
+from lodekit.structures.batch import StructureBatch
+
+from .atomic_dipoles import AtomicDipoles
+from .charge_energy import EnergyParts
+
+#: Prior standard deviations: of charges by element and by environment in e, of dipoles
+#: in e·Å, of x by element and by environment.
+CHARGE_PRIORS, DIPOLE_PRIOR, LOG_PRIORS = (1.0, 0.2), 0.2, (1.0, 0.3)
+
+
+@dataclass
+class InducedLatents:
+    """The three latents.
+
+    Attributes
+    ----------
+    species : ndarray of shape (n_species,)
+    kernels : dict of (order, sigma) to list of EquivariantKernel
+        Of order 0 for charges and polarizabilities, of order 1 for dipoles.
+    reference : ndarray of shape (n_species,)
+        Polarizabilities in Å^3 from which a_0 is counted; widths of Gaussians follow
+        from them.
+    """
+
+    species: np.ndarray
+    kernels: dict
+    reference: np.ndarray
+
+    @property
+    def dipoles(self) -> AtomicDipoles:
+        """Kernels of permanent dipoles."""
+        return AtomicDipoles(self.kernels[1, 1])
+
+    @property
+    def n_scalar(self) -> int:
+        """Number of weights of charges, and of polarizabilities."""
+        return self.species.size + sum(kernel.rank for kernel in self.kernels[0, 1])
+
+    @property
+    def n_linear(self) -> int:
+        """Number of weights of charges and dipoles."""
+        return self.n_scalar + self.dipoles.rank
+
+    @property
+    def rank(self) -> int:
+        """Number of weights."""
+        return self.n_linear + self.n_scalar
+
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which atoms do not matter to the latents of an atom."""
+        return max(kernel.reach for own in self.kernels.values() for kernel in own)
+
+    def split(self, weights: np.ndarray) -> tuple:
+        """Return the weights of charges, dipoles and polarizabilities."""
+        return np.split(weights, [self.n_scalar, self.n_linear])
+
+
+class InducedBatch:
+    """Latents of structures at some weights, and the dipoles that they induce.
+
+    Parameters
+    ----------
+    latents : InducedLatents
+    weights : ndarray of shape (rank,)
+    frames : list of ase.Atoms
+    field : ndarray of shape (3,), optional
+        In V/Å.
+    """
+
+    def __init__(self, latents: InducedLatents, weights, frames, field=None):
+        self.latents, self.frames, self.field = latents, frames, field
+        self.weights = latents.split(np.asarray(weights, dtype=float))
+        self.batch, cache = StructureBatch.from_frames(frames), {}
+        self.scalars = [
+            kernel.evaluate(self.batch, cache) for kernel in latents.kernels[0, 1]
+        ]
+        self.vectors = latents.dipoles.evaluate(self.batch)
+        kinds = np.searchsorted(latents.species, self.batch.species)
+        self.is_element = np.eye(latents.species.size)[kinds]
+        self.permanent = DIPOLE_PRIOR * self.vectors.values(self.weights[1])
+        charges = self.scalar_values(self.weights[0], CHARGE_PRIORS)
+        self.charges = self.conserve(charges)
+        logs = np.tanh(self.scalar_values(self.weights[2], LOG_PRIORS))
+        self.polarizabilities = latents.reference[kinds] * np.exp(logs)
+        self.log_slopes = 1.0 - logs**2
+        self.widths = default_widths(np.e * latents.reference)[kinds]
+
+    def own(self, index: int) -> slice:
+        """Return the atoms of one structure."""
+        return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
+
+    def scalar_values(self, weights, priors) -> np.ndarray:
+        """Return scalars of all atoms, (n_atoms,)."""
+        n_species = self.latents.species.size
+        values = priors[0] * (self.is_element @ weights[:n_species])
+        start = n_species
+        for state in self.scalars:
+            own = weights[start : start + state.kernel.rank]
+            values += priors[1] * state.values(own)[:, 0]
+            start += state.kernel.rank
+        return values
+
+    def scalar_rows(self, priors) -> np.ndarray:
+        """Return what scalars of all atoms are linear in, (n_atoms, n_scalar)."""
+        parts = [state.rows()[:, 0] for state in self.scalars]
+        return np.hstack([priors[0] * self.is_element, priors[1] * np.hstack(parts)])
+
+    def scalar_gradients(self, weights, priors, adjoint):
+        """Return the derivatives of sum_i adjoint_i s_i by positions and strain."""
+        positions, strain = 0.0, 0.0
+        start = self.latents.species.size
+        for state in self.scalars:
+            own = priors[1] * weights[start : start + state.kernel.rank]
+            more = state.gradients(own, adjoint[:, None])
+            positions, strain = positions + more[0], strain + more[1]
+            start += state.kernel.rank
+        return positions, strain
+
+    def conserve(self, charges: np.ndarray) -> np.ndarray:
+        """Return charges moved to the total charge of every structure."""
+        moved = charges.copy()
+        for index, atoms in enumerate(self.frames):
+            own = self.own(index)
+            excess = charges[own].sum() - total_charge(atoms)
+            moved[own] -= excess / len(atoms)
+        return moved
+
+    def project(self, values: np.ndarray) -> np.ndarray:
+        """Return values without their mean over the atoms of every structure."""
+        projected = values.copy()
+        for index in range(len(self.frames)):
+            own = self.own(index)
+            projected[own] -= values[own].mean(axis=0)
+        return projected
+
+    def system(self, index: int) -> InducedDipoles:
+        """Return the atoms of one structure, which polarize each other."""
+        atoms, own = self.frames[index], self.own(index)
+        return InducedDipoles(
+            atoms.positions,
+            atoms.cell[:],
+            atoms.pbc,
+            self.polarizabilities[own],
+            self.widths[own],
+        )
+
+    def solve(self, index: int, system: InducedDipoles | None = None) -> Induced:
+        """Return the induced dipoles of one structure."""
+        own = self.own(index)
+        system = self.system(index) if system is None else system
+        return system.solve(self.charges[own], self.permanent[own], self.field)
+
+    def energy_parts(self, solved: list[Induced]) -> list[EnergyParts]:
+        """Return the energy of every structure with forces and strain derivative."""
+        by_charges = self.project(np.concatenate([own.by_charges for own in solved]))
+        by_dipoles = np.concatenate([own.by_dipoles for own in solved])
+        traces = np.concatenate(
+            [np.trace(own.by_polarizabilities, axis1=1, axis2=2) for own in solved]
+        )
+        adjoints = (
+            self.scalar_gradients(self.weights[0], CHARGE_PRIORS, by_charges),
+            self.vectors.gradients(DIPOLE_PRIOR * self.weights[1], by_dipoles),
+            self.scalar_gradients(
+                self.weights[2],
+                LOG_PRIORS,
+                traces * self.polarizabilities * self.log_slopes,
+            ),
+        )
+        positions = sum(own[0] for own in adjoints)
+        strain = sum(own[1] for own in adjoints)
+        return [
+            EnergyParts(
+                own.energy,
+                own.forces - positions[self.own(index)],
+                own.strain_gradient + strain[index],
+            )
+            for index, own in enumerate(solved)
+        ]

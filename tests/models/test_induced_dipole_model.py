@@ -1,0 +1,180 @@
+"""Models of atoms that polarize each other, on clusters that do so."""
+
+import numpy as np
+import polar_crystals as crystals
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+from finite_differences import central_differences, displaced
+
+from lodekit import load_model
+from lodekit.descriptors import (
+    EquivariantPowerSpectrum,
+    PowerSpectrum,
+    SphericalExpansion,
+)
+from lodekit.electrostatics import InducedDipoles
+from lodekit.electrostatics.induced_dipoles import default_widths
+from lodekit.models import InducedDipoleModel, SparsePotential
+from lodekit.models.induced_dipole_fit import InducedProblem
+from lodekit.models.induced_dipole_latents import InducedBatch
+
+CHARGES, ALPHAS = {3: 0.5, 9: -0.5}, {3: 0.7, 9: 1.1}
+FIELD = np.array([0.2, -0.1, 0.3])
+
+
+def label(atoms):
+    """A structure whose dipole and polarizability are those of induced dipoles."""
+    labelled = atoms.copy()
+    charges = np.array([CHARGES[z] for z in atoms.numbers])
+    alphas = np.array([ALPHAS[z] for z in atoms.numbers])
+    widths = default_widths(np.e * np.full(len(atoms), 0.9))
+    system = InducedDipoles(atoms.positions, atoms.cell[:], atoms.pbc, alphas, widths)
+    found = system.solve(charges)
+    energy, forces = crystals.energy_and_forces(atoms)
+    results = {"energy": energy + found.energy, "forces": forces + found.forces}
+    if not atoms.pbc.any():
+        results["dipole"] = found.moment
+    labelled.info["polarizability"] = system.susceptibility().ravel()
+    labelled.calc = SinglePointCalculator(labelled, **results)
+    return labelled
+
+
+def small(**arguments):
+    own = SphericalExpansion(
+        cutoff={"radius": 3.0, "smoothing": {"type": "ShiftedCosine", "width": 0.8}},
+        density={"type": "Gaussian", "width": 0.4},
+        basis={
+            "type": "TensorProduct",
+            "max_angular": 2,
+            "radial": {"type": "Gto", "max_radial": 2},
+        },
+    )
+    arguments = {
+        "n_sparse": 4,
+        "n_channels": 20,
+        "potential": SparsePotential(PowerSpectrum(own), n_sparse=15),
+        **arguments,
+    }
+    return InducedDipoleModel(EquivariantPowerSpectrum(own), **arguments)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    generator = np.random.default_rng(1)
+    return [label(crystals.draw(generator, pbc=False)) for _ in range(14)]
+
+
+@pytest.fixture(scope="module")
+def model(frames):
+    return small().fit(frames[:10])
+
+
+@pytest.fixture(scope="module")
+def crystal():
+    return crystals.draw(np.random.default_rng(4))
+
+
+def test_dipoles_and_polarizabilities_are_learned(model, frames):
+    names = ["dipole", "polarizability"]
+    for atoms, own in zip(frames[10:], model.compute(frames[10:], names), strict=True):
+        expected = atoms.info["polarizability"].reshape(3, 3)
+        error = np.abs(own["polarizability"] - expected).max()
+        assert error < 0.02 * np.abs(expected).max()
+        expected = atoms.get_dipole_moment()
+        np.testing.assert_allclose(own["dipole"], expected, atol=0.02)
+    assert model.score(frames[10:]) > 0.999
+
+
+@pytest.mark.parametrize("name", ["dipole", "polarizability"])
+def test_rows_are_derivatives_by_all_weights(model, frames, name):
+    latents = model.latents_
+    problem = InducedProblem(frames[:1], [name], latents, False)
+    generator = np.random.default_rng(3)
+    weights = model.solution_.weights + 0.1 * generator.normal(size=latents.rank)
+
+    def value(weights):
+        batch = InducedBatch(latents, weights, frames[:1])
+        if name == "dipole":
+            return batch.solve(0).moment
+        total = batch.system(0).susceptibility()
+        return total[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+    ((_, rows, _),) = problem.rows(weights, np.arange(1))
+    numerical = central_differences(value, weights, step=1e-3).T
+    scale = np.abs(numerical).max()
+    np.testing.assert_allclose(rows.matrix, numerical, atol=1e-7 * scale)
+    residual = problem.targets[0][name] - value(weights)
+    np.testing.assert_allclose(rows.values - rows.matrix @ weights, residual, atol=1e-9)
+
+
+def test_forces_in_a_field_are_derivatives(model, frames, crystal):
+    for atoms in (frames[11], crystal):
+
+        def energy(positions, atoms=atoms):
+            moved = displaced(atoms, np.concatenate([positions, atoms.positions[2:]]))
+            return model.compute(moved, ["energy"], field=FIELD)[0]["energy"]
+
+        (found,) = model.compute(atoms, ["forces"], field=FIELD)
+        numerical = -central_differences(energy, atoms.positions[:2], step=1e-3)
+        np.testing.assert_allclose(found["forces"][:2], numerical, rtol=1e-6, atol=1e-6)
+
+
+def test_stress_is_a_derivative(model, crystal):
+    def energy(voigt):
+        xx, yy, zz, yz, xz, xy = voigt
+        strain = [[xx, xy / 2, xz / 2], [xy / 2, yy, yz / 2], [xz / 2, yz / 2, zz]]
+        deformation = np.eye(3) + strain
+        moved = crystal.copy()
+        moved.set_cell(crystal.cell[:] @ deformation, scale_atoms=True)
+        field = np.linalg.solve(deformation, FIELD)  # voltages stay
+        return model.compute(moved, ["energy"], field=field)[0]["energy"]
+
+    (found,) = model.compute(crystal, ["stress"], field=FIELD)
+    numerical = central_differences(energy, np.zeros(6), step=3e-4)
+    numerical /= crystal.get_volume()
+    np.testing.assert_allclose(found["stress"], numerical, rtol=1e-6, atol=1e-6)
+
+
+def test_born_charges_are_derivatives_of_the_dipole(model, frames):
+    (found,) = model.compute(frames[12], ["born_effective_charges"])
+    charges = found["born_effective_charges"]
+    np.testing.assert_allclose(charges.sum(axis=0), 0.0, atol=1e-8)
+
+    def dipole(positions):
+        moved = displaced(frames[12], np.concatenate([positions, rest]))
+        return model.compute(moved, ["dipole"])[0]["dipole"]
+
+    rest = frames[12].positions[1:]
+    numerical = central_differences(dipole, frames[12].positions[:1])[0]
+    np.testing.assert_allclose(charges[0].T, numerical, atol=1e-6)
+
+
+def test_the_dipole_is_minus_the_derivative_by_the_field(model, frames):
+    (found,) = model.compute(frames[13], ["dipole"], field=FIELD)
+
+    def energy(field):
+        return model.compute(frames[13], ["energy"], field=field)[0]["energy"]
+
+    numerical = -central_differences(energy, FIELD, step=1e-2)
+    np.testing.assert_allclose(found["dipole"], numerical, rtol=1e-8, atol=1e-8)
+
+
+def test_saved_models_are_the_same(model, frames, tmp_path):
+    model.save(tmp_path / "model.lodekit")
+    loaded = load_model(tmp_path / "model.lodekit")
+    before, after = (one.compute(frames[10:]) for one in (model, loaded))
+    for old, own in zip(before, after, strict=True):
+        assert {*old} == {*own}
+        for name, value in old.items():
+            np.testing.assert_array_equal(own[name], value)
+
+
+def test_wrong_input_is_refused(model, frames, crystal):
+    with pytest.raises(ValueError, match="targets must be among"):
+        small(targets=["polarization"]).fit(frames)
+    with pytest.raises(ValueError, match="three finite numbers"):
+        model.compute(frames[:1], field=[1.0])
+    with pytest.raises(ValueError, match="dipole is not defined for frame 1"):
+        model.compute(crystal, ["dipole"])
+    with pytest.raises(ValueError, match="properties must be among"):
+        model.compute(crystal, ["hardnesses"])
