@@ -25,8 +25,8 @@ from lodekit.structures import get_target
 
 from .terms import FROM_DATA, SMALL_CHARGES, SMALL_REMAINDER, build_terms
 
-#: Volume of an atom in Å^3 above which a cell holds molecules in empty space.
-MOST_VOLUME = 60.0
+#: Elements that take electrons from others: from hydrogen and boron to iodine.
+NON_METALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 51, 52, 53)
 #: Atoms, about, that a model of charges is fitted to.
 LEARNING_ATOMS = 2000
 #: Relative size below which singular values and charges are zero.
@@ -36,9 +36,9 @@ TINY = 1e-8
 def charge_sources(frames, terms: list[tuple], predict: bool = False) -> list[tuple]:
     """Give LODE terms whose sources have the charges ``"data"`` those of the data.
 
-    Where no charges of elements are neutral, the sources of molecules are unit charges
-    by species, or charges that will be predicted. Condensed matter and structures of
-    one element have no such terms then: what their atoms do is short-ranged.
+    Where no charges of elements are neutral, they are unit charges by species, or
+    charges that will be predicted. Metals, their alloys and other structures of one
+    element have no such terms then: what their atoms do is short-ranged.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def charge_sources(frames, terms: list[tuple], predict: bool = False) -> list[tu
     if not asking:
         return terms
     charges = find_charges(frames)
-    if not charges and not has_molecules(frames):
+    if not charges and not may_have_charges(frames):
         return [term for term in terms if term[0] not in asking]
     for descriptor in asking:
         for side in sources(descriptor):
@@ -74,6 +74,15 @@ def predicted(descriptors) -> list:
     """Return the expansions whose sources have predicted charges."""
     sides = [side for descriptor in descriptors for side in sources(descriptor)]
     return [side for side in sides if side.charges == PREDICTED]
+
+
+def source_charges(kernels) -> list:
+    """Return the charges of the sources of every term, None for units or none."""
+    found = []
+    for kernel in kernels:
+        charges = [side.charges for side in sources(kernel.descriptor)]
+        found.append(charges[0] if charges else None)
+    return found
 
 
 def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
@@ -135,11 +144,10 @@ def sources(descriptor) -> list:
     return [side for side in sides if hasattr(side, "charges")]
 
 
-def has_molecules(frames) -> bool:
-    """Return whether some structure of several elements does not fill its cell."""
+def may_have_charges(frames) -> bool:
+    """Return whether a structure holds a non-metal beside another element."""
     return any(
-        np.unique(atoms.numbers).size > 1
-        and not (atoms.pbc.all() and atoms.get_volume() < MOST_VOLUME * len(atoms))
+        np.unique(atoms.numbers).size > 1 and np.isin(atoms.numbers, NON_METALS).any()
         for atoms in frames
     )
 

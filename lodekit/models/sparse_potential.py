@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.descriptors.hyperparameters import PREDICTED
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
@@ -24,7 +26,7 @@ from .energy_estimator import EnergyEstimator
 from .extrapolating import with_extrapolation
 from .potential_state import PotentialState, check_whole
 from .prediction import PROPERTIES, Predictor
-from .source_charges import fit_charge_latent, predicted
+from .source_charges import fit_charge_latent, predicted, source_charges
 
 #: Bytes of design-matrix rows assembled at once.
 ROW_BYTES = 3e8
@@ -203,11 +205,20 @@ class SparsePotential(PotentialState, EnergyEstimator):
         """Fit what predicts the charges of sources, where terms ask for it."""
         self.charge_latent_ = None
         sides = predicted(descriptor for descriptor, *_ in terms)
-        if sides:
+        if not sides:
+            return
+        try:
             seed = random_state.randint(2**31)
             self.charge_latent_ = fit_charge_latent(frames, names, y, seed)
+        except ValueError as problem:
+            warnings.warn(
+                "no charges of the sources of LODE could be learned, they are units by "
+                f"species: {problem}",
+                stacklevel=3,
+            )
         for side in sides:
             side.predictor = self.charge_latent_
+            side.charges = None if self.charge_latent_ is None else PREDICTED
 
     def _check_noises(self, targets) -> None:
         """Check the noises before any work is done."""
@@ -250,6 +261,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
             "n_sparse": count_points(self.kernels_),
             "rank": int(self.weights_.size),
             "amplitudes": [kernel.amplitude for kernel in self.kernels_],
+            "source_charges": source_charges(self.kernels_),
             **result.summary(),
             "units": error_units(ENERGIES),
             "seconds": clock.seconds,

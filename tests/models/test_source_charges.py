@@ -202,6 +202,15 @@ def test_alloys_have_no_terms_of_charges():
     assert model.charge_latent_ is None
 
 
+def test_charges_that_cannot_be_learned_are_units_and_this_is_said():
+    frames = molecules(with_charges=False)
+    frames[0].info["total_charge"] = 0  # and the others have none
+    with pytest.warns(UserWarning, match="units by species: .*total_charge"):
+        model = build_potential({"fit": FIT, "terms": TERMS}).fit(frames)
+    assert model.charge_latent_ is None
+    assert model.kernels_[1].descriptor.right.charges is None
+
+
 def test_oxides_have_those_of_elements():
     frames = [crystal("Zn2O2")] * 3
     model = build_potential({"fit": FIT, "terms": TERMS}).fit(frames)
