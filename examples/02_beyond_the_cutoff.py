@@ -39,6 +39,8 @@ LODE = {
     "radius": 1.5,
     "n_sparse": 1000,
 }
+# 1 / r^6 of every element; the sources of the others carry charges that are learned.
+DISPERSION = {**LODE, "exponent": 6, "charges": "species"}
 # The references carry no noise, so they may be followed closely. SOAP alone cannot
 # follow them: equal surroundings come with different energies. It gets the noises that
 # predict held-out frames best, which is better for it than the tight ones.
@@ -51,6 +53,8 @@ MODELS = {
             "soap": SOAP,
             "lode": {**LODE, "zeta": 1},  # fields of charges and dipoles
             "induction": {**LODE, "zeta": 2},  # response to these fields
+            "dispersion": {**DISPERSION, "zeta": 1},
+            "packing": {**DISPERSION, "zeta": 2},
         },
     },
 }

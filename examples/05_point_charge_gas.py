@@ -36,7 +36,7 @@ CLOSEST = 2.5  # Å
 IONS = {"baseline": {"Na": 0.0, "Cl": 0.0}, "validation_fraction": 0.0}
 TIGHT = {**IONS, "energy_noise": 1e-6, "force_noise": 1e-5}
 SOAP = {"type": "soap", "max_radial": 5, "max_angular": 3, "n_sparse": 80}
-LODE = {"type": "lode", "n_sparse": 80}
+LODE = {"type": "lode", "charges": "species", "n_sparse": 80}
 
 
 def four_weights():

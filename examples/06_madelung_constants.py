@@ -103,7 +103,8 @@ def build_models(compound):
     fit = {"baseline": alone, "validation_fraction": 0.0}
     tight = {**fit, "energy_noise": 1e-6, "force_noise": 1e-5}
     soap = {"type": "soap", "max_radial": 5, "max_angular": 3, "n_sparse": 80}
-    both = {"soap": soap, "lode": {"type": "lode", "n_sparse": 80}}
+    lode = {"type": "lode", "charges": "species", "n_sparse": 80}
+    both = {"soap": soap, "lode": lode}
     return {
         "SOAP": soap_of_pairs(fit),
         "SOAP + LODE": build_potential({"fit": tight, "terms": both}),

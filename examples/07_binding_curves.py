@@ -72,6 +72,7 @@ SOAP = {
 }
 LODE = {
     "type": "lode",
+    "charges": "species",
     "cutoff": NEAR_CUTOFF,
     "scaling_exponent": 0,
     "smearing": SMEARING,

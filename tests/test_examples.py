@@ -64,6 +64,22 @@ def test_lode_continues_binding_curves_that_soap_cannot(tmp_path):
     assert share < 1.0
 
 
+def test_slabs_and_distances_that_were_not_trained(tmp_path):
+    printed = run_example("15_beyond_the_training_data.py", tmp_path)
+    for layers in (1, 4, 8):
+        row = rf"^ +{layers} +" + r" +".join([r"(\S+)"] * 5)
+        emt, *units, crystal, slab = find_numbers(row, printed)
+        assert min(abs(energy - emt) for energy in units) > 100.0
+        assert crystal == pytest.approx(emt, abs=0.2)  # eV/atom
+        assert slab == pytest.approx(crystal, abs=0.011)
+    # meV at some 8, 12, 16 and 20 Å
+    curve = find_numbers(r"^default +" + r" +".join([r"(\S+)"] * 4), printed)
+    assert max(curve[1:]) < 3.0
+    assert curve[3] < 1.0
+    picture = EXAMPLES / "output" / "15_beyond_the_training_data.png"
+    assert picture.stat().st_size > 10_000
+
+
 def test_molecular_dynamics_conserves_energy(tmp_path):
     printed = run_example("03_molecular_dynamics.py", tmp_path)
     (drift,) = find_numbers(r"^drift +(\S+) meV/atom/ps", printed)

@@ -103,7 +103,8 @@ def potential_terms(frames) -> dict:
     )
     soap = {**SOAP, "n_sparse": n_sparse}
     lode = {**LODE, "n_sparse": min(LODE["n_sparse"], n_sparse)}
-    dispersion = {**lode, **DISPERSION}
+    # half of the points are as accurate here
+    dispersion = {**lode, **DISPERSION, "n_sparse": lode["n_sparse"] // 2}
     return {
         "soap": soap,
         "lode": lode,
