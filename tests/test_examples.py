@@ -65,7 +65,7 @@ def test_lode_continues_binding_curves_that_soap_cannot(tmp_path):
 
 
 def test_slabs_and_distances_that_were_not_trained(tmp_path):
-    printed = run_example("15_beyond_the_training_data.py", tmp_path)
+    printed = run_example("20_beyond_the_training_data.py", tmp_path)
     for layers in (1, 4, 8):
         row = rf"^ +{layers} +" + r" +".join([r"(\S+)"] * 5)
         emt, *units, crystal, slab = find_numbers(row, printed)
@@ -76,7 +76,7 @@ def test_slabs_and_distances_that_were_not_trained(tmp_path):
     curve = find_numbers(r"^default +" + r" +".join([r"(\S+)"] * 4), printed)
     assert max(curve[1:]) < 3.0
     assert curve[3] < 1.0
-    picture = EXAMPLES / "output" / "15_beyond_the_training_data.png"
+    picture = EXAMPLES / "output" / "20_beyond_the_training_data.png"
     assert picture.stat().st_size > 10_000
 
 

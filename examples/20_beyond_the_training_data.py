@@ -1,6 +1,6 @@
 """Slabs of copper from crystals of alloys, molecules far apart from molecules close by.
 
-    python examples/15_beyond_the_training_data.py
+    python examples/20_beyond_the_training_data.py
 
 Fits the default potential, and the same with unit charges as sources of LODE, (1) to
 24 crystals of four atoms of Cu, Ag and Au (effective-medium theory of ASE) and predicts
@@ -135,7 +135,7 @@ def main():
     left, right = figure.subplots(1, 2)
     compare_slabs(left)
     compare_dimers(right)
-    path = OUTPUT / "15_beyond_the_training_data.png"
+    path = OUTPUT / "20_beyond_the_training_data.png"
     figure.savefig(path, dpi=100)
     print(f"\ncurves in {path.name}")
 
