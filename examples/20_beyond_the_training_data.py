@@ -1,7 +1,9 @@
-"""Slabs of copper from crystals of alloys, molecules far apart from molecules close by.
+"""Beyond the training data
+========================
 
-    python examples/20_beyond_the_training_data.py
+Run it with ``python examples/20_beyond_the_training_data.py``.
 
+Slabs of copper from crystals of alloys, molecules far apart from molecules close by.
 Fits the default potential, and the same with unit charges as sources of LODE, (1) to
 24 crystals of four atoms of Cu, Ag and Au (effective-medium theory of ASE) and predicts
 slabs of Cu, (2) to molecules and dimers of up to 7 Å and pulls polar and apolar
