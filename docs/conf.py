@@ -55,7 +55,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "plot_gallery": "LODEKIT_GALLERY" in os.environ,
-    "reset_modules": (),
+    "parallel": 2 if "LODEKIT_GALLERY" in os.environ else False,
+    "reset_modules": ("example_figures.tell_file",),
     "min_reported_time": 1,
 }
 suppress_warnings = ["config.cache"]

@@ -7,6 +7,7 @@ Fits a potential to all water clusters, relaxes one of them, runs 2 ps at consta
 energy with ASE and draws the energies into ``examples/output``.
 """
 
+import os
 import pathlib
 import time
 
@@ -26,7 +27,8 @@ OUTPUT = HERE / "output"
 OUTPUT.mkdir(exist_ok=True)
 
 TIME_STEP = 0.5  # fs
-N_STEPS = 4000
+SMALL = os.environ.get("LODEKIT_EXAMPLES") == "small"  # as for the pages
+N_STEPS = 1000 if SMALL else 4000
 EVERY = 10  # steps between two records
 TEMPERATURE = 300.0  # K, of the first velocities; half of it remains
 

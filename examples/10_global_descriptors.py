@@ -10,6 +10,7 @@ products of charges. All of them are size-consistent, and LODE and SOAP are what
 are compared with. Draws curves in ``examples/output``.
 """
 
+import os
 import pathlib
 from importlib import import_module
 
@@ -26,6 +27,7 @@ binding = import_module("07_binding_curves")
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUTPUT = HERE / "output"
+SMALL = os.environ.get("LODEKIT_EXAMPLES") == "small"  # as for the pages
 DESCRIPTORS = {
     "moments": CoulombMatrixMoments(6),
     "tensor": ManyBodyTensor(),
@@ -41,7 +43,8 @@ def main():
         compare_tails(name, axes)
     draw_legend(figure)
     figure.savefig(OUTPUT / "10_global_descriptors.png", dpi=110)
-    compare_dimers()
+    if not SMALL:
+        compare_dimers()
     print("\ncurves in 10_global_descriptors.png")
 
 
