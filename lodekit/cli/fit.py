@@ -9,9 +9,12 @@ from .fit_run import FitRun
 from .options import (
     SpreadCommand,
     common_options,
+    dask_option,
+    jobs_option,
     overwrite_option,
     report_option,
     threads_option,
+    use_processes,
     use_threads,
 )
 
@@ -67,6 +70,8 @@ from .options import (
 @model_options
 @report_option
 @threads_option
+@jobs_option
+@dask_option
 @overwrite_option
 @common_options
 def command(train, **options):
@@ -80,7 +85,8 @@ def command(train, **options):
     MODEL --settings prints them in the form of a settings file.
     """
     given, overrides = gather(options)
-    with use_threads(given["run"].get("threads")):
+    processes = use_processes(options["jobs"], options["dask"])
+    with use_threads(given["run"].get("threads")), processes:
         as_json, settings_file = options["as_json"], options["settings"]
         kind = DensityFitRun if given["run"]["model"] == "density" else FitRun
         run = kind(train, given, overrides, as_json, settings_file)

@@ -1,6 +1,7 @@
 """Options that several commands share, and options that take several values."""
 
 import os
+from contextlib import contextmanager
 
 import click
 
@@ -212,6 +213,18 @@ strict_option = click.option(
     help="End with exit status 1 where a frame is far from the training data, when "
     "everything is written.",
 )
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Let N processes make the rows of a fit, each with its share of the cores.",
+)
+dask_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Let the workers of a cluster of dask make the rows of a fit, such as "
+    "tcp://host:8786.",
+)
 overwrite_option = click.option(
     "--overwrite", is_flag=True, default=None, help="Replace what exists."
 )
@@ -230,6 +243,37 @@ def use_threads(n_threads):
     from lodekit.threads import limit_threads
 
     return limit_threads(n_threads)
+
+
+@contextmanager
+def use_processes(n_jobs, dask_address=None):
+    """Let other processes make the rows of fits in the block.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        On this machine.
+    dask_address : str or None
+        Of the scheduler of a cluster.
+    """
+    if dask_address is None and (n_jobs or 1) == 1:
+        yield
+        return
+    import joblib
+
+    if dask_address is None:
+        with joblib.parallel_config("loky", n_jobs=n_jobs):
+            yield
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise click.UsageError(
+            "--dask needs dask: pip install 'lodekit[dask]'"
+        ) from None
+    config = joblib.parallel_config
+    with Client(dask_address, timeout=20), config("dask", n_jobs=n_jobs or -1):
+        yield
 
 
 def tell(text, options):

@@ -34,6 +34,7 @@ from .noises import (
 )
 from .outliers import find_outliers
 from .progress import show_step
+from .shared_rows import add_shared_rows, n_shares
 from .weighted import WeightedProblem
 
 
@@ -288,7 +289,12 @@ class Fitting:
     def assemble(self) -> tuple:
         """Return the equations of all rows, and those of groups to be left out."""
         equations, kept = self.equations(), self.kept_groups()
-        if self.stage is None or not self.is_linear:
+        count = 1
+        if self.is_linear and isinstance(equations, NormalEquations):
+            count = n_shares(len(self.everything))
+        if count > 1:
+            add_shared_rows(self, equations, kept, count)
+        elif self.stage is None or not self.is_linear:
             self.add_rows(equations, kept, self.everything)
         else:
             assemble_in_stages(self, equations, kept)

@@ -1,0 +1,76 @@
+"""Rows of a fit that several processes make, on one machine or on many.
+
+Rows of frames are independent of each other, and their sums add up: every process makes
+the rows of its share of the frames, adds them to equations of its own, and sends one
+sum. How many processes there are is said by joblib,
+
+    with joblib.parallel_config("loky", n_jobs=4):
+        model.fit(frames)
+
+or with the backend "dask" by the client of a cluster of dask.
+"""
+
+from __future__ import annotations
+
+import os
+
+import joblib
+import numpy as np
+
+from lodekit.logs import as_before, be_quiet
+from lodekit.threads import limit_threads
+
+#: Frames for every process, at the least: fewer are not worth one.
+LEAST_FRAMES = 2
+
+
+def n_shares(n_frames: int) -> int:
+    """Return into how many shares the frames go, 1 where nobody asked for more."""
+    asked = joblib.Parallel().n_jobs
+    if asked in (None, 0, 1):
+        return 1
+    n_jobs = joblib.effective_n_jobs(asked)
+    return max(1, min(n_jobs, n_frames // LEAST_FRAMES))
+
+
+def add_shared_rows(fitting, equations, kept, count: int) -> None:
+    """Add the rows of all frames to equations and kept rows, made by processes.
+
+    Parameters
+    ----------
+    fitting : lodekit.fitting.fit.Fitting
+        Of a linear problem.
+    equations : NormalEquations
+    kept : KeptGroups
+    count : int
+        Number of shares.
+    """
+    shares = np.array_split(fitting.everything, count)
+    lap, fitting.lap = fitting.lap, None  # not for other processes
+    try:
+        sums = joblib.Parallel()(
+            joblib.delayed(sum_share)(fitting, share, count, os.getpid())
+            for share in shares
+        )
+    finally:
+        fitting.lap = lap
+    total: dict = {}
+    for arrays, parts in sums:
+        for name, array in arrays.items():
+            total[name] = total[name] + array if name in total else array
+        for group, own in parts.items():
+            kept.parts.setdefault(group, []).extend(own)
+    equations.set_arrays(total)
+
+
+def sum_share(fitting, frames: np.ndarray, count: int, caller: int):
+    """Return the sums of the rows of some frames, and the rows that are kept."""
+    equations, kept = fitting.equations(), fitting.kept_groups()
+    n_threads = None
+    with as_before():
+        if os.getpid() != caller:
+            be_quiet()
+            n_threads = max(1, (os.cpu_count() or 1) // count)
+        with limit_threads(n_threads):
+            fitting.add_rows(equations, kept, frames)
+    return equations.get_arrays(), kept.parts

@@ -1,0 +1,61 @@
+"""Sums of several processes are those of one."""
+
+import joblib
+import numpy as np
+import pytest
+from labelled_structures import periodic_frames, rattled_frames, soap
+
+from lodekit.fitting.shared_rows import n_shares
+from lodekit.models import ChargeModel, SparsePotential
+from lodekit.regression import PolynomialCovariance
+
+
+def potential():
+    return SparsePotential(soap(), PolynomialCovariance(2), 3, n_ensemble=4)
+
+
+def charges(frames):
+    for atoms in frames:
+        values = atoms.positions[:, 0] - atoms.positions[:, 0].mean()
+        atoms.calc.results = {"charges": values}
+    return frames
+
+
+def test_nothing_is_shared_unless_that_is_asked_for():
+    assert n_shares(100) == 1
+    with joblib.parallel_config("threading", n_jobs=4):
+        assert n_shares(100) == 4
+        assert n_shares(5) == 2
+        assert n_shares(1) == 1
+
+
+@pytest.mark.parametrize("kind", ["potential", "charges"])
+def test_weights_are_those_of_one_process(kind):
+    frames = [*rattled_frames(9), *periodic_frames(5)]
+    model = potential()
+    if kind == "charges":
+        frames = charges(frames)
+        model = ChargeModel(soap(), PolynomialCovariance(2), 3, targets=["charges"])
+    alone = model.fit(frames).weights_
+    scales, errors = model.std_scales_, model.held_out_errors_
+    with joblib.parallel_config("threading", n_jobs=3):
+        shared = model.fit(frames).weights_
+    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-9 * np.abs(alone).max())
+    # factors of calibrations that are tried differ by a hundredth
+    assert model.std_scales_ == pytest.approx(scales, rel=0.02)
+    assert model.held_out_errors_ == pytest.approx(errors)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_has_the_same_weights():
+    distributed = pytest.importorskip("distributed")
+    frames = rattled_frames(9)
+    alone = potential().fit(frames).weights_
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        shared = potential().fit(frames).weights_
+    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-9 * np.abs(alone).max())
