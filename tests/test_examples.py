@@ -333,3 +333,16 @@ def test_induced_dipoles_obey_closed_forms(tmp_path):
     (endless,) = find_numbers(r"^endless row, closed form (\S+)", printed)
     assert own[-1] < endless < 1.05 * own[-1]
     assert first[-1] < 0.9 * own[-1]
+
+
+def test_lode_carries_the_response_of_a_metal_to_larger_clusters(tmp_path):
+    printed = run_example("18_metal_in_a_field.py", tmp_path)
+    soap, lode = (
+        find_numbers(
+            rf"^{name} Na8 +not seen response +(\S+) %, polarizability +(\S+) %",
+            printed,
+        )
+        for name in ("SOAP", "LODE")
+    )
+    assert lode[0] < 0.5 * soap[0]
+    assert lode[1] < min(5.0, soap[1])
