@@ -336,7 +336,7 @@ def test_induced_dipoles_obey_closed_forms(tmp_path):
 
 
 def test_lode_carries_the_response_of_a_metal_to_larger_clusters(tmp_path):
-    printed = run_example("18_metal_in_a_field.py", tmp_path)
+    printed = run_example("21_metal_in_a_field.py", tmp_path)
     soap, lode = (
         find_numbers(
             rf"^{name} Na8 +not seen response +(\S+) %, polarizability +(\S+) %",

@@ -1,6 +1,6 @@
 """Sodium clusters in a field: what a metal does is not local, and LODE knows it.
 
-    python examples/18_metal_in_a_field.py
+    python examples/21_metal_in_a_field.py
 
 Reads changes of electron densities of sodium clusters in a uniform field, made by
 ``make_metal_densities.py``, fits `ElectronDensityModel` to clusters of two to six
@@ -111,8 +111,8 @@ def draw(densities, models):
         xlabel="x, Å", ylabel="electrons per Å and V/Å along x", ylim=(-limit, limit)
     )
     axes.legend()
-    figure.savefig(OUTPUT / "18_metal_in_a_field.png", dpi=120)
-    print(f"wrote {OUTPUT / '18_metal_in_a_field.png'}")
+    figure.savefig(OUTPUT / "21_metal_in_a_field.png", dpi=120)
+    print(f"wrote {OUTPUT / '21_metal_in_a_field.png'}")
 
 
 if __name__ == "__main__":
