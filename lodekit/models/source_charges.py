@@ -113,7 +113,7 @@ def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
         model = LatentChargeModel(
             *arguments,
             targets=list(names),
-            potential=build_potential({"terms": {"wide": SMALL_REMAINDER}}),
+            potential=build_potential({"terms": SMALL_REMAINDER}),
             n_ensemble=1,
             random_state=random_state,
         )

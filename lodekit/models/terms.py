@@ -58,7 +58,10 @@ WIDE_SOAP = {
     "max_radial": 8,
 }
 
-SMALL_REMAINDER = {**WIDE_SOAP, "n_sparse": 100}
+SMALL_REMAINDER = {
+    "soap": {**SOAP, "n_sparse": 200},
+    "wide": {**WIDE_SOAP, "n_sparse": 200},
+}
 
 LODE = {
     "type": "lode",
