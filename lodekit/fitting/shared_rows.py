@@ -45,7 +45,7 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
     count : int
         Number of shares.
     """
-    shares = np.array_split(fitting.everything, count)
+    shares = split_groups(fitting.groups, count)
     lap, fitting.lap = fitting.lap, None  # not for other processes
     try:
         sums = joblib.Parallel()(
@@ -61,6 +61,23 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
         for group, own in parts.items():
             kept.parts.setdefault(group, []).extend(own)
     equations.set_arrays(total)
+
+
+def split_groups(groups: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the frames of about equal shares, with every group in one of them.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n_frames,)
+        Number of the group of every frame.
+    count : int
+    """
+    sizes = np.bincount(groups)
+    middles = np.cumsum(sizes) - 0.5 * sizes
+    share_of_group = (middles * count / len(groups)).astype(np.intp)
+    owners = share_of_group[groups]
+    shares = [np.flatnonzero(owners == share) for share in range(count)]
+    return [share for share in shares if share.size]
 
 
 def sum_share(fitting, frames: np.ndarray, count: int, caller: int):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from labelled_structures import periodic_frames, rattled_frames, soap
 
-from lodekit.fitting.shared_rows import n_shares
+from lodekit.fitting.shared_rows import n_shares, split_groups
 from lodekit.models import ChargeModel, SparsePotential
 from lodekit.regression import PolynomialCovariance
 
@@ -29,6 +29,15 @@ def test_nothing_is_shared_unless_that_is_asked_for():
         assert n_shares(1) == 1
 
 
+def test_groups_stay_together():
+    groups = np.array([0, 1, 0, 2, 2, 3, 3, 3, 1, 0])
+    shares = split_groups(groups, 3)
+    assert sorted(np.concatenate(shares)) == list(range(10))
+    owners = [set(groups[share]) for share in shares]
+    assert sum(map(len, owners)) == 4
+    assert [len(share) for share in split_groups(np.arange(9), 3)] == [3, 3, 3]
+
+
 @pytest.mark.parametrize("kind", ["potential", "charges"])
 def test_weights_are_those_of_one_process(kind):
     frames = [*rattled_frames(9), *periodic_frames(5)]
@@ -41,7 +50,6 @@ def test_weights_are_those_of_one_process(kind):
     with joblib.parallel_config("threading", n_jobs=3):
         shared = model.fit(frames).weights_
     np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-9 * np.abs(alone).max())
-    # few frames: factors with the same coverage differ by some steps
     assert model.std_scales_ == pytest.approx(scales, rel=0.1)
     assert model.held_out_errors_ == pytest.approx(errors)
 
