@@ -1,4 +1,5 @@
-"""Sodium clusters in a field: what a metal does is not local, and LODE knows it.
+"""Sodium clusters in a field: what a metal does is not local, and LODE knows it
+=============================================================================
 
     python examples/21_metal_in_a_field.py
 
