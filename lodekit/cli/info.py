@@ -139,12 +139,23 @@ def describe_densities(path, options):
 
 def describe_structures(path, options):
     """Print the audit of a structure file."""
+    from lodekit.observables.branches import describe_branches
     from lodekit.structures import audit_structures, format_audit
 
     from .frames import read_frames
 
-    report = audit_structures(read_frames(path, **reading(options), check=False))
+    frames = read_frames(path, **reading(options), check=False)
+    report = audit_structures(frames)
+    branches = describe_branches(frames)
     if options["as_json"]:
-        click.echo(json.dumps(report, ensure_ascii=False))
-    else:
-        click.echo(format_audit(report))
+        more = {"polarization": branches} if branches else {}
+        click.echo(json.dumps({**report, **more}, ensure_ascii=False))
+        return
+    click.echo(format_audit(report))
+    if branches:
+        ranges = ", ".join(f"{low} to {high}" for low, high in branches["branches"])
+        click.echo(
+            f"\npolarization of {branches['n']} frames: known up to quanta of "
+            f"{branches['least_quantum']:.4g} to {branches['largest_quantum']:.4g} "
+            f"e·Å; {ranges} quanta from the first frame along the cell vectors"
+        )

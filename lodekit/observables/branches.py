@@ -25,7 +25,7 @@ import numpy as np
 from ase.geometry import minkowski_reduce
 
 from lodekit.errors import StructureError
-from lodekit.structures import frame_name
+from lodekit.structures import frame_name, get_target
 
 #: Steps among which the vectors are that bound the cell around a lattice point; in
 #: three dimensions those of a reduced basis are -1, 0 and 1.
@@ -251,3 +251,29 @@ def sum_path(frames, born_charges) -> np.ndarray:
     means = 0.5 * (charges[1:] + charges[:-1])
     changes = np.einsum("tiab,tib->ta", means, steps)
     return np.concatenate([np.zeros((1, 3)), np.cumsum(changes, axis=0)])
+
+
+def describe_branches(frames) -> dict | None:
+    """Return what the polarizations of frames tell of branches, None without any.
+
+    Returns
+    -------
+    facts : dict
+        "n" frames with a polarization, "least_quantum" and "largest_quantum" (e·Å), and
+        "branches": along every cell vector the least and the largest number of quanta
+        between a frame and the first one.
+    """
+    found = [(atoms, get_target(atoms, "polarization")) for atoms in frames]
+    found = [(a, v) for a, v in found if v is not None and a.pbc.all()]
+    if not found:
+        return None
+    quanta = np.array([polarization_quanta(atoms) for atoms, _ in found])
+    numbers = [np.linalg.solve(q.T, v) for (_, v), q in zip(found, quanta, strict=True)]
+    steps = np.rint(np.array(numbers) - numbers[0]).astype(int)
+    lengths = np.linalg.norm(quanta, axis=2)
+    return {
+        "n": len(found),
+        "least_quantum": float(lengths.min()),
+        "largest_quantum": float(lengths.max()),
+        "branches": [[int(own.min()), int(own.max())] for own in steps.T],
+    }
