@@ -202,6 +202,8 @@ def neutral_charges(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
     if not len(equations):
         return np.zeros((0, counts.shape[1]))
     equations = equations / np.linalg.norm(equations, axis=1, keepdims=True)
+    # the same solutions, whatever the number of structures
+    equations = np.linalg.qr(equations, mode="r")
     return reduced_rows(linalg.null_space(equations, rcond=TINY)[:-1].T)
 
 
