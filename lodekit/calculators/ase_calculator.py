@@ -243,7 +243,6 @@ class LodekitCalculator(Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         self._check(properties)
-        farness = self._extrapolate()
         control = self._control()
         self._values = {name: list(value) for name, value in control.items()}
         (results,) = self.model.compute(
@@ -253,7 +252,7 @@ class LodekitCalculator(Calculator):
         )
         if "energy" in results:
             results["free_energy"] = results["energy"]
-        results.update(farness)
+        results.update(self._extrapolate())
         # ASE keeps results while the structure stays: what was asked before is kept.
         self.results.update(results)
 

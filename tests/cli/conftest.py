@@ -3,6 +3,7 @@ from stub_model import StubModel, make_frames
 
 from lodekit import model_file
 from lodekit.cli.main import main
+from lodekit.models.settings import build_arguments
 from lodekit.structures import write_structures
 
 
@@ -17,9 +18,14 @@ def built(monkeypatch):
     """Settings that a stub was built from, in place of the real potential."""
     built = []
 
-    def build(settings, progress):
-        built.append(settings)
-        return StubModel(progress=progress)
+    def build(settings, progress=False):
+        model = StubModel(progress=progress)
+        if progress:  # of a fit: plans build small models as well
+            built.append(settings)
+        arguments = build_arguments(settings)
+        model.descriptor = arguments["descriptor"]
+        model.covariance = arguments["covariance"]
+        return model
 
     monkeypatch.setattr("lodekit.models.settings.build_potential", build)
     return built
