@@ -16,7 +16,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 1180px;
   margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+.facts td { overflow-wrap: anywhere; }
 th, td { padding: 0.2em 0.8em; border-bottom: 1px solid #e5e7eb; text-align: left; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 .facts td, .facts th { vertical-align: top; font-weight: normal; }
@@ -114,6 +115,7 @@ def page_text(title, sections, footnote=""):
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_MARK}\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{title}</h1>\n{body}\n"
         f"<footer>lodekit {__version__}. {html.escape(footnote)}</footer>\n"
@@ -121,10 +123,14 @@ def page_text(title, sections, footnote=""):
     )
 
 
-def image(name, data):
-    """Return a PNG image as a part of the page."""
+def image(name, data, caption=""):
+    """Return a PNG image as a part of the page, with a line that says what is good."""
     code = base64.b64encode(data).decode()
-    return f'<figure><img alt="{name}" src="data:image/png;base64,{code}"></figure>'
+    text = html.escape(caption)
+    below = f"<figcaption>{text}</figcaption>" if text else ""
+    source = f"data:image/png;base64,{code}"
+    alt = html.escape(f"{name}. {caption}" if caption else name, quote=True)
+    return f'<figure><img alt="{alt}" src="{source}">{below}</figure>'
 
 
 def table(headings, rows, numbers):

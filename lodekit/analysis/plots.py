@@ -9,8 +9,9 @@ import io
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lodekit.quantities import quantity
 
@@ -19,6 +20,8 @@ from .tables import readable
 
 #: Points of one set that are drawn at most; more are thinned out evenly.
 MOST_POINTS = 30_000
+#: Points of one set of which a density is drawn.
+DENSE = 3000
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2")
 _BACKGROUND = "#9ca3af"
 PANEL = 3.9  # inches
@@ -71,17 +74,29 @@ def set_colors(names):
 
 def draw_parity(axes, target, comparisons, colors):
     """Draw predicted against reference values, and the line of no error."""
-    unit = next(iter(comparisons.values())).unit
-    low, high = _limits(comparisons)
+    unit, factor = readable(next(iter(comparisons.values())).unit)
+    low, high = (factor * limit for limit in _limits(comparisons))
     axes.plot([low, high], [low, high], color="black", linewidth=0.8, zorder=3)
     for name, comparison in comparisons.items():
-        chosen = _thinned(comparison.reference.size)
+        if comparison.reference.size > DENSE:
+            axes.hexbin(
+                factor * comparison.reference,
+                factor * comparison.predicted,
+                gridsize=70,
+                extent=(low, high, low, high),
+                bins="log",
+                mincnt=1,  # a single point is seen however many others there are
+                linewidths=0,
+                cmap=LinearSegmentedColormap.from_list(
+                    name, [_lighter(colors[name]), _darker(colors[name])]
+                ),
+            )
+            continue
         axes.scatter(
-            comparison.reference[chosen],
-            comparison.predicted[chosen],
+            factor * comparison.reference,
+            factor * comparison.predicted,
             color=colors[name],
-            # Outliers are single points and must be seen however many others there are.
-            **_point_style(chosen.size) | {"alpha": 0.6},
+            **_point_style(comparison.reference.size) | {"alpha": 0.6},
         )
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.set_xlabel(f"reference {name_of(target)} ({unit})", fontsize=8)
@@ -274,12 +289,20 @@ def _write_statistics(axes, comparisons):
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8)
 
 
+def _lighter(color):
+    """Return a colour that is nearly white."""
+    return tuple(0.2 * part + 0.8 for part in to_rgb(color))
+
+
 def _darker(color):
     """Return a colour with half the light, for lines over points of that colour."""
     return tuple(0.5 * part for part in to_rgb(color))
 
 
 def tidy(axes):
-    """Make ticks small and leave out the frame above and to the right."""
+    """Make ticks small and few, and leave out the frame above and to the right."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "linear" and len(axis.get_ticklocs()):
+            axis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -15,6 +15,19 @@ from .page import (
 )
 from .tables import HEADINGS, error_rows
 
+CAPTION = (
+    "Left: points on the line are exact. Middle: a narrow peak at zero, the same for "
+    "all sets. Right: errors that grow with the value itself miss rare structures."
+)
+CALIBRATION = (
+    "Good deviations have errors along the line: 68 % of them within one deviation, 95 "
+    "% within two."
+)
+FACTS = (
+    "Condition: below 1e12 nothing is lost to rounding. Effective rank: weights that "
+    "the data determine; far below the number of weights, fewer sparse points do. Std "
+    "scales near 1: deviations were right as they came."
+)
 FOOTNOTE = (
     "Energies per atom. n counts frames for energies, atoms for charges, and "
     "components for vectors and tensors; max is the largest absolute error."
@@ -31,6 +44,7 @@ def write_report(
     groups=None,
     facts=None,
     settings="",
+    run=None,
     overwrite=False,
 ):
     """Write a page with tables and plots, and the plots and numbers as files.
@@ -54,6 +68,8 @@ def write_report(
         What to say about the model.
     settings : str
         Settings as TOML.
+    run : dict of str, optional
+        How the report was made, see `lodekit.analysis.provenance`.
     overwrite : bool
         Write into a folder that holds something else, too; nothing else is removed.
     """
@@ -66,14 +82,19 @@ def write_report(
     numbers = {"errors": errors, "groups": groups or {}, "elements": elements}
     sections = {
         "Errors": _error_table(errors),
-        **{heading: image(name, data) for name, heading, data in images},
+        **{
+            heading: image(heading, data, caption)
+            for _, heading, data, caption in images
+        },
+        "Worst frames": _worst_frames(frames, comparisons),
         "Errors by group": _error_table(groups) if groups else "",
         "Errors by element": _error_table(elements) if elements else "",
         "Structures": structure_table(frames),
-        "Model": fact_table(facts or {}),
+        "Model": fact_table(facts or {}) + (f"<p>{FACTS}</p>" if facts else ""),
+        "Run": fact_table(run or {}),
         "Settings": settings_block(settings),
     }
-    files = {f"{name}.png": data for name, _, data in images}
+    files = {f"{name}.png": data for name, _, data, _ in images}
     files["errors.json"] = json.dumps(numbers, indent=1, ensure_ascii=False).encode()
     if settings:
         files["settings.toml"] = f"{settings}\n".encode()
@@ -81,7 +102,7 @@ def write_report(
 
 
 def draw_images(frames, comparisons):
-    """Return name, heading and PNG bytes of every figure of a report."""
+    """Return name, heading, PNG bytes and caption of every figure of a report."""
     from .plots import calibration_figure, png_bytes, target_figure
 
     images = []
@@ -93,13 +114,35 @@ def draw_images(frames, comparisons):
         }
         if parts:
             figure = target_figure(target, parts, frames)
-            images.append((_plain(target), target.capitalize(), png_bytes(figure)))
+            heading, data = target.capitalize(), png_bytes(figure)
+            images.append((_plain(target), heading, data, CAPTION))
     for name, own in comparisons.items():
         figure = calibration_figure(own)
         if figure is not None:
             heading = f"Standard deviations against errors, {name}"
-            images.append((f"calibration_{_plain(name)}", heading, png_bytes(figure)))
+            own_name = f"calibration_{_plain(name)}"
+            images.append((own_name, heading, png_bytes(figure), CALIBRATION))
     return images
+
+
+def _worst_frames(frames, comparisons):
+    """Return a table and pictures of the frames with the largest errors."""
+    from .plots import png_bytes
+    from .worst_frames import worst_figure, worst_rows
+
+    targets = {name for own in comparisons.values() for name in own}
+    target = next((name for name in ("forces", "energy") if name in targets), None)
+    if target is None and targets:
+        target = sorted(targets)[0]
+    if target is None:
+        return ""
+    headings, rows = worst_rows(frames, comparisons, target)
+    shown = table(headings, rows, {1, 2, *range(4, len(headings))})
+    figure = worst_figure(frames, comparisons, target)
+    if figure is None:
+        return shown
+    caption = f"The frames with the largest errors of {target}, by set and number."
+    return shown + image("Worst frames", png_bytes(figure, 100), caption)
 
 
 def _plain(name):

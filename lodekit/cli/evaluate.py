@@ -121,7 +121,7 @@ def evaluate(model_path, path, options):
     found = watch.look(frames)
     show(errors, groups, comparisons, options, watch.summary())
     if options["report"]:
-        write_page(model_path, frames, comparisons, errors, groups, options)
+        write_page(model_path, path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
         write_predictions(frames, results, atomic_tensors(model), options)
     if options["chemiscope"]:
@@ -232,8 +232,9 @@ def show(errors, groups, comparisons, options, extrapolation):
         click.echo(f"{target} errors: {', '.join(parts)}")
 
 
-def write_page(model_path, frames, comparisons, errors, groups, options):
+def write_page(model_path, path, frames, comparisons, errors, groups, options):
     """Write the report."""
+    from lodekit.analysis.provenance import describe_run
     from lodekit.analysis.report import write_report
 
     from .evaluation import describe_model
@@ -246,6 +247,7 @@ def write_page(model_path, frames, comparisons, errors, groups, options):
         title=f"{Path(model_path).name} on {name}",
         errors=errors,
         groups=groups,
+        run=describe_run([model_path, *paths_of(path)]),
         **describe_model(model_path),
         overwrite=bool(options["overwrite"]),
     )

@@ -295,6 +295,7 @@ class FitRun:
 
     def write_report(self, model, record, sets, comparisons):
         """Write the page about the fit."""
+        from lodekit.analysis.provenance import describe_run
         from lodekit.analysis.report import write_report
         from lodekit.errors import ReportError
 
@@ -310,6 +311,7 @@ class FitRun:
                 errors=record["errors"],
                 facts=model_facts(model.summary_),
                 settings=format_toml(record["settings"]),
+                run=describe_run([output, *paths_of(self.train)]),
                 overwrite=self.options["overwrite"],
             )
         except ReportError as problem:

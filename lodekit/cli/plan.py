@@ -85,7 +85,10 @@ def all_terms(run, frames, settings):
     if "potential" in settings:
         parts.append(("potential.", settings["potential"]["terms"], model.potential))
     for prefix, terms, part in parts:
-        descriptors, covariances = part.descriptor, part.covariance
+        descriptors = getattr(part, "descriptor", None)
+        covariances = getattr(part, "covariance", None)
+        if not isinstance(descriptors, (list, tuple)):  # terms are not known before
+            continue
         for number, (name, term) in enumerate(terms.items()):
             descriptor, n_sparse = descriptors[number], term["n_sparse"]
             zeta = term.get("zeta", 2)

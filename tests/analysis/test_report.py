@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from matplotlib.figure import Figure
 from stub_model import StubModel, make_frames
 
-from lodekit.analysis.errors import compare, summarize
+from lodekit.analysis.errors import Comparison, compare, summarize
 from lodekit.analysis.page import check_report_folder
 from lodekit.analysis.plots import (
     calibration_figure,
+    draw_parity,
     png_bytes,
     running_rmse,
     target_figure,
@@ -73,7 +76,7 @@ def test_energies_of_all_sets_share_one_baseline(frames, comparisons):
     parts = {name: own["energy"] for name, own in comparisons.items()}
     parity = target_figure("energy", parts, frames).axes[0]
     drawn = {
-        name: points.get_offsets()
+        name: points.get_offsets() / 1e3  # meV/atom
         for name, points in zip(parts, parity.collections, strict=True)
     }
     shifts = np.concatenate([parts[k].reference - drawn[k][:, 0] for k in parts])
@@ -193,3 +196,48 @@ def test_folder_that_cannot_be_made_gives_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"cannot be made \(Not a directory\)"):
         write_report(tmp_path / "file" / "report", {}, {}, title="t", errors={})
+
+
+def test_worst_frames_are_in_order_of_their_errors():
+    from lodekit.analysis.worst_frames import find_worst, worst_figure, worst_rows
+
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 1.0 + 0.1 * i]]) for i in range(14)]
+    errors = np.arange(14.0)
+    comparison = Comparison("energy", np.zeros(14), errors, np.arange(14))
+    comparisons = {"training": {"energy": comparison}}
+    worst = find_worst(comparisons, "energy")
+    assert [index for _, index, _ in worst] == list(range(13, 3, -1))
+    headings, rows = worst_rows({"training": frames}, comparisons, "energy")
+    assert headings[-1] == "energy, meV/atom"
+    assert rows[0] == ["training", "14", "2", "H2", "1.3e+04"]
+    figure = worst_figure({"training": frames}, comparisons, "energy")
+    assert len(figure.axes) == 10
+    assert worst_figure({"training": frames}, {}, "energy") is None
+
+
+def test_many_points_are_drawn_as_a_density():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=5000)
+    predicted = reference + 0.1 * rng.normal(size=5000)
+    comparison = Comparison("energy", reference, predicted, np.arange(5000))
+    axes = Figure().subplots()
+    draw_parity(axes, "energy", {"test": comparison}, {"test": "#2563eb"})
+    (density,) = axes.collections
+    counts = np.asarray(density.get_array())
+    # every point is in some cell, and cells are coloured by their number
+    assert counts.sum() == 5000
+    assert "meV/atom" in axes.get_xlabel()
+
+
+def test_a_run_is_described_with_hashes(tmp_path):
+    from lodekit.analysis.provenance import describe_run
+
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"abc")
+    facts = describe_run([path, tmp_path / "none"])
+    # NIST's example of SHA-256
+    assert facts["a.txt"] == (
+        "SHA-256 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+    assert list(facts) == ["date", "command", "versions", "a.txt"]
+    assert "numpy" in facts["versions"]

@@ -1,0 +1,99 @@
+"""The frames with the largest errors: a table, and pictures of them."""
+
+import warnings
+
+import numpy as np
+from ase.visualize.plot import plot_atoms
+from matplotlib.figure import Figure
+
+from .tables import readable
+
+#: How many frames are shown, and how many of them stand in one row.
+N_WORST, N_COLUMNS = 10, 5
+#: Largest structure of which a picture is drawn.
+MOST_ATOMS = 2000
+
+
+def find_worst(comparisons, target):
+    """Return the frames with the largest errors of a target, the worst first.
+
+    Parameters
+    ----------
+    comparisons : dict of dict of Comparison
+        By set and target.
+    target : str
+
+    Returns
+    -------
+    worst : list of (str, int, float)
+        Set, index of the frame and its root mean square error, in the unit of the
+        target.
+    """
+    found = []
+    for name, own in comparisons.items():
+        if target not in own:
+            continue
+        comparison = own[target]
+        squares = np.bincount(comparison.frame, comparison.errors**2)
+        counts = np.bincount(comparison.frame)
+        there = np.flatnonzero(counts)
+        errors = np.sqrt(squares[there] / counts[there])
+        found += [
+            (name, int(frame), float(error))
+            for frame, error in zip(there, errors, strict=True)
+        ]
+    return sorted(found, key=lambda one: -one[2])[:N_WORST]
+
+
+def worst_rows(frames, comparisons, target):
+    """Return headings and cells of a table of the worst frames.
+
+    Other targets of the same frames stand beside; frames count from 1.
+    """
+    others = dict.fromkeys(name for own in comparisons.values() for name in own)
+    others = [name for name in others if name != target]
+    headings = ["set", "frame", "atoms", "formula"]
+    headings += [_heading(comparisons, name) for name in (target, *others)]
+    rows = []
+    for name, index, error in find_worst(comparisons, target):
+        atoms = frames[name][index]
+        cells = [name, str(index + 1), str(len(atoms)), atoms.get_chemical_formula()]
+        cells.append(_number(comparisons[name][target].unit, error))
+        for other in others:
+            comparison = comparisons[name].get(other)
+            own = None if comparison is None else comparison.frame == index
+            is_there = own is not None and own.any()
+            size = np.sqrt(np.mean(comparison.errors[own] ** 2)) if is_there else None
+            cells.append("" if size is None else _number(comparison.unit, size))
+        rows.append(cells)
+    return headings, rows
+
+
+def worst_figure(frames, comparisons, target):
+    """Return a figure of the worst frames, None where they are too large."""
+    worst = find_worst(comparisons, target)
+    worst = [one for one in worst if len(frames[one[0]][one[1]]) <= MOST_ATOMS]
+    if not worst:
+        return None
+    n_rows = -(-len(worst) // N_COLUMNS)
+    figure = Figure(figsize=(11.7, 2.4 * n_rows), layout="constrained")
+    panels = figure.subplots(n_rows, N_COLUMNS, squeeze=False).ravel()
+    for axes, (name, index, _) in zip(panels, worst, strict=False):
+        atoms = frames[name][index].copy()
+        atoms.calc = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of constraints that cannot be drawn
+            plot_atoms(atoms, axes, rotation="10x,-10y")
+        axes.set_title(f"{name} {index + 1}", fontsize=8)
+    for axes in panels:
+        axes.set_axis_off()
+    return figure
+
+
+def _heading(comparisons, target):
+    unit = next(own[target].unit for own in comparisons.values() if target in own)
+    return f"{target}, {readable(unit)[0]}"
+
+
+def _number(unit, value):
+    return f"{readable(unit)[1] * value:.4g}"
