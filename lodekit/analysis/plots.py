@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
 from lodekit.quantities import quantity
 
@@ -302,7 +302,7 @@ def _darker(color):
 def tidy(axes):
     """Make ticks small and few, and leave out the frame above and to the right."""
     for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "linear" and len(axis.get_ticklocs()):
+        if isinstance(axis.get_major_locator(), AutoLocator):
             axis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
