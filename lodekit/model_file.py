@@ -44,6 +44,7 @@ MODEL_CLASSES = {
     "TensorModel": "lodekit.models",
     "ElectronDensityModel": "lodekit.models",
     "PolarizationModel": "lodekit.models",
+    "BornChargeModel": "lodekit.models",
     "WannierModel": "lodekit.models",
     "InducedDipoleModel": "lodekit.models",
 }

@@ -26,7 +26,7 @@ CHECKS = (
     *("supercell", "copies", "fragments", "locality"),
     *("total-charge", "charge-locality", "chemical-potential", "frozen-charges"),
     *("field", "polarizability"),
-    *("born-sum", "born-derivative", "transported-charge"),
+    *("born-sum", "born-derivative", "born-loop", "transported-charge"),
 )
 
 

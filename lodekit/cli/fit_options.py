@@ -22,7 +22,8 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "(energy in an electric field: polarization, Born charges and polarizability as "
     "well as energies and forces), wannier (the same from centroids of Wannier "
     "centres), induced-dipoles (charges and dipoles that polarize each other, from "
-    "dipoles and polarizabilities), density (electron densities of a file of lodekit "
+    "dipoles and polarizabilities), born-charges (Born charges without a "
+    "polarization), density (electron densities of a file of lodekit "
     "density-fit) [potential].",
 )
 @click.option(

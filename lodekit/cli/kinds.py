@@ -96,6 +96,21 @@ class Tensors:
         return build_tensor_model(settings, progress=True)
 
 
+class BornCharges(Tensors):
+    """A `BornChargeModel`."""
+
+    targets = default_targets = ("born_effective_charges",)
+    needs_total_charge = True
+
+    def build(self, settings):
+        """Return an unfitted model."""
+        from lodekit.models.born_charge_model import BornChargeModel
+
+        tensors = super().build(settings).get_params(deep=False)
+        known = BornChargeModel().get_params(deep=False)
+        return BornChargeModel(**{n: v for n, v in tensors.items() if n in known})
+
+
 class Polarization:
     """A model of polarization, with a potential where energies are fitted.
 
@@ -169,6 +184,7 @@ KINDS = {
     "tensor": Tensors(),
     "polarization": Polarization("PolarizationModel", POLARIZATION),
     "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
+    "born-charges": BornCharges(),
     "induced-dipoles": Polarization(
         "InducedDipoleModel", (*ENERGIES, *family("tensors"))
     ),

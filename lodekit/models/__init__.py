@@ -1,5 +1,6 @@
 """scikit-learn estimators, one file per family."""
 
+from .born_charge_model import BornChargeModel
 from .charge_equilibration import ChargeEquilibrationModel
 from .charge_model import ChargeModel, DipoleModel
 from .electron_density_model import ElectronDensityModel
@@ -12,6 +13,7 @@ from .tensor_model import TensorModel
 from .wannier_model import WannierModel
 
 __all__ = [
+    "BornChargeModel",
     "ChargeEquilibrationModel",
     "ChargeModel",
     "DipoleModel",

@@ -165,3 +165,19 @@ def test_induced_dipoles_have_the_same_path(folder, lodekit, monkeypatch):
     status, out, err = lodekit("evaluate", "i.lodekit", "clusters.xyz", "--json")
     assert status == 0, err
     assert json.loads(out)["polarizability"]["unit"] == "Å³"
+
+
+def test_born_charges_alone_have_the_same_path(folder, lodekit, monkeypatch):
+    monkeypatch.chdir(folder)
+    text = f"[fit]\nn_channels = 15\n[terms.soap]{TERM.replace('20', '6')}"
+    Path("b.toml").write_text(text)
+    status, out, err = lodekit(
+        *("fit", "train.xyz", "--model", "born-charges", "--settings", "b.toml"),
+        *("--json", "-o", "b.lodekit"),
+    )
+    assert status == 0, err
+    name = "born_effective_charges"
+    assert json.loads(out)["errors"]["training"][name]["r2"] > 0.9
+    status, out, err = lodekit("evaluate", "b.lodekit", "new.xyz", "--json")
+    assert status == 0, err
+    assert json.loads(out)[name]["n"] == 4 * 36

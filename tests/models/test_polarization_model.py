@@ -15,7 +15,12 @@ from lodekit.descriptors import (
     SphericalExpansion,
 )
 from lodekit.errors import StructureError
-from lodekit.models import PolarizationModel, SparsePotential, TensorModel
+from lodekit.models import (
+    BornChargeModel,
+    PolarizationModel,
+    SparsePotential,
+    TensorModel,
+)
 from lodekit.observables.polarization import transpose_born_charges
 
 FIELD = np.array([0.05, -0.03, 0.08])
@@ -261,7 +266,7 @@ def test_wrong_input_is_refused(model, frames, new):
 
 
 def test_an_audit_finds_all_laws_of_polarization(model, new):
-    checks = ["field", "polarizability", "born-sum", "born-derivative"]
+    checks = ["field", "polarizability", "born-sum", "born-derivative", "born-loop"]
     checks += ["transported-charge", "translation", "rotation", "inversion"]
     results = {r.name: r for r in audit_model(model, new[0], checks)}
     assert {result.status for result in results.values()} == {"pass"}
@@ -287,3 +292,19 @@ def load_broken(model):
     broken = Broken(**model.get_params(deep=False))
     broken.__dict__.update(model.__dict__)
     return broken
+
+
+def test_charges_learned_one_by_one_obey_the_sum_rule_and_no_other_law(frames, new):
+    model = BornChargeModel(
+        EquivariantPowerSpectrum(expansion()), n_sparse=20, n_channels=40
+    ).fit(frames)
+    (result,) = model.compute(new[:1])
+    charges = result["born_effective_charges"]
+    np.testing.assert_allclose(charges.sum(axis=0), 0.0, atol=1e-12)
+    expected = crystals.born_charges(new[0])
+    rms = np.sqrt(np.mean((charges - expected) ** 2))
+    assert rms < 0.2 * np.std(expected)
+    results = audit_model(model, new[0], ["born-sum", "born-loop"])
+    assert [result.status for result in results] == ["pass", "fail"]
+    with pytest.raises(ValueError, match="no frame has born_effective_charges"):
+        BornChargeModel().fit(frames[10:12])

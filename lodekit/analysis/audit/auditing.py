@@ -13,7 +13,12 @@ from .charges import chemical_potential, frozen_charges, total
 from .derivatives import closed_loop, forces, stress
 from .fields import field, polarizability
 from .locality import charge_locality, locality
-from .polarization import born_derivative, born_sum, transported_charge
+from .polarization import (
+    born_derivative,
+    born_loop,
+    born_sum,
+    transported_charge,
+)
 from .results import Check, CheckResult, NotApplicable
 from .separations import copies, fragments
 from .structures import bare
@@ -38,7 +43,7 @@ CHECKS = {
         *(supercell, copies, fragments, locality),
         *(total, charge_locality, chemical_potential, frozen_charges),
         *(field, polarizability),
-        *(born_sum, born_derivative, transported_charge),
+        *(born_sum, born_derivative, born_loop, transported_charge),
     )
 }
 

@@ -14,13 +14,15 @@ import numpy as np
 
 from lodekit.observables.charges import total_charge
 
-from .derivatives import N_PATHS
+from .derivatives import ANGLES, N_PATHS, least
 from .differences import SHIFTS, slopes
 from .results import Finding, NotApplicable, check
 from .structures import moved
 
 #: Å.
 STEP = 1e-3
+#: Least change of charges around a loop in e/Å that counts.
+SMALL_SPREAD = 1e-2
 BORN = "born_effective_charges"
 
 
@@ -80,6 +82,54 @@ def born_derivative(subject, atoms, random) -> Finding:
     expected = np.einsum("iab,pib->pa", charges, paths)
     scale = np.sqrt(len(atoms))  # of a path, per e
     return Finding(float(np.abs(numerical - expected).max() / scale))
+
+
+@check(
+    "born-loop",
+    "Born charges change the polarization by nothing around a closed path (Eq. 29)",
+    1e-5,
+    "relative",
+)
+def born_loop(subject, atoms, random) -> Finding:
+    """Integrate sum_i Z_i . dR_i around a circle in the space of all positions."""
+    born_charges(subject, atoms)
+    axes = random.normal(size=(2, len(atoms), 3))
+
+    def error_of(length):
+        change, spread = loop_change(subject, atoms, length * axes)
+        least_spread = SMALL_SPREAD * length
+        scale = 2.0 * np.pi * length * np.sqrt(3 * len(atoms))
+        return change / (scale * max(spread, least_spread))
+
+    error = least(error_of)
+    is_fitted = BORN in getattr(subject.model, "targets_", ())
+    if not is_fitted and not {"polarization", "dipole"} & {*subject.defined(atoms)}:
+        raise NotApplicable(
+            "charges of surroundings have no polarization in periodic structures: it "
+            "does not come back by this fraction",
+            error,
+        )
+    return Finding(error, "of the change of charges")
+
+
+def loop_change(subject, atoms, axes) -> tuple[float, float]:
+    """Return the change of M around R + u cos t + v sin t, and the spread of charges.
+
+    Parameters
+    ----------
+    axes : ndarray of shape (2, n_atoms, 3)
+        u and v in Å.
+    """
+    waves = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+    places = np.einsum("td,dia->tia", waves, axes)
+    tangents = np.einsum("td,dia->tia", waves, [axes[1], -axes[0]])
+    frames = [moved(atoms, place) for place in places]
+    found = [own[BORN] for own in subject.model.compute(frames, [BORN])]
+    charges = np.array(found)
+    step = 2.0 * np.pi / len(ANGLES)
+    change = step * np.einsum("tiab,tib->a", charges, tangents)
+    spread = np.sqrt(np.mean((charges - charges.mean(axis=0)) ** 2))
+    return float(np.abs(change).max()), float(spread)
 
 
 @check(
