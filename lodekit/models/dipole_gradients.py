@@ -16,8 +16,11 @@ every image m of the displaced atom has the distances of its own,
 
     D_i = sum_jm (R_j - R_i - T_m) q_j,im + d_j,im.
 
-What is added to all charges to keep their sum flows in no direction, and is left out;
-the mean of D_i over atoms is taken away, so that moving all of them moves no charge.
+What is added to charges to keep their sum flows in no direction, and is left out; the
+mean of D_i over atoms is taken away, so that moving all of them moves no charge. Shares
+c_i of a total that is known far better than single charges are large and of both signs:
+in Z = q + D every atom takes 1 / n of what is missing instead, (c_i - 1 / n) (Q - s.w)
+being taken from D.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class EnvironmentDipoles:
         self.model = model
         self.atoms = atoms
         self.conditioned = None if atoms.pbc.any() else conditioned
+        self.shared = conditioned if atoms.pbc.any() else None
         self.n_elements = model.species_.size
         self.latent = model.latent_
         self.moments = getattr(model, "moments_", None)
@@ -172,8 +176,14 @@ class EnvironmentDipoles:
             if self.atoms.pbc.any():
                 moments = self.sum_images(moments, self.cluster[1])
             matrix[..., own.stop :] = moments
+        offset = np.zeros(shape)
+        if self.shared is not None:
+            excess, total = self.excess_share, self.shared.features.sum(axis=0)
+            for axis in range(3):
+                matrix[:, axis, axis] += np.outer(excess, total)
+                offset[:, axis, axis] -= excess * self.shared.total
         if self.conditioned is None:
-            return matrix, np.zeros(shape)
+            return matrix, offset
         charges = self.conditioned
         shares = matrix[..., own] @ charges.spread[own]
         shares += np.einsum("ibw,wa->iab", sums, self.responses[own])
@@ -232,7 +242,15 @@ class EnvironmentDipoles:
             if self.atoms.pbc.any():
                 moments = self.sum_images(moments, self.cluster[1])
             folded = folded + moments
+        if self.shared is not None:
+            missing = self.shared.total - self.shared.features.sum(axis=0) @ weights
+            folded = folded - (missing * self.excess_share)[:, None, None] * np.eye(3)
         return folded
+
+    @property
+    def excess_share(self) -> np.ndarray:
+        """What atoms of a periodic structure take of the total charge beyond 1 / n."""
+        return self.shared.share - 1.0 / len(self.atoms)
 
     def slopes(self, weights: np.ndarray) -> list[np.ndarray]:
         """Return d(Phi_i . weights)/d(features of i) by term."""
