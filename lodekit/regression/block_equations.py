@@ -24,6 +24,7 @@ from scipy import linalg
 from scipy.linalg import blas
 
 from .block_layout import BlockLayout, StructureRows
+from .block_posterior import BlockPosterior
 
 #: Numbers of T that are held at once.
 LARGEST_PART = 2**24
@@ -42,6 +43,7 @@ class BlockEquations:
     def __init__(self, layout: BlockLayout, precisions: dict):
         self.layout = layout
         self.precisions = layout.per_channel(precisions)
+        self.posterior = BlockPosterior(layout, precisions)
         # the triangle that LAPACK calls lower is the upper one of a C-ordered array
         self.matrix = np.zeros((layout.size, layout.size))
         self.moment = np.zeros(layout.size)
@@ -58,6 +60,7 @@ class BlockEquations:
             for second in keys[number:]:
                 self.add_pair(rows, first, second)
         self.moment += self.layout.join(rows.project(rows.weigh(rows.values)))
+        self.posterior.add(rows)
 
     def add_pair(self, rows: StructureRows, first, second) -> None:
         """Add the product of two blocks; the one with fewer rows is contracted last."""

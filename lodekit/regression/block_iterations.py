@@ -1,21 +1,16 @@
 """Weights in blocks by conjugate gradients, where dense equations take too much memory.
 
-The equations are those of `lodekit.regression.block_equations`; H is never made. With
-the mean S of the blocks of the metrics between channels of the same atom and
-component, and G = sum Phi^T Phi,
-
-    H + s D ~ S x G + s D x 1
-
-is a preconditioner that is inverted at any s with the eigenvectors of G, and those of S
-with D: they are made once.
+The equations are those of `lodekit.regression.block_equations`; H is never made. The
+preconditioner is the posterior without the coupling of atoms, see
+`lodekit.regression.block_posterior`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
 
 from .block_layout import BlockLayout, StructureRows
+from .block_posterior import BlockPosterior
 
 #: Iterations end where the preconditioned residual is below this, relative to b.
 TOLERANCE = 1e-5
@@ -32,14 +27,10 @@ class BlockIterations:
     """
 
     def __init__(self, layout: BlockLayout, precisions: dict):
-        self.layout, self.channel_precisions = layout, precisions
+        self.layout, self.posterior = layout, BlockPosterior(layout, precisions)
         self.precisions = layout.per_channel(precisions)
         self.rows: list[StructureRows] = []
         self.moment = np.zeros(layout.size)
-        shapes = layout.shapes.items()
-        self.grams = {key: np.zeros((rank, rank)) for key, (_, rank) in shapes}
-        self.overlaps = {key: np.zeros((n, n)) for key, (n, _) in shapes}
-        self.n_atoms = dict.fromkeys(layout.shapes, 0)
         self.n_steps = 0
 
     @staticmethod
@@ -52,13 +43,7 @@ class BlockIterations:
         """Add the rows of structures of one composition."""
         self.rows.append(rows)
         self.moment += self.layout.join(rows.project(rows.weigh(rows.values)))
-        for key, places in rows.places.items():
-            features = rows.features[key].reshape(-1, self.layout.shapes[key][1])
-            self.grams[key] += features.T @ features
-            same_atom = places.transpose(0, 2, 1)
-            blocks = rows.metrics[:, same_atom[..., :, None], same_atom[..., None, :]]
-            self.overlaps[key] += blocks.mean(axis=2).sum(axis=(0, 1))
-            self.n_atoms[key] += len(places) * len(rows)
+        self.posterior.add(rows)
 
     def multiply(self, weights: np.ndarray, strength: float) -> np.ndarray:
         """Return (H + s D) times weights."""
@@ -71,20 +56,13 @@ class BlockIterations:
 
     def preconditioner(self):
         """Return a function of a residual and s, the inverse of the approximate H."""
-        factors = {}
-        for key in self.layout.shapes:
-            gram = np.linalg.eigh(self.grams[key])
-            overlap = self.overlaps[key] / max(1, self.n_atoms[key])
-            metric = linalg.eigh(overlap, np.diag(self.channel_precisions[key]))
-            factors[key] = *gram, *metric
+        factors = self.posterior.factorize()
 
         def apply(residual: np.ndarray, strength: float) -> np.ndarray:
-            parts = {}
-            for key, own in self.layout.split(residual).items():
-                squares, turns, scales, channels = factors[key]
-                turned = channels.T @ own @ turns
-                turned /= np.outer(scales, np.maximum(squares, 0.0)) + strength
-                parts[key] = channels @ turned @ turns.T
+            parts = {
+                key: factors[key].solve(own, strength)
+                for key, own in self.layout.split(residual).items()
+            }
             return self.layout.join(parts)
 
         return apply

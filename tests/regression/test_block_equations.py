@@ -123,3 +123,24 @@ def test_weights_are_split_and_joined():
     only = layout.join({"b": np.ones((2, 5))})
     assert only.sum() == 10.0
     assert only[layout.slices["b"]].all()
+
+
+def test_variances_are_exact_without_coupling(problem):
+    layout, precisions, rows, *_ = problem
+    equations = BlockEquations(layout, precisions)
+    for own in rows:
+        metrics = np.zeros_like(own.metrics)
+        for places in own.places.values():
+            channels = places.shape[1]
+            block = np.eye(channels) + 0.3 * np.ones((channels, channels))
+            for atom, component in np.ndindex(places.shape[0], places.shape[2]):
+                where = places[atom, :, component]
+                metrics[:, where[:, None], where] = block
+        equations.add(StructureRows(own.places, own.features, metrics, own.values))
+    matrix = np.triu(equations.matrix) + np.triu(equations.matrix, 1).T
+    matrix += np.diag(0.3 * equations.precisions)
+    vector = np.random.default_rng(0).normal(size=layout.size)
+    expected = vector @ np.linalg.solve(matrix, vector)
+    factors, parts = equations.posterior.factorize(), layout.split(vector)
+    found = sum(factors[key].variance(parts[key], 0.3) for key in parts)
+    assert found == pytest.approx(expected, rel=1e-9)
