@@ -135,16 +135,17 @@ class DensityFeatures:
             features[z, l] = np.concatenate(parts, axis=3)
         return features
 
-    def values(self, batch: StructureBatch, weights: dict) -> dict:
+    def values(self, features: dict, weights: dict) -> dict:
         """Return coefficients by element and l, (n_cases, n_atoms, n_shells, 2 l + 1).
 
         Parameters
         ----------
+        features : dict
+            What `evaluate` returned.
         weights : dict of (z, l) to ndarray of shape (n_shells, rank)
         """
         values = {}
-        for key, features in self.evaluate(batch).items():
-            own = features.reshape(-1, features.shape[3]) @ weights[key].T
-            own = own.reshape(*features.shape[:3], -1)
-            values[key] = own.swapaxes(2, 3)
+        for key, own in features.items():
+            product = own.reshape(-1, own.shape[3]) @ weights[key].T
+            values[key] = product.reshape(*own.shape[:3], -1).swapaxes(2, 3)
         return values

@@ -23,6 +23,7 @@ from lodekit.structures.batch import StructureBatch
 from lodekit.threads import threads_for
 
 from .density_features import DensityFeatures
+from .density_uncertainty import DensityCovariance, calibrate
 
 #: Prior variances fall by this from l to l + 1, beside those of the coefficients.
 DECAY = 2.0
@@ -93,6 +94,12 @@ class DensityData:
         for index, atoms in enumerate(self.frames):
             key = atoms.numbers.tobytes()
             self.compositions.setdefault(key, []).append(index)
+
+    @property
+    def has_dipoles(self) -> bool:
+        """Whether dipoles are defined: known functions, open structures."""
+        is_open = not any(atoms.pbc.any() for atoms in self.frames)
+        return self.basis.is_known and is_open
 
     def mean_shells(self, is_response: bool) -> dict[int, np.ndarray]:
         """Return mean coefficients of l = 0; those of changes in a field are zero."""
@@ -177,6 +184,8 @@ class DensityFit:
         means.
     n_left_out : int
     summary : dict
+    covariance : DensityCovariance or None
+        None where no frames were left out, or dipoles are not defined.
     """
 
     weights: dict
@@ -184,6 +193,7 @@ class DensityFit:
     error: float | None
     n_left_out: int
     summary: dict
+    covariance: DensityCovariance | None
 
 
 class LeftOutErrors:
@@ -228,21 +238,34 @@ class LeftOutErrors:
         return float(strengths[best]), float(errors[best]), is_end
 
 
-def choose_strength(equations, rows: list[StructureRows]) -> tuple[float, float]:
-    """Return the strength of the least error on rows left out, and this error in %."""
-    strength, error = STRENGTH, np.inf
+def choose_strength(equations, rows: list, given: float | None = None) -> tuple:
+    """Return the strength for rows left out, its error in %, and the path it is on.
+
+    Parameters
+    ----------
+    equations : BlockEquations or BlockIterations
+    rows : list of (indices of frames, StructureRows)
+    given : float, optional
+        A strength that is only judged.
+    """
+    strength, found = given or STRENGTH, None
     for _ in range(MAX_PATHS):
         try:
             path = equations.path(strength)
         except np.linalg.LinAlgError:  # too small for the digits of H
+            if found is None:
+                raise
             break
         errors = LeftOutErrors(path, equations.layout)
-        for own in rows:
+        for _, own in rows:
             errors.add(own)
+        if given is not None:
+            return given, errors.percent(given), path
         strength, error, is_end = errors.best()
+        found = strength, error, path
         if not is_end:
             break
-    return strength, error
+    return found
 
 
 def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:
@@ -295,33 +318,37 @@ def fit_densities(
             for rows in data.rows(portion, features):
                 used += BlockIterations.bytes_needed(rows) * is_kept
                 check_memory(used, max_bytes)
-                yield rows
+                yield portion, rows
 
     fitted = np.setdiff1d(np.arange(len(data.frames)), left_out)
-    for rows in make(fitted, "rows", not is_dense):
+    for _, rows in make(fitted, "rows", not is_dense):
         equations.add(rows)
     lap("rows")
-    chosen, error = strength or STRENGTH, None
+    chosen, error, scale = strength or STRENGTH, None, None
     if len(left_out):
         kept = list(make(left_out, "rows left out", True))
         lap("rows")
-        if strength is None:
-            chosen, error = choose_strength(equations, kept)
-        else:
-            errors = LeftOutErrors(equations.path(strength), layout)
-            for rows in kept:
-                errors.add(rows)
-            error = errors.percent(strength)
+        chosen, error, path = choose_strength(equations, kept, strength)
+        if data.has_dipoles:
+            parts = layout.split(path.coordinates(chosen) @ path.basis)
+            covariance = DensityCovariance(equations.posterior.factorize(), chosen)
+            scale = calibrate(covariance, parts, kept, data.frames, data.basis)
         lap("strength")
-        for rows in kept:
+        for _, rows in kept:
             equations.add(rows)
         lap("rows")
     weights = equations.solve(chosen)
     lap("solution")
+    covariance = None
+    if scale:
+        factors = equations.posterior.factorize()
+        covariance = DensityCovariance(factors, chosen, scale)
     summary = {"rank": layout.size, "solver": "dense" if is_dense else "cg"}
     if not is_dense:
         summary["n_steps"] = equations.n_steps
-    return DensityFit(layout.split(weights), chosen, error, len(left_out), summary)
+    return DensityFit(
+        layout.split(weights), chosen, error, len(left_out), summary, covariance
+    )
 
 
 def check_memory(used: float, max_bytes: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.density import DensityBasis, ElectronDensity, channel_places
-from lodekit.density.moments import charges_of, dipoles_of
+from lodekit.density.moments import dipoles_of
 from lodekit.density.sites import Sites
 from lodekit.observables.charge_observable import total_charge
 from lodekit.structures.batch import StructureBatch
@@ -13,10 +13,14 @@ from lodekit.structures.stress import as_voigt
 from lodekit.units import COULOMB_CONSTANT
 
 from .density_fit import mean_coefficients
+from .density_uncertainty import dipole_integrals, electron_spread, project_integrals
 
 #: What is predicted: coefficients, or their changes in a field.
 COEFFICIENTS = "density_coefficients"
 RESPONSE = "density_response"
+#: Integrals that have standard deviations.
+DIPOLE_STD = "dipole_std"
+POLARIZABILITY_STD = "polarizability_std"
 
 
 class DensityPrediction:
@@ -31,19 +35,49 @@ class DensityPrediction:
     def __init__(self, model, frames):
         self.model, self.frames = model, frames
         batch = StructureBatch.from_frames(frames)
-        self.values = model.features_.values(batch, model.weights_)
+        self.features = model.features_.evaluate(batch)
+        self.values = model.features_.values(self.features, model.weights_)
 
     def results(self, wanted: list[str]) -> list[dict]:
         """Return properties of every frame."""
         results = []
         starts = dict.fromkeys(self.values, 0)
+        has_std = any(name.endswith("_std") for name in wanted)
         for atoms in self.frames:
+            before = dict(starts)
             coefficients = self.coefficients(atoms, starts)
             if self.model.is_response:
-                results.append(self.of_response(atoms, coefficients, wanted))
+                result = self.of_response(atoms, coefficients, wanted)
             else:
-                results.append(self.of_density(atoms, coefficients[:, 0], wanted))
+                result = self.of_density(atoms, coefficients[:, 0], wanted)
+            if has_std:
+                result |= self.deviations(atoms, before)
+            results.append({name: result[name] for name in wanted})
         return results
+
+    def deviations(self, atoms, starts: dict) -> dict:
+        """Return standard deviations of the dipole, or of the polarizability."""
+        model = self.model
+        places = channel_places(model.basis_, atoms.numbers)
+        integrals = dipole_integrals(atoms, model.basis_)
+        projected = []
+        for case in range(model.features_.n_cases):
+            own = {
+                key: self.features[key][case, starts[key] : starts[key] + len(where)]
+                for key, where in places.items()
+            }
+            projected.append(project_integrals(integrals, places, own))
+        if not model.is_response:
+            values = [model.covariance_.deviation(own) for own in projected[0]]
+            return {DIPOLE_STD: np.array(values)}
+        matrix = np.empty((3, 3))
+        for a, b in np.ndindex(3, 3):
+            mean = {
+                key: 0.5 * (projected[b][a][key] + projected[a][b][key])
+                for key in places
+            }
+            matrix[a, b] = COULOMB_CONSTANT * model.covariance_.deviation(mean)
+        return {POLARIZABILITY_STD: matrix}
 
     def coefficients(self, atoms, starts: dict) -> np.ndarray:
         """Return coefficients of the next frame, (n_functions, n_cases).
@@ -73,6 +107,8 @@ class DensityPrediction:
         charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
         density = ElectronDensity(atoms, model.basis_, coefficients, charges)
         for name in wanted:
+            if name.endswith("_std"):
+                continue
             if name == COEFFICIENTS:
                 result[name] = coefficients
             elif name == "n_electrons":
@@ -90,7 +126,7 @@ class DensityPrediction:
             result["polarizability"] = polarizability(
                 atoms, self.model.basis_, coefficients
             )
-        return {name: result[name] for name in wanted}
+        return result
 
 
 def keep_electrons(atoms, basis: DensityBasis, coefficients, n_electrons: float):
@@ -100,30 +136,11 @@ def keep_electrons(atoms, basis: DensityBasis, coefficients, n_electrons: float)
     every single atom, c + S^-1 s x with x = (N - s c) / (s S^-1 s): s is not zero for
     l = 0 only.
     """
-    sites = Sites.of_atoms(atoms, basis)
-    charges = charges_of(sites)
-    spread = np.zeros(len(coefficients))
-    for (z, l), where in channel_places(basis, atoms.numbers).items():
-        if l == 0:
-            own = charges[where[0, :, 0]]
-            spread[where[:, :, 0]] = np.linalg.solve(atomic_overlap(basis, z), own)
+    charges, spread = electron_spread(atoms, basis)
     for _ in range(2):  # the second step takes away what rounding has left
         missing = n_electrons - charges @ coefficients
         coefficients = coefficients + np.outer(spread, missing / (charges @ spread))
     return coefficients
-
-
-def atomic_overlap(basis: DensityBasis, z: int) -> np.ndarray:
-    """Return the overlaps of the functions of l = 0 of one atom."""
-    shells = [shell for shell in basis.shells_of(z) if shell.l == 0]
-    size = len(shells)
-    overlap = np.empty((size, size))
-    for i, a in enumerate(shells):
-        for j, b in enumerate(shells):
-            sums = np.array(a.exponents)[:, None] + np.array(b.exponents)
-            parts = np.outer(a.factors, b.factors) * np.sqrt(np.pi) / 4.0 * sums**-1.5
-            overlap[i, j] = parts.sum()
-    return overlap
 
 
 def polarizability(atoms, basis: DensityBasis, response: np.ndarray) -> np.ndarray:

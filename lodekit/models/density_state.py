@@ -10,6 +10,7 @@ from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
 from .density_features import DensityFeatures
+from .density_uncertainty import DensityCovariance
 from .tensor_state import read_kernels
 
 #: Parameters that are written apart.
@@ -57,6 +58,9 @@ class DensityState:
         arrays |= {f"means/{z}": own for z, own in self.means_.items()}
         arrays |= {f"weights/{z}/{l}": own for (z, l), own in self.weights_.items()}
         arrays |= store.arrays()
+        if self.covariance_ is not None:
+            settings["covariance"], more = self.covariance_.get_state()
+            arrays |= more
 
     def take_parts(self, stored: StoredModel) -> None:
         """Take what `add_parts` added."""
@@ -82,3 +86,6 @@ class DensityState:
             (z, l): stored.array(f"weights/{z}/{l}", *shape)
             for (z, l), shape in shapes.items()
         }
+        self.covariance_ = None
+        if stored.has_setting("covariance"):
+            self.covariance_ = DensityCovariance.from_stored(stored, shapes)

@@ -7,7 +7,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.density import DensityMetric, DensitySet, ElectronDensity
-from lodekit.density.ordering import check_electrons
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.groups import find_groups
 from lodekit.quantities import family
@@ -16,6 +15,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction
+from .density_checks import check_electrons_of, check_metrics, check_positive
 from .density_features import DensityFeatures
 from .density_fit import (
     BATCH_ATOMS,
@@ -24,7 +24,13 @@ from .density_fit import (
     draw_left_out,
     fit_densities,
 )
-from .density_prediction import COEFFICIENTS, RESPONSE, DensityPrediction
+from .density_prediction import (
+    COEFFICIENTS,
+    DIPOLE_STD,
+    POLARIZABILITY_STD,
+    RESPONSE,
+    DensityPrediction,
+)
 from .density_state import DensityState
 from .density_terms import select_kernels
 from .extrapolating import with_extrapolation
@@ -84,6 +90,9 @@ class ElectronDensityModel(DensityState, Model):
     means_ : dict of int to ndarray
         Mean coefficients of shells of l = 0, by element.
     weights_ : dict of (z, l) to ndarray of shape (n_shells, rank)
+    covariance_ : DensityCovariance or None
+        For standard deviations; None where no frames were left out, or dipoles are not
+        defined.
     summary_ : dict
 
     References
@@ -185,7 +194,7 @@ class ElectronDensityModel(DensityState, Model):
             progress=self.progress,
             lap=clock.lap,
         )
-        self.weights_ = result.weights
+        self.weights_, self.covariance_ = result.weights, result.covariance
         self.learn_range(frames, groups)
         clock.lap("training range")
         self.summary_ = {
@@ -247,7 +256,9 @@ class ElectronDensityModel(DensityState, Model):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         names = family("density responses" if self.is_response else "densities")
-        return [*names, *self.range_properties]
+        deviations = POLARIZABILITY_STD if self.is_response else DIPOLE_STD
+        known = [deviations] if self.covariance_ is not None else []
+        return [*names, *known, *self.range_properties]
 
     @property
     def main_property(self) -> str:
@@ -272,7 +283,8 @@ class ElectronDensityModel(DensityState, Model):
             "n_electrons", "dipole" (e·Å), "quadrupole" (6,) in e·Å², "hartree_energy"
             and "electrostatic_energy" (eV). Of a response: "density_response", of shape
             (n_functions, 3), in Å^(-3/2) for a field of 1 V/Å, and "polarizability"
-            (3, 3) in Å³. The first of each where None.
+            (3, 3) in Å³. The first of each where None. "dipole_std" and
+            "polarizability_std" are standard deviations.
 
         Returns
         -------
@@ -365,37 +377,3 @@ class ElectronDensityModel(DensityState, Model):
     def score(self, frames, y=None) -> float:
         """Return 1 minus the squared error over the squared deviation from the mean."""
         return 1.0 - (self.density_error(frames, y) / 100.0) ** 2
-
-
-def check_positive(name: str, value) -> None:
-    """Raise ``ValueError`` unless a number is positive."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-
-
-def check_electrons_of(densities: DensitySet) -> None:
-    """Raise ``BasisError`` for coefficients in another order, unit or basis."""
-    if densities.basis.is_known:
-        check_electrons(
-            densities.frames,
-            densities.basis,
-            densities.coefficients,
-            densities.nuclear_charges,
-            "coefficients",
-        )
-
-
-def check_metrics(densities: DensitySet, metrics) -> None:
-    """Raise ``ValueError`` unless every frame has a matrix of the right size."""
-    if len(metrics) != len(densities):
-        raise ValueError(
-            f"there are {len(metrics)} metric matrices and {len(densities)} frames; "
-            "give one for every frame"
-        )
-    for index, matrix in enumerate(metrics):
-        size = len(densities.coefficients[index])
-        if np.shape(matrix) != (size, size):
-            raise ValueError(
-                f"the metric of frame {index + 1} has shape {np.shape(matrix)}, and "
-                f"its density {size} functions"
-            )

@@ -57,6 +57,8 @@ def response(atoms):
     for number, bond in enumerate(bonds):
         changes[10 + 4 * number] = -0.04 * bond
         changes[11 + 4 * number : 14 + 4 * number][AXES] = -0.05 * np.outer(bond, bond)
+    counts = electron_counts(atoms, BASIS)
+    changes[1] -= counts @ changes / counts[1]
     return changes
 
 

@@ -1,5 +1,7 @@
 """Densities and responses of known form are learned, and turn with the molecule."""
 
+import copy
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -21,6 +23,7 @@ from lodekit.density import (
 )
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.models import ElectronDensityModel
+from lodekit.models.density_prediction import polarizability
 from lodekit.regression import PolynomialCovariance
 from lodekit.regression.environments import select_sparse_points
 from lodekit.regression.sparse_kernel import SparseKernel
@@ -197,11 +200,13 @@ def test_one_s_function_for_an_atom_is_a_model_of_charges():
 
 def test_a_saved_model_predicts_the_same_bits(model, response_model, tmp_path):
     atoms = bent(94)
-    for one in (model, response_model):
+    for one, name in ((model, "dipole_std"), (response_model, "polarizability_std")):
         path = tmp_path / f"{one.target}.lodekit"
         one.save(path)
         loaded = load_model(path)
         np.testing.assert_array_equal(one.predict(atoms)[0], loaded.predict(atoms)[0])
+        (before,), (after,) = (m.compute(atoms, [name]) for m in (one, loaded))
+        np.testing.assert_array_equal(before[name], after[name])
         assert loaded.get_params().keys() == one.get_params().keys()
         assert loaded.summary_["strength"] == one.summary_["strength"]
 
@@ -248,4 +253,40 @@ def test_strengths_are_found_wherever_the_search_begins(densities, monkeypatch):
     assert found["strength"] == pytest.approx(expected["strength"], rel=1.0)
     assert found["held_out_percent"] == pytest.approx(
         expected["held_out_percent"], rel=0.02
+    )
+
+
+def test_standard_deviations_cover_errors_of_dipoles(densities, model, response_model):
+    new = densities.select(range(45, 60))
+    ratios = []
+    for index, result in enumerate(model.compute(new.frames, ["dipole", "dipole_std"])):
+        error = result["dipole"] - new.density(index).dipole()
+        ratios.append(error / result["dipole_std"])
+    assert 0.3 < np.sqrt(np.mean(np.square(ratios))) < 3.0
+    names = ["polarizability", "polarizability_std"]
+    ratios = []
+    for index, result in enumerate(response_model.compute(new.frames, names)):
+        expected = polarizability(new.frames[index], BASIS, new.responses[index])
+        error = result["polarizability"] - expected
+        np.testing.assert_allclose(*[result[names[1]], result[names[1]].T], rtol=1e-9)
+        ratios.append(error / result["polarizability_std"])
+    assert 0.2 < np.sqrt(np.mean(np.square(ratios))) < 5.0
+
+
+def test_standard_deviations_are_those_of_the_posterior(densities, model):
+    """Samples of the weights have dipoles that spread as their deviations say."""
+    atoms, covariance = bent(93), model.covariance_
+    (expected,) = model.compute(atoms, ["dipole_std"])
+    rng, dipoles = np.random.default_rng(1), []
+    drawn = copy.copy(model)
+    for _ in range(200):
+        drawn.weights_ = {}
+        for key, own in covariance.factors.items():
+            noise = rng.normal(size=model.weights_[key].shape)
+            noise /= np.sqrt(own.diagonal(covariance.strength))
+            change = covariance.scale * own.channels @ noise @ own.turns.T
+            drawn.weights_[key] = model.weights_[key] + change
+        dipoles.append(drawn.compute(atoms, ["dipole"])[0]["dipole"])
+    np.testing.assert_allclose(
+        np.std(dipoles, axis=0), expected["dipole_std"], rtol=0.2
     )
