@@ -25,7 +25,7 @@ from lodekit.cli.fit_options import gather
 from lodekit.cli.fit_run import FitRun
 from lodekit.cli.kinds import KINDS
 from lodekit.cli.main import COMMANDS, commands, main
-from lodekit.errors import SettingsError
+from lodekit.errors import SettingsError, StructureError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -157,7 +157,7 @@ def is_accepted(kind, words, frames):
     context = parse("fit", ["FILE.xyz", "--model", kind, *words], True)
     try:
         check_fit(dict(context.params, as_json=True), frames)
-    except SettingsError:
+    except (SettingsError, StructureError):  # or its targets are not in these frames
         return False
     return True
 
