@@ -1,0 +1,88 @@
+"""What ``lodekit plan`` says, beside what fits take.
+
+    python benchmarks/plan.py [CASE ...] --data FOLDER [--json]
+
+Every case is planned and fitted in processes of their own; weights, memory at the peak
+(GB) and seconds stand beside the truth. Times are those of a machine without other
+work. The data are not in the repository (their licences differ); they are looked for in
+``../shared/data``.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CASES = {
+    "water, 4 frames": ("deepmd_water/train.xyz@:4", []),
+    "water, 10 frames": ("deepmd_water/train.xyz@:10", []),
+    "carbon chains": ("carbon_chain/train.xyz", []),
+    "ZnO clusters, charges": ("zno_clusters/train.xyz@:40", ["--model", "charges"]),
+    "QM9, dipole": (
+        "kqeq_qm9_dipoles/train_random.xyz@:200",
+        ["--model", "dipole"],
+    ),
+    "NaCl clusters, kqeq": (
+        "qeqml_nacl_clusters/train.xyz",
+        ["--model", "kqeq", "--targets", "charges"],
+    ),
+}
+FIT = """
+import resource, sys
+from lodekit.cli.main import main
+status = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def run(path, options):
+    """Return what was planned, and what was true."""
+    command = [sys.executable, "-m", "lodekit", "plan", path, "--json", *options]
+    planned = json.loads(subprocess.run(command, capture_output=True).stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        output = ["--output", f"{folder}/m.lodekit", "--json", "-q"]
+        command = [sys.executable, "-c", FIT, "fit", path, *output, *options]
+        fitted = subprocess.run(command, capture_output=True, text=True)
+    answer = json.loads(fitted.stdout)
+    return {
+        "weights": (planned["n_weights"], answer["summary"]["rank"]),
+        "memory": (
+            round(planned["memory"] / 1e9, 2),
+            round(int(fitted.stderr.split()[-1]) / 1e6, 2),
+        ),
+        "seconds": (
+            planned["seconds"] and round(planned["seconds"]),
+            round(answer["seconds"]),
+        ),
+    }
+
+
+def main():
+    """Run the cases and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
+    parser.add_argument(
+        "--data", type=pathlib.Path, default=ROOT.parent / "shared" / "data"
+    )
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    answers = {}
+    for case in arguments.cases or CASES:
+        path, options = CASES[case]
+        answers[case] = run(str(arguments.data / path), options)
+        if not arguments.json:
+            parts = [
+                f"{name} {planned} planned, {true} true"
+                for name, (planned, true) in answers[case].items()
+            ]
+            print(f"{case:24s} {'; '.join(parts)}", flush=True)
+    if arguments.json:
+        print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()
