@@ -77,7 +77,7 @@ from .options import (
 def command(train, **options):
     """Fit a model to the structures of TRAIN.xyz and write it to one file.
 
-    There may be several files, patterns in quotes ('runs/*.xyz'), and parts of files
+    There may be several files, patterns in quotes ('run?.xyz'), and parts of files
     as in ASE (water.xyz@:100).
 
     Settings are chosen from the data, printed, and kept in the model file. Change
