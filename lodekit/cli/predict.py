@@ -57,7 +57,8 @@ from .sources import paths_of
     default="",
     metavar="TEXT",
     help="Write predictions under names that begin with TEXT and leave all names and "
-    "values of the file as they are, instead of moving reference values to names that begin with REF.",
+    "values of the file as they are, instead of moving reference values to names that "
+    "begin with REF.",
 )
 @click.option(
     "--cubes",
