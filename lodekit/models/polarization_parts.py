@@ -13,8 +13,10 @@ from lodekit.structures.checks import can_have
 
 from .charge_energy import remainders, without_targets
 from .polarization_prediction import BATCH_ATOMS, PolarizationPrediction
+from .polarization_terms import polarizability_terms
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
+from .tensor_terms import build_tensor_terms
 
 #: Everything that is fitted, and what of it is no energy.
 ELECTRIC = family("polarization")
@@ -107,11 +109,18 @@ def leave_over(model, frames, names: list) -> list:
     return remainders(frames, parts, names)
 
 
+def default_polarizability(frames) -> TensorModel:
+    """Return the model of alpha where the user gives none."""
+    terms = build_tensor_terms({"terms": polarizability_terms(frames)})
+    descriptors, covariances, sizes = zip(*terms, strict=True)
+    return TensorModel(list(descriptors), list(covariances), list(sizes))
+
+
 def fit_polarizability(model, frames, weighting: dict):
     """Return the model of alpha, fitted to the frames that have one."""
     values = [get_target(atoms, "polarizability") for atoms in frames]
     used = [index for index, value in enumerate(values) if value is not None]
-    given = TensorModel() if model.polarizability is None else model.polarizability
+    given = model.polarizability or default_polarizability(frames)
     noises = model.noises or {}
     fitted = clone(given).set_params(
         targets=["polarizability"],

@@ -15,7 +15,7 @@ from lodekit.quantities import ENERGIES, family, quantity
 
 from .induced_dipole_model import InducedDipoleModel
 from .polarization_model import PolarizationModel
-from .polarization_terms import dipole_terms, induced_terms
+from .polarization_terms import dipole_terms, induced_terms, polarizability_terms
 from .settings import (
     FIT,
     SELECTIONS,
@@ -25,7 +25,7 @@ from .settings import (
     default_settings,
 )
 from .tensor_settings import build_tensor_model, check_tensor_settings
-from .tensor_terms import build_tensor_terms, tensor_terms
+from .tensor_terms import build_tensor_terms
 from .wannier_model import WannierModel
 
 #: Classes of models by name.
@@ -80,7 +80,7 @@ def default_polarization_settings(kind: str, frames, targets) -> dict:
         terms = default_settings(frames, energies)["terms"]
         settings["potential"] = {"fit": potential_fit(), "terms": terms}
     if "polarizability" in targets and not is_induced:
-        settings["polarizability"] = {"terms": tensor_terms()}
+        settings["polarizability"] = {"terms": polarizability_terms(frames)}
     return settings
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from .tensor_terms import TENSOR_SOAP, build_tensor_terms, choose_tensor_terms
+from .tensor_terms import (
+    TENSOR_SOAP,
+    build_tensor_terms,
+    choose_tensor_terms,
+    tensor_terms,
+)
 
 #: The surroundings that decide on the dipole of an atom.
 DIPOLE_SOAP = {
@@ -26,6 +31,20 @@ def induced_terms() -> dict:
     The far part is theirs: the surroundings are as wide as those of tensors.
     """
     return {"soap": {**TENSOR_SOAP, "n_sparse": 100}}
+
+
+def polarizability_terms(frames) -> dict:
+    """Return settings of the default terms of polarizabilities.
+
+    Those of tensors for molecules; in crystals what is farther away counts as well.
+    """
+    if not all(atoms.pbc.all() for atoms in frames):
+        return tensor_terms()
+    wide = {**TENSOR_SOAP, "cutoff": 6.0, "density_width": 0.35}
+    return {
+        "soap": wide,
+        "linear": {**wide, "scaling_exponent": 2, "zeta": 1},
+    }
 
 
 def choose_dipole_terms(model, frames, random_state) -> list[tuple]:
