@@ -85,7 +85,9 @@ def source_charges(kernels) -> list:
     return found
 
 
-def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
+def fit_charge_latent(
+    frames, names, y=None, random_state: int = 0, progress: bool = False
+) -> ChargeLatent:
     """Fit a small model of charges to some of the frames.
 
     Parameters
@@ -96,6 +98,8 @@ def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
     y : array-like of shape (n_frames,), optional
         Energies in eV instead of those of the frames.
     random_state : int
+    progress : bool
+        Whether to show progress bars.
     """
     from . import ChargeModel, LatentChargeModel
     from .settings import build_potential
@@ -104,10 +108,11 @@ def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
         {"terms": {"soap": SMALL_CHARGES}}
     )
     arguments = (descriptor, covariance, n_sparse)
+    common = {"random_state": random_state, "progress": progress}
     chosen = choose_frames(frames)
     some = [frames[i] for i in chosen]
     if all(get_target(atoms, "charges") is not None for atoms in some):
-        model = ChargeModel(*arguments, targets=["charges"], random_state=random_state)
+        model = ChargeModel(*arguments, targets=["charges"], **common)
         model.fit(some)
     else:
         model = LatentChargeModel(
@@ -115,7 +120,7 @@ def fit_charge_latent(frames, names, y=None, random_state=0) -> ChargeLatent:
             targets=list(names),
             potential=build_potential({"terms": SMALL_REMAINDER}),
             n_ensemble=1,
-            random_state=random_state,
+            **common,
         )
         model.fit(some, None if y is None else np.asarray(y)[chosen])
     n_species, rank = model.species_.size, model.latent_.rank

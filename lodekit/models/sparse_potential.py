@@ -209,7 +209,9 @@ class SparsePotential(PotentialState, EnergyEstimator):
             return
         try:
             seed = random_state.randint(2**31)
-            self.charge_latent_ = fit_charge_latent(frames, names, y, seed)
+            self.charge_latent_ = fit_charge_latent(
+                frames, names, y, seed, self.progress
+            )
         except ValueError as problem:
             warnings.warn(
                 "no charges of the sources of LODE could be learned, they are units by "
