@@ -53,6 +53,14 @@ from .sources import paths_of
     help="Uniform electric field in V/Å, for models that respond to one.",
 )
 @click.option(
+    "--displacement",
+    nargs=3,
+    type=float,
+    metavar="X Y Z",
+    help="Electric displacement D / eps_0 in V/Å instead of a field, for "
+    "polarization models of periodic structures.",
+)
+@click.option(
     "--prefix",
     default="",
     metavar="TEXT",
@@ -118,7 +126,8 @@ def predict(model_path, path, options):
         model, asked or computed_targets(model), options["std"]
     )
     check_prefix(prefix, properties)
-    work = PieceWork(model, path, properties, options["field"], prefix)
+    control = {name: options[name] for name in ("field", "displacement")}
+    work = PieceWork(model, path, properties, control, prefix)
     check_holds(output, properties, prefix, work.per_atom)
     work.needs_points = "mep" in (asked or ())
     pieces = read_pieces(path, **reading(options), originals=bool(prefix))
@@ -162,8 +171,8 @@ class PieceWork:
         The file that structures come from, for messages.
     properties : list of str
         What is predicted.
-    field : tuple of float or None
-        In V/Å.
+    control : dict
+        "field" and "displacement", each a tuple of float or None, in V/Å.
     prefix : str
         Put before the names of predictions.
     """
@@ -171,7 +180,8 @@ class PieceWork:
     #: Whether every structure must say where the mep is wanted.
     needs_points = False
 
-    def __init__(self, model, path, properties, field, prefix):
+    def __init__(self, model, path, properties, control, prefix):
+        from lodekit.errors import SettingsError
         from lodekit.models.charge_checks import field_argument
 
         from .evaluation import atomic_tensors
@@ -181,7 +191,14 @@ class PieceWork:
         self.watch = RangeWatch(model, path)
         self.per_atom = atomic_tensors(model)
         self.properties = properties
-        self.field = field_argument(model, field)
+        if None not in control.values():
+            raise SettingsError(
+                "--field and --displacement were given; one of them follows from the "
+                "other"
+            )
+        self.field = {}
+        for name, value in control.items():
+            self.field |= field_argument(model, value, name)
 
     def annotate(self, piece):
         """Return the structures of a piece with their predictions."""

@@ -91,6 +91,22 @@ def test_predict_writes_what_the_model_computes_in_a_field(lodekit):
         )
 
 
+@pytest.mark.usefixtures("fitted")
+def test_predict_takes_a_displacement_instead_of_a_field(lodekit):
+    vector = ("1.0", "0.0", "-0.5")
+    predict = ("predict", "m.lodekit", "new.xyz", "--displacement", *vector)
+    status, _, err = lodekit(*predict, "-o", "displaced.xyz")
+    assert status == 0, err
+    control = [float(number) for number in vector]
+    frames = read_structures("new.xyz")
+    expected = load_model("m.lodekit").compute(frames, displacement=control)
+    for atoms, result in zip(read("displaced.xyz", ":"), expected, strict=True):
+        assert atoms.get_potential_energy() == pytest.approx(result["energy"])
+    status, _, err = lodekit(*predict, "--field", *vector, "-o", "both.xyz")
+    assert status == 1
+    assert "one of them follows from the other" in err
+
+
 def test_evaluate_and_info_know_the_model(fitted, lodekit):
     status, out, err = lodekit("evaluate", "m.lodekit", "new.xyz", "--json")
     assert status == 0, err
