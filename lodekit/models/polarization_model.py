@@ -8,7 +8,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
-from lodekit.fitting.progress import progress_bar
 from lodekit.observables.oxidation_states import (
     check_oxidation_states,
     find_oxidation_states,
@@ -23,12 +22,10 @@ from lodekit.observables.polarization import (
 )
 from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
-from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
-from .atomic_dipoles import AtomicDipoles
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
@@ -50,7 +47,7 @@ from .polarization_prediction import (
     defined_properties,
 )
 from .polarization_state import PolarizationState
-from .polarization_terms import choose_dipole_terms
+from .polarization_terms import select_dipoles
 from .prediction import check_species
 
 
@@ -251,7 +248,7 @@ class PolarizationModel(PolarizationState, Model):
         check_oxidation_states(frames, self.species_, self.oxidation_states_)
         targets.subtract_ions(frames, self.species_, self.oxidation_states_)
         used = [i for i, count in enumerate(targets.count_rows()) if count]
-        self.dipoles_ = self._select([frames[i] for i in used], random_state)
+        self.dipoles_ = select_dipoles(self, [frames[i] for i in used], random_state)
         if charges is not None:
             self.dipoles_.restrict(self.species_[charges != 0.0])
         clock.lap("sparse points")
@@ -292,31 +289,6 @@ class PolarizationModel(PolarizationState, Model):
         if name == POLARIZATION and name not in noises:
             return noises.get("dipole", "auto")
         return noises.get(name, "auto")
-
-    def _select(self, frames, random_state) -> AtomicDipoles:
-        """Choose channels and sparse points of the dipoles."""
-        terms = choose_dipole_terms(self, frames, random_state)
-        kernels = []
-        for descriptor, invariants, covariance, n_sparse in progress_bar(
-            terms, "sparse points of dipoles", self.progress
-        ):
-            kernel = EquivariantKernel(
-                1, 1, descriptor, invariants, covariance, self.species_
-            )
-            kernels.append(
-                kernel.select(
-                    frames,
-                    n_sparse,
-                    selection=self.selection,
-                    random_state=random_state,
-                )
-            )
-        if not sum(kernel.rank for kernel in kernels):
-            raise ValueError(
-                "no environment has an atomic dipole: no atom has a neighbour within "
-                "the cutoff; raise the cutoff"
-            )
-        return AtomicDipoles(kernels)
 
     @property
     def properties(self) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from lodekit.fitting.progress import progress_bar
+from lodekit.regression.equivariant_kernel import EquivariantKernel
+
+from .atomic_dipoles import AtomicDipoles
 from .tensor_terms import (
     TENSOR_SOAP,
     build_tensor_terms,
@@ -47,12 +51,34 @@ def polarizability_terms(frames) -> dict:
     }
 
 
-def choose_dipole_terms(model, frames, random_state) -> list[tuple]:
-    """Return (descriptor, invariants, covariance, n_sparse) of every term."""
-    return choose_tensor_terms(
+def select_dipoles(model, frames, random_state) -> AtomicDipoles:
+    """Choose channels and sparse points of the atomic dipoles of a model.
+
+    Raises
+    ------
+    ValueError
+        If no atom has a neighbour.
+    """
+    terms = choose_tensor_terms(
         model,
         frames,
         [(1, 1)],
         random_state,
         default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
     )
+    kernels = []
+    for descriptor, invariants, covariance, n_sparse in progress_bar(
+        terms, "sparse points of dipoles", model.progress
+    ):
+        own = (1, 1, descriptor, invariants, covariance, model.species_)
+        kernels.append(
+            EquivariantKernel(*own).select(
+                frames, n_sparse, selection=model.selection, random_state=random_state
+            )
+        )
+    if not sum(kernel.rank for kernel in kernels):
+        raise ValueError(
+            "no environment has an atomic dipole: no atom has a neighbour within the "
+            "cutoff; raise the cutoff"
+        )
+    return AtomicDipoles(kernels)
