@@ -15,7 +15,7 @@ os.environ.setdefault("TERMINAL_WIDTH", "88")
 
 from lodekit import __version__  # noqa: E402
 
-WITH_GALLERY = os.environ.get("LODEKIT_GALLERY") == "1"
+WITH_GALLERY = os.environ.get("LODEKIT_GALLERY") != "0"
 
 project = "lodekit"
 author = "the lodekit developers"
