@@ -202,7 +202,7 @@ class TrainingRange:
         settings = {
             "boundaries": self.boundaries,
             "charges": list(self.charges),
-            "limits": [[own.limit for own in known] for known in self.known],
+            "limits": [[float(own.limit) for own in known] for known in self.known],
         }
         arrays = {"pairs": self.pairs.astype(float)}
         for z, known in zip(self.species, self.known, strict=True):
@@ -224,12 +224,16 @@ class TrainingRange:
             If it contradicts itself, or lacks something.
         """
         boundaries = stored.setting("boundaries", list)
-        if not set(boundaries) <= {0, 1, 2, 3} or not boundaries:
+        if not boundaries or not all(
+            type(number) is int and 0 <= number <= 3 for number in boundaries
+        ):
             raise ValueError(f"the boundaries are {boundaries!r:.60}")
         charges = stored.setting("charges", list)
         limits = stored.setting("limits", list)
         numbers = [*charges, *(limit for own in limits for limit in own)]
-        if len(charges) != 2 or not all(type(n) in (int, float) for n in numbers):
+        if len(charges) != 2 or not all(
+            type(number) is float and np.isfinite(number) for number in numbers
+        ):
             raise ValueError("the training range has numbers that are none")
         pairs = stored.array("pairs", species.size, species.size) > 0.0
         known = []
@@ -250,6 +254,8 @@ def read_points(stored: StoredModel, name: str, limit: float) -> KnownPoints:
     mean = stored.array(f"{name}/mean", None)
     directions = stored.array(f"{name}/directions", mean.size, None)
     points = stored.array(f"{name}/points", None, directions.shape[1])
+    if not len(points):
+        raise ValueError(f"the training range has no points of {name}")
     return KnownPoints(mean, directions, points.astype(float), float(limit))
 
 
