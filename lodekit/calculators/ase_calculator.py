@@ -107,9 +107,8 @@ class LodekitCalculator(Calculator):
     ------
     ValueError
         If there is a field and the model does not respond to one, or a displacement as
-        well, ``std`` names what
-        the model has no standard deviation of, or ``on_extrapolation`` is none of the
-        three.
+        well, ``std`` names what the model has no standard deviation of, or
+        ``on_extrapolation`` is none of the three.
 
     Notes
     -----

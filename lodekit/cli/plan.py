@@ -58,15 +58,18 @@ def make_plan(run, frames, settings, timed=False):
     from lodekit.fitting.plan import Plan, available_memory, memory_of, seconds_of
 
     counts = dict(Counter(symbol for frame in frames for symbol in frame.symbols))
-    terms, points = [], {}
+    terms, points, left_out = [], {}, []
     for name, n_sparse, zeta, descriptor in all_terms(run, frames, settings):
+        if descriptor is None:
+            left_out.append(name)
+            continue
         own, size = term_size(n_sparse, zeta, counts, frames, descriptor)
         points[name] = own
         terms.append((sum(own.values()), *size))
     n_weights = sum(n_points for n_points, *_ in terms) + len(counts)
     n_rows = count_rows(run, frames, settings)
     plan = Plan(n_weights, n_rows, points, memory_of(n_weights, n_rows, terms))
-    plan.available = available_memory()
+    plan.available, plan.left_out = available_memory(), left_out
     if timed and run.options["model"] == "potential":
         from lodekit.fitting.plan import speed_of_products
 
@@ -77,7 +80,10 @@ def make_plan(run, frames, settings, timed=False):
 
 
 def all_terms(run, frames, settings):
-    """Yield name, sparse points, zeta and descriptor of the terms of all latents."""
+    """Yield name, sparse points, zeta and descriptor of the terms of all latents.
+
+    The descriptor is None where the data have no charges for the sources of a term.
+    """
     from lodekit.models.potential_state import choose_terms
 
     model = run.kind.build(settings)
@@ -95,9 +101,7 @@ def all_terms(run, frames, settings):
             if hasattr(descriptor, "n_features"):  # not a tensor: data decide on it
                 arguments = [descriptor], [covariances[number]], [n_sparse]
                 chosen = choose_terms(frames, *arguments, predict=True)
-                if not chosen:
-                    continue
-                ((descriptor, _, n_sparse),) = chosen
+                ((descriptor, _, n_sparse),) = chosen or [(None, None, 0)]
             yield prefix + name, n_sparse, zeta, descriptor
 
 
@@ -186,6 +190,11 @@ def describe_plan(plan):
         f"rows         {rows}",
         f"memory       {plan.memory / 1e9:.1f} GB of {plan.available / 1e9:.1f} GB",
     ]
+    if plan.left_out:
+        lines.append(
+            f"left out     terms {', '.join(plan.left_out)}: these structures have no "
+            "charges that their sources could carry"
+        )
     if plan.seconds is not None:
         lines.append(f"time         {plan.seconds:.0f} s")
     if not plan.fits:

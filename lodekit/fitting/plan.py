@@ -49,6 +49,8 @@ class Plan:
         None where it is not known.
     available : float
         Bytes of memory that this machine has left.
+    left_out : list of str
+        Terms whose sources have no charges in these data.
     """
 
     n_weights: int
@@ -57,6 +59,7 @@ class Plan:
     memory: float = 0.0
     seconds: float | None = None
     available: float = np.inf
+    left_out: list = field(default_factory=list)
 
     @property
     def fits(self) -> bool:

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from ase.build import bulk
 from stub_model import make_waters
 
 from lodekit.structures import write_structures
@@ -32,6 +33,19 @@ def test_a_plan_counts_weights_and_rows(lodekit, waters):
     status, out, _ = lodekit("plan", waters, *SMALL)
     assert "weights      16 at the most (soap 4 of O, 4 of H; lode 3 of O" in out
     assert "\ntime         " in out
+
+
+def test_terms_without_charges_for_their_sources_are_named(lodekit, tmp_path):
+    # metals have none, see docs/transfer.md; the other three terms stay
+    metals = [bulk("Cu", "fcc", a=a, cubic=True) for a in (3.6, 3.7)]
+    for atoms, energy in zip(metals, (-1.0, -1.1), strict=True):
+        atoms.info["energy"] = energy
+    write_structures("metals.xyz", metals)
+    status, out, _ = lodekit("plan", "metals.xyz", "--json")
+    assert status == 0
+    plan = json.loads(out)
+    assert plan["left_out"] == ["lode", "induction"]
+    assert plan["points"].keys() == {"soap", "dispersion", "packing"}
 
 
 @pytest.mark.parametrize("model", ["charges", "tensor"])
