@@ -21,7 +21,7 @@ import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of 
 import numpy as np
 
 from lodekit import read_structures
-from lodekit.models.settings import build_potential, default_settings
+from lodekit.settings.potential import build_potential, default_settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

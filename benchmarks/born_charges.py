@@ -28,10 +28,10 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.settings import build_potential
-from lodekit.models.terms import build_terms, charge_terms, remainder_terms
 from lodekit.observables.polarization import transpose_born_charges
+from lodekit.settings.potential import build_potential
 from lodekit.structures import get_target
+from lodekit.terms.tables import build_terms, charge_terms, remainder_terms
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BORN = "born_effective_charges"

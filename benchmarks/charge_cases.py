@@ -16,9 +16,9 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.settings import build_potential
-from lodekit.models.terms import SOAP, WIDE_SOAP, build_terms, charge_terms
 from lodekit.observables.charges import reference
+from lodekit.settings.potential import build_potential
+from lodekit.terms.tables import SOAP, WIDE_SOAP, build_terms, charge_terms
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -33,7 +33,7 @@ from lodekit.calculators import LodekitCalculator
 from lodekit.fitting.groups import can_be_left_out, find_groups
 from lodekit.fitting.training_range import TrainingRange
 from lodekit.models import SparsePotential
-from lodekit.models.settings import build_potential, remainder_settings
+from lodekit.settings.potential import build_potential, remainder_settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = {

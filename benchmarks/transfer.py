@@ -25,8 +25,8 @@ from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 
 from lodekit import read_structures
-from lodekit.models.charge_settings import build_charge_model, default_charge_settings
-from lodekit.models.settings import build_potential, default_settings
+from lodekit.settings.charges import build_charge_model, default_charge_settings
+from lodekit.settings.potential import build_potential, default_settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lodekit import read_structures
-from lodekit.models.settings import build_potential
+from lodekit.settings.potential import build_potential
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUTPUT = HERE / "output"

@@ -23,8 +23,8 @@ from lodekit.descriptors import (
 )
 from lodekit.electrostatics import CoulombInteraction
 from lodekit.models import SparsePotential
-from lodekit.models.settings import build_potential
 from lodekit.regression import PivotedCholeskySelection, PolynomialCovariance
+from lodekit.settings.potential import build_potential
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "output"
 N_TRAIN = (1, 2, 4, 8, 16)

@@ -19,7 +19,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
-from lodekit.models.settings import build_potential
+from lodekit.settings.potential import build_potential
 from lodekit.structures.batch import StructureBatch
 from lodekit.units import COULOMB_CONSTANT
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from lodekit import read_structures
 from lodekit.descriptors import CoulombMatrixMoments, CoulombPairs, ManyBodyTensor
 from lodekit.models import GlobalPotential
-from lodekit.models.settings import build_potential
+from lodekit.settings.potential import build_potential
 
 beyond = import_module("02_beyond_the_cutoff")
 binding = import_module("07_binding_curves")

@@ -19,7 +19,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.figure import Figure
 
 from lodekit.electrostatics import CoulombInteraction
-from lodekit.models.charge_settings import build_charge_model
+from lodekit.settings.charges import build_charge_model
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "output"
 

@@ -25,8 +25,8 @@ from lodekit.models import (
     DipoleModel,
     LatentChargeModel,
 )
-from lodekit.models.terms import default_charge_terms
 from lodekit.structures import get_target
+from lodekit.terms.tables import default_charge_terms
 from lodekit.units import DEBYE
 
 DATA = pathlib.Path(__file__).resolve().parent / "data" / "zwitterions.xyz"

@@ -18,7 +18,7 @@ from ase.calculators.emt import EMT
 from matplotlib.figure import Figure
 
 from lodekit import read_structures
-from lodekit.models.settings import build_potential, default_settings
+from lodekit.settings.potential import build_potential, default_settings
 
 HERE = pathlib.Path(__file__).resolve().parent
 OUTPUT = HERE / "output"

@@ -15,19 +15,19 @@ class Potential:
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
-        from lodekit.models.settings import default_settings
+        from lodekit.settings.potential import default_settings
 
         return default_settings(frames, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
-        from lodekit.models.settings import check_settings
+        from lodekit.settings.potential import check_settings
 
         return check_settings(settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models import settings as models
+        from lodekit.settings import potential as models
 
         return models.build_potential(settings, progress=True)
 
@@ -52,19 +52,19 @@ class Charges:
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
-        from lodekit.models.charge_settings import default_charge_settings
+        from lodekit.settings.charges import default_charge_settings
 
         return default_charge_settings(self.name, frames, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
-        from lodekit.models.charge_settings import check_charge_settings
+        from lodekit.settings.charges import check_charge_settings
 
         return check_charge_settings(self.name, settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models.charge_settings import build_charge_model
+        from lodekit.settings.charges import build_charge_model
 
         return build_charge_model(self.name, settings, progress=True)
 
@@ -79,19 +79,19 @@ class Tensors:
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
-        from lodekit.models.tensor_settings import default_tensor_settings
+        from lodekit.settings.tensors import default_tensor_settings
 
         return default_tensor_settings(targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
-        from lodekit.models.tensor_settings import check_tensor_settings
+        from lodekit.settings.tensors import check_tensor_settings
 
         return check_tensor_settings(settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models.tensor_settings import build_tensor_model
+        from lodekit.settings.tensors import build_tensor_model
 
         return build_tensor_model(settings, progress=True)
 
@@ -129,19 +129,19 @@ class Polarization:
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
-        from lodekit.models.polarization_settings import default_polarization_settings
+        from lodekit.settings.polarization import default_polarization_settings
 
         return default_polarization_settings(self.name, frames, targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
-        from lodekit.models.polarization_settings import check_polarization_settings
+        from lodekit.settings.polarization import check_polarization_settings
 
         return check_polarization_settings(self.name, settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models.polarization_settings import build_polarization_model
+        from lodekit.settings.polarization import build_polarization_model
 
         return build_polarization_model(self.name, settings, progress=True)
 
@@ -157,19 +157,19 @@ class Densities:
 
     def default_settings(self, frames, targets):
         """Return complete settings for frames."""
-        from lodekit.models.density_settings import default_density_settings
+        from lodekit.settings.densities import default_density_settings
 
         return default_density_settings(targets)
 
     def check_settings(self, settings):
         """Return complete settings, or say what is wrong with them."""
-        from lodekit.models.density_settings import check_density_settings
+        from lodekit.settings.densities import check_density_settings
 
         return check_density_settings(settings)
 
     def build(self, settings):
         """Return an unfitted model."""
-        from lodekit.models.density_settings import build_density_model
+        from lodekit.settings.densities import build_density_model
 
         return build_density_model(settings, progress=True)
 

@@ -84,7 +84,7 @@ def all_terms(run, frames, settings):
 
     The descriptor is None where the data have no charges for the sources of a term.
     """
-    from lodekit.models.potential_state import choose_terms
+    from lodekit.terms.choice import choose_terms
 
     model = run.kind.build(settings)
     parts = [("", settings["terms"], model)]
@@ -140,9 +140,9 @@ def time_rows(run, frames, settings, n_weights):
 
     import numpy as np
 
-    from lodekit.models.settings import build_potential
     from lodekit.observables.energy import build_rows, collect_targets
     from lodekit.regression.latent import Latent
+    from lodekit.settings.potential import build_potential
     from lodekit.structures.batch import StructureBatch
 
     some, n_atoms = [], 0

@@ -114,8 +114,8 @@ def _parse_value(assignment, text):
 
 def _section_hint(name):
     """Return where a key, or a term, belongs that was written without its section."""
-    from lodekit.models.settings import FIT
-    from lodekit.models.terms import LODE, SOAP, default_term_names
+    from lodekit.settings.potential import FIT
+    from lodekit.terms.tables import LODE, SOAP, default_term_names
 
     for section, keys in (("fit", FIT), ("terms.soap", SOAP), ("terms.lode", LODE)):
         if name in keys:

@@ -10,9 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.fitting.progress import progress_bar
 from lodekit.observables.tensors import axis_matrix
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures.batch import StructureBatch
+from lodekit.terms.tensors import (
+    build_tensor_terms,
+    choose_tensor_terms,
+    dipole_terms,
+)
 
 #: A: components x, y, z of those of order 1.
 AXES = axis_matrix()
@@ -120,3 +126,36 @@ class DipoleState:
         pairs = zip(self.states, self.dipoles.split(weights), strict=True)
         parts = [state.gradients(own, adjoint) for state, own in pairs]
         return tuple(sum(own) for own in zip(*parts, strict=True))
+
+
+def select_dipoles(model, frames, random_state) -> AtomicDipoles:
+    """Choose channels and sparse points of the atomic dipoles of a model.
+
+    Raises
+    ------
+    ValueError
+        If no atom has a neighbour.
+    """
+    terms = choose_tensor_terms(
+        model,
+        frames,
+        [(1, 1)],
+        random_state,
+        default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
+    )
+    kernels = []
+    for descriptor, invariants, covariance, n_sparse in progress_bar(
+        terms, "sparse points of dipoles", model.progress
+    ):
+        own = (1, 1, descriptor, invariants, covariance, model.species_)
+        kernels.append(
+            EquivariantKernel(*own).select(
+                frames, n_sparse, selection=model.selection, random_state=random_state
+            )
+        )
+    if not sum(kernel.rank for kernel in kernels):
+        raise ValueError(
+            "no environment has an atomic dipole: no atom has a neighbour within the "
+            "cutoff; raise the cutoff"
+        )
+    return AtomicDipoles(kernels)

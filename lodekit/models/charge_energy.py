@@ -21,10 +21,10 @@ from lodekit.regression import FarthestPointSelection
 from lodekit.regression.latent import ReversePass, share_descriptors
 from lodekit.structures import get_target
 from lodekit.structures.stress import symmetric_part
+from lodekit.terms.tables import build_terms, remainder_terms
 
 from .prediction import Predictor
 from .sparse_potential import SparsePotential
-from .terms import build_terms, remainder_terms
 
 
 @dataclass

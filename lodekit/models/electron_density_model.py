@@ -16,7 +16,7 @@ from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_fraction
 from .density_checks import check_electrons_of, check_metrics, check_positive
-from .density_features import DensityFeatures
+from .density_features import DensityFeatures, select_kernels
 from .density_fit import (
     BATCH_ATOMS,
     DensityData,
@@ -32,7 +32,6 @@ from .density_prediction import (
     DensityPrediction,
 )
 from .density_state import DensityState
-from .density_terms import select_kernels
 from .extrapolating import with_extrapolation
 from .model import Model
 from .prediction import check_species

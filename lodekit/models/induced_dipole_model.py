@@ -16,6 +16,7 @@ from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
+from lodekit.terms.tensors import build_tensor_terms, choose_tensor_terms, induced_terms
 from lodekit.threads import threads_for
 from lodekit.units import FOUR_PI
 
@@ -33,9 +34,7 @@ from .induced_dipole_state import InducedDipoleState
 from .model import Model
 from .polarization_parts import choose_polarization_targets, fit_potential
 from .polarization_prediction import check_vector
-from .polarization_terms import induced_terms
 from .prediction import check_species
-from .tensor_terms import build_tensor_terms, choose_tensor_terms
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 500

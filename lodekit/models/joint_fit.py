@@ -25,9 +25,9 @@ from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, point_features
 from lodekit.regression.normal_equations import NormalEquations, weighted_sums
 from lodekit.structures.batch import StructureBatch
+from lodekit.terms.choice import choose_terms
 
 from .charge_energy import default_potential
-from .potential_state import choose_terms
 from .prediction import Predictor
 from .sparse_potential import ROW_ATOMS, ROW_BYTES
 

@@ -22,6 +22,8 @@ from lodekit.quantities import CHARGES, ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
+from lodekit.terms.choice import check_whole
+from lodekit.terms.tables import default_charge_terms
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
@@ -39,8 +41,6 @@ from .latent_charge_batch import (
 from .latent_charge_fit import LatentFit, LatentProblem
 from .latent_charge_state import LatentChargeState
 from .linear_charges import BATCH_ATOMS, LinearChargeModel
-from .potential_state import check_whole
-from .terms import default_charge_terms
 
 
 class LatentChargeModel(LatentChargeState, LinearChargeModel):

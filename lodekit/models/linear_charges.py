@@ -30,6 +30,8 @@ from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.terms.choice import choose_terms
+from lodekit.terms.tables import default_charge_terms, may_be_far
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_stress, check_weights
@@ -37,9 +39,7 @@ from .charge_energy import energy_targets
 from .charge_state import ChargeState
 from .extrapolating import with_extrapolation
 from .model import Model
-from .potential_state import choose_terms
 from .prediction import check_species
-from .terms import default_charge_terms, may_be_far
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000

@@ -26,6 +26,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
+from .atomic_dipoles import select_dipoles
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
@@ -47,7 +48,6 @@ from .polarization_prediction import (
     defined_properties,
 )
 from .polarization_state import PolarizationState
-from .polarization_terms import select_dipoles
 from .prediction import check_species
 
 

@@ -10,13 +10,12 @@ from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.regression.environments import batches
 from lodekit.structures import get_target
 from lodekit.structures.checks import can_have
+from lodekit.terms.tensors import build_tensor_terms, polarizability_terms
 
 from .charge_energy import remainders, without_targets
 from .polarization_prediction import BATCH_ATOMS, PolarizationPrediction
-from .polarization_terms import polarizability_terms
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
-from .tensor_terms import build_tensor_terms
 
 #: Everything that is fitted, and what of it is no energy.
 ELECTRIC = family("polarization")

@@ -20,13 +20,15 @@ from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
 from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.terms.choice import check_whole
+from lodekit.terms.sources import predicted, source_charges
 
 from .charge_checks import check_fraction, check_weights
 from .energy_estimator import EnergyEstimator
 from .extrapolating import with_extrapolation
-from .potential_state import PotentialState, check_whole
+from .potential_state import PotentialState
 from .prediction import PROPERTIES, Predictor
-from .source_charges import fit_charge_latent, predicted, source_charges
+from .source_charges import fit_charge_latent
 
 #: Bytes of design-matrix rows assembled at once.
 ROW_BYTES = 3e8
@@ -44,7 +46,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
     ----------
     descriptor : PowerSpectrum or list of PowerSpectrum, optional
         One term of the energy each. Chosen from the data where None
-        (`lodekit.models.settings.default_settings`).
+        (`lodekit.settings.potential.default_settings`).
     covariance : PolynomialCovariance or list, optional
         One for all terms, or one each.
     n_sparse : int or list of int, optional

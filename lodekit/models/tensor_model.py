@@ -15,6 +15,7 @@ from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
+from lodekit.terms.tensors import choose_tensor_terms
 
 from .charge_checks import check_fraction, check_noises, check_weights
 from .extrapolating import with_extrapolation
@@ -23,7 +24,6 @@ from .prediction import check_species
 from .tensor_fit import BATCH_ATOMS, PartProblem, summarize_parts
 from .tensor_prediction import TensorPrediction
 from .tensor_state import TensorState
-from .tensor_terms import choose_tensor_terms
 
 #: Targets that are fitted where the user names none.
 DEFAULT_TARGETS = family("tensors")

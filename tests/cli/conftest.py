@@ -3,7 +3,7 @@ from stub_model import StubModel, make_frames
 
 from lodekit import model_file
 from lodekit.cli.main import main
-from lodekit.models.settings import build_arguments
+from lodekit.settings.potential import build_arguments
 from lodekit.structures import write_structures
 
 
@@ -27,7 +27,7 @@ def built(monkeypatch):
         model.covariance = arguments["covariance"]
         return model
 
-    monkeypatch.setattr("lodekit.models.settings.build_potential", build)
+    monkeypatch.setattr("lodekit.settings.potential.build_potential", build)
     return built
 
 

@@ -17,9 +17,9 @@ from lodekit.models import (
     LatentChargeModel,
     SparsePotential,
 )
-from lodekit.models.terms import charge_terms, may_be_far
 from lodekit.observables.born_charges import BornCharges, rotation_error
 from lodekit.observables.charges import observe, reference
+from lodekit.terms.tables import charge_terms, may_be_far
 
 BORN = "born_effective_charges"
 SMALL = {"n_sparse": 8, "validation_fraction": 0.0}

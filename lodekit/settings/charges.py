@@ -12,8 +12,9 @@ from importlib import import_module
 
 from lodekit.errors import SettingsError
 from lodekit.quantities import CHARGES, ENERGIES, quantity
+from lodekit.terms.tables import charge_terms, may_be_far
 
-from .settings import (
+from .potential import (
     REMAINDER_FIT,
     build_arguments,
     build_potential,
@@ -21,7 +22,6 @@ from .settings import (
     check_settings,
     remainder_settings,
 )
-from .terms import charge_terms, may_be_far
 
 #: Keys of the noise of every target; those of energies where these shape the charges.
 NOISES = {name: quantity(name).noise_key for name in CHARGES}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 
 from lodekit.errors import SettingsError
+from lodekit.models.tensor_model import TensorModel
+from lodekit.terms.tensors import build_tensor_terms, tensor_terms
 
-from .settings import SELECTIONS, check_settings
-from .tensor_model import TensorModel
-from .tensor_terms import build_tensor_terms, tensor_terms
+from .potential import SELECTIONS, check_settings
 
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "progress"}

@@ -9,9 +9,9 @@ from finite_differences import central_differences, displaced, strained
 
 from lodekit import load_model
 from lodekit.errors import SettingsError
-from lodekit.models.settings import build_potential, check_settings, default_settings
-from lodekit.models.source_charges import find_charges, neutral_charges
+from lodekit.settings.potential import build_potential, check_settings, default_settings
 from lodekit.structures.stress import symmetric_part
+from lodekit.terms.sources import find_charges, neutral_charges
 
 SOAP = {
     "type": "soap",

@@ -9,14 +9,13 @@ from __future__ import annotations
 import inspect
 
 from lodekit.density import DensityMetric
+from lodekit.models.density_prediction import RESPONSE
+from lodekit.models.electron_density_model import ElectronDensityModel
 from lodekit.quantities import family
+from lodekit.terms.tensors import build_tensor_terms, density_terms
 
-from .density_prediction import RESPONSE
-from .density_terms import density_terms
-from .electron_density_model import ElectronDensityModel
-from .settings import SELECTIONS, check_settings
-from .tensor_settings import check_offsets
-from .tensor_terms import build_tensor_terms
+from .potential import SELECTIONS, check_settings
+from .tensors import check_offsets
 
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "basis", "target", "progress"}

@@ -6,14 +6,14 @@ from labelled_structures import open_frames
 from lodekit.descriptors import LodeSphericalExpansion, SphericalExpansion
 from lodekit.errors import SettingsError
 from lodekit.models import SparsePotential
-from lodekit.models.settings import (
+from lodekit.settings.potential import (
     FIT,
     SELECTIONS,
     build_potential,
     check_settings,
     default_settings,
 )
-from lodekit.models.terms import TERMS
+from lodekit.terms.tables import TERMS
 
 SMALL = {
     "type": "soap",

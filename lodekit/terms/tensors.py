@@ -7,8 +7,8 @@ from lodekit.descriptors.channel_selection import ChannelSelection
 from lodekit.regression import FarthestPointSelection
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 
-from .potential_state import check_whole, choose_terms
-from .terms import SOAP, build_terms
+from .choice import check_whole, choose_terms
+from .tables import SOAP, build_terms
 
 #: The surroundings as far as molecules are rigid.
 TENSOR_SOAP = {
@@ -25,11 +25,64 @@ NEAR_TENSOR = {**TENSOR_SOAP, "cutoff": 3.0, "scaling_exponent": 0}
 #: What is farther away, in less detail.
 WIDE_TENSOR = {**TENSOR_SOAP, "cutoff": 5.0, "scaling_exponent": 3}
 
+#: The surroundings that decide on the dipole of an atom.
+DIPOLE_SOAP = {
+    **TENSOR_SOAP,
+    "cutoff": 6.0,
+    "density_width": 0.35,
+    "scaling_exponent": 4,
+    "max_radial": 5,
+    "n_sparse": 300,
+}
+
+#: The surroundings in more detail than scalars need: shells of high l ask for it.
+DENSITY_SOAP = {
+    **SOAP,
+    "cutoff": 4.0,
+    "smoothing_width": 0.5,
+    "scaling_exponent": 0,
+    "max_radial": 7,
+    "max_angular": 6,
+    "n_sparse": 200,
+}
+
 
 def tensor_terms() -> dict:
     """Return settings of the default terms of tensors."""
     terms = {"soap": TENSOR_SOAP, "near": NEAR_TENSOR, "wide": WIDE_TENSOR}
     return {name: dict(term) for name, term in terms.items()}
+
+
+def dipole_terms() -> dict:
+    """Return settings of the default terms of atomic dipoles."""
+    return {"soap": dict(DIPOLE_SOAP)}
+
+
+def induced_terms() -> dict:
+    """Return settings of the default terms of atoms that polarize each other.
+
+    The far part is theirs: the surroundings are as wide as those of tensors.
+    """
+    return {"soap": {**TENSOR_SOAP, "n_sparse": 100}}
+
+
+def polarizability_terms(frames) -> dict:
+    """Return settings of the default terms of polarizabilities.
+
+    Those of tensors for molecules; in crystals what is farther away counts as well.
+    """
+    if not all(atoms.pbc.all() for atoms in frames):
+        return tensor_terms()
+    wide = {**TENSOR_SOAP, "cutoff": 6.0, "density_width": 0.35}
+    return {
+        "soap": wide,
+        "linear": {**wide, "scaling_exponent": 2, "zeta": 1},
+    }
+
+
+def density_terms() -> dict:
+    """Return settings of the default terms of densities."""
+    return {"soap": dict(DENSITY_SOAP)}
 
 
 def build_tensor_terms(settings: dict) -> list[tuple]:

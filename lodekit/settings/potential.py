@@ -11,15 +11,14 @@ import numbers
 
 from lodekit.descriptors.hyperparameters import check_charges
 from lodekit.errors import SettingsError, suggest
+from lodekit.models.sparse_potential import SparsePotential
 from lodekit.quantities import ENERGIES, quantity
 from lodekit.regression import (
     CurSelection,
     FarthestPointSelection,
     PivotedCholeskySelection,
 )
-
-from .sparse_potential import SparsePotential
-from .terms import (
+from lodekit.terms.tables import (
     BY_SPECIES,
     FROM_DATA,
     TERMS,

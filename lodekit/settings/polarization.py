@@ -11,12 +11,18 @@ from __future__ import annotations
 import inspect
 
 from lodekit.errors import SettingsError
+from lodekit.models.induced_dipole_model import InducedDipoleModel
+from lodekit.models.polarization_model import PolarizationModel
+from lodekit.models.wannier_model import WannierModel
 from lodekit.quantities import ENERGIES, family, quantity
+from lodekit.terms.tensors import (
+    build_tensor_terms,
+    dipole_terms,
+    induced_terms,
+    polarizability_terms,
+)
 
-from .induced_dipole_model import InducedDipoleModel
-from .polarization_model import PolarizationModel
-from .polarization_terms import dipole_terms, induced_terms, polarizability_terms
-from .settings import (
+from .potential import (
     FIT,
     SELECTIONS,
     build_potential,
@@ -24,9 +30,7 @@ from .settings import (
     check_settings,
     default_settings,
 )
-from .tensor_settings import build_tensor_model, check_tensor_settings
-from .tensor_terms import build_tensor_terms
-from .wannier_model import WannierModel
+from .tensors import build_tensor_model, check_tensor_settings
 
 #: Classes of models by name.
 CLASSES = {

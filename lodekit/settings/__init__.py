@@ -1,0 +1,1 @@
+"""Settings, as TOML files hold them, to estimators."""

@@ -1,0 +1,1 @@
+"""Terms: descriptors with covariances and numbers of sparse points, and defaults."""
