@@ -23,7 +23,7 @@ CLASSES = {
     "ChannelSelection": "lodekit.descriptors.channel_selection",
     "SphericalExpansion": "lodekit.descriptors",
     "LodeSphericalExpansion": "lodekit.descriptors",
-    "LodeBandExpansion": "lodekit.descriptors.lode_bands",
+    "LodeBandExpansion": "lodekit.descriptors.lode.bands",
     "CoulombMatrixMoments": "lodekit.descriptors.global_descriptors",
     "ManyBodyTensor": "lodekit.descriptors.global_descriptors",
     "CoulombPairs": "lodekit.descriptors.global_descriptors",

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.linalg import blas
 
 from lodekit.descriptors.expansion import harmonic_prefactors
-from lodekit.descriptors.lode_k_vectors import KVectors
 from lodekit.electrostatics.boundary import Boundary, FarKernel
+from lodekit.numerics.k_vectors import KVectors
 
 from .coupling import harmonics_of
 from .moments import charges_of

@@ -2,8 +2,8 @@
 
 from .equivariant_power_spectrum import EquivariantPowerSpectrum
 from .global_descriptors import CoulombMatrixMoments, CoulombPairs, ManyBodyTensor
-from .lode import LodeSphericalExpansion
-from .lode_bands import LodeBandExpansion
+from .lode.bands import LodeBandExpansion
+from .lode.spherical_expansion import LodeSphericalExpansion
 from .power_spectrum import PowerSpectrum
 from .spherical_expansion import SphericalExpansion
 

@@ -8,7 +8,7 @@ from ase.data import chemical_symbols
 
 from lodekit.errors import SettingsError
 
-from .lode_power_law import EXPONENTS
+from .lode.power_law import EXPONENTS
 
 #: Charges of sources that a fitted model predicts.
 PREDICTED = "predicted"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import special
+
+from lodekit.numerics.quadrature import gauss_legendre
 
 from .radial_basis import GaussianTypeOrbitals
 
@@ -61,15 +62,6 @@ class RadialTable:
         return replace(self, values=self.values * padded.ravel())
 
 
-def smooth_step(x: np.ndarray) -> np.ndarray:
-    """Return a step from 1 at x = 0 to 0 at x = 1 and two derivatives, (3, x.size)."""
-    x = np.clip(x, 0.0, 1.0)
-    step = 1.0 - x**3 * (10.0 - 15.0 * x + 6.0 * x**2)
-    slope = -30.0 * x**2 * (1.0 - x) ** 2
-    bend = -60.0 * x * (1.0 - x) * (1.0 - 2.0 * x)
-    return np.stack([step, slope, bend])
-
-
 def gaussian_overlaps(
     r: np.ndarray, basis: GaussianTypeOrbitals, max_angular: int, width: float
 ) -> np.ndarray:
@@ -103,21 +95,6 @@ def gaussian_overlaps(
     for l in range(max_angular + 1):
         overlaps[:, l] = (gaussian * scaled_spherical_in(l, argument)) @ weighted
     return 4.0 * np.pi * (np.pi * width**2) ** -0.75 * overlaps
-
-
-def gauss_legendre(n_nodes: float, end: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of Gauss-Legendre quadrature on [0, end].
-
-    The number of nodes is rounded up, so that few sets have to be made.
-    """
-    x, weights = unit_gauss_legendre(16 * int(np.ceil(n_nodes / 16)))
-    return 0.5 * end * (x + 1.0), 0.5 * end * weights
-
-
-@lru_cache(maxsize=32)
-def unit_gauss_legendre(n_nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights on [-1, 1]."""
-    return special.roots_legendre(n_nodes)
 
 
 def scaled_spherical_in(l: int, x: np.ndarray) -> np.ndarray:

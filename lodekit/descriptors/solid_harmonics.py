@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lodekit.electrostatics.mesh import monomials
+from lodekit.numerics.mesh import monomials
 
 from .expansion import harmonic_prefactors
 

@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from lodekit.descriptors.radial import gauss_legendre
+from lodekit.numerics.mesh import Mesh, find_k_vectors
+from lodekit.numerics.mesh_accuracy import mesh_parameters
+from lodekit.numerics.quadrature import gauss_legendre
 
 from .boundary import FarKernel
 from .far_sum import FarSum
-from .mesh import Mesh, find_k_vectors
-from .mesh_accuracy import mesh_parameters
 from .split import Split
 
 #: Density of atoms in 1/Å^3, and root mean square of forces in units of charges squared

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.linalg import blas
 
-from lodekit.descriptors.lode_k_vectors import KVectors
+from lodekit.numerics.k_vectors import KVectors
 
 from .boundary import FarKernel
 

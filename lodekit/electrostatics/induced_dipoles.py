@@ -30,9 +30,9 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
+from lodekit.numerics.mesh import monomials
 from lodekit.units import COULOMB_CONSTANT
 
-from .mesh import monomials
 from .multipole_matrix import MultipoleMatrix
 from .multipole_sums import FIELD_DEGREE, gradients_of
 from .multipoles import MultipoleInteraction

@@ -22,9 +22,9 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.kernels.multipole_pairs import add_felt, add_felt_gradients, fill_matrix
+from lodekit.numerics.mesh import monomials
 from lodekit.units import COULOMB_CONSTANT
 
-from .mesh import monomials
 from .multipole_sums import monomial_tables, turn_table
 from .multipoles import MultipoleInteraction, check_shape
 

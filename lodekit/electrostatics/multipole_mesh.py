@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.numerics.mesh import monomials
+
 from .boundary import FarKernel
 from .far_mesh import FarMesh
-from .mesh import monomials
 from .multipole_sums import gradients_of, torques_of
 
 

@@ -14,10 +14,10 @@ from lodekit.kernels.multipole_pairs import (
     add_pair_tensors,
     fill_pair_phases,
 )
+from lodekit.numerics.mesh import monomials
 
 from .boundary import FarKernel
 from .far_sum import FarSum
-from .mesh import monomials
 
 #: Largest degree of moments, and of derivatives of the potential.
 MOMENT_DEGREE, FIELD_DEGREE = 2, 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.kernels.multipole_pairs import N_ORDERS
+from lodekit.numerics.mesh import monomials
 from lodekit.units import COULOMB_CONSTANT
 
 from .boundary import Boundary, FarKernel
@@ -18,7 +19,6 @@ from .interaction_matrix import (
     check_positions,
     check_widths,
 )
-from .mesh import monomials
 from .multipole_mesh import MultipoleFarMesh
 from .multipole_sums import (
     FIELD_DEGREE,

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy import special
 
-from lodekit.descriptors.radial import smooth_step
+from lodekit.numerics.smooth_step import smooth_step
 
 from .interaction_matrix import NEUTRAL, InteractionMatrix
 from .split import N_INTERVALS, TAPER, Split, polynomials

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.polynomial import chebyshev, legendre
 from scipy import linalg, special
 
-from lodekit.descriptors.radial import gauss_legendre, smooth_step
+from lodekit.numerics.quadrature import gauss_legendre
+from lodekit.numerics.smooth_step import smooth_step
 
 #: Intervals of a table.
 N_INTERVALS = 1024

@@ -315,7 +315,7 @@ def test_large_open_structures_run_in_blocks(monkeypatch):
     atoms = cluster(9, (1, 8, 11))
     adjoint = np.random.default_rng(1).normal(size=expand(atoms).coefficients.shape)
     expected = expand(atoms)
-    monkeypatch.setattr("lodekit.descriptors.lode_open.BLOCK_SIZE", 20)
+    monkeypatch.setattr("lodekit.descriptors.lode.open.BLOCK_SIZE", 20)
     blocked = expand(atoms)
     np.testing.assert_array_equal(blocked.coefficients, expected.coefficients)
     for some, all_ in zip(
@@ -333,8 +333,8 @@ def test_sums_over_k_vectors_run_in_blocks(monkeypatch):
     adjoint = np.random.default_rng(1).normal(size=expected.coefficients.shape)
     gradients = expected.reverse(adjoint)
     jacobian = expected.jacobian().derivatives
-    monkeypatch.setattr("lodekit.descriptors.lode_far.BLOCK_SIZE", 1)
-    monkeypatch.setattr("lodekit.descriptors.lode_far.PAIR_BLOCK_SIZE", 3)
+    monkeypatch.setattr("lodekit.descriptors.lode.far.BLOCK_SIZE", 1)
+    monkeypatch.setattr("lodekit.descriptors.lode.far.PAIR_BLOCK_SIZE", 3)
     monkeypatch.setattr("lodekit.descriptors.pair_expansion.BLOCK_SIZE", 7)
     blocked = expand(atoms)
     np.testing.assert_allclose(blocked.coefficients, expected.coefficients, atol=1e-12)

@@ -18,7 +18,7 @@ from lode_cases import (
 from test_lode_slab import slab
 
 from lodekit.descriptors import LodeBandExpansion
-from lodekit.descriptors.lode_bands import KBands
+from lodekit.descriptors.lode.bands import KBands
 
 
 def make_bands(exponent=1, n_bands=9, k_cutoff=12.0, smearing=SMEARING, **basis):

@@ -20,7 +20,7 @@ from scipy import integrate, special
 from scipy.interpolate import CubicHermiteSpline
 
 from lodekit.descriptors import SphericalExpansion
-from lodekit.descriptors.lode_power_law import scaled_transform, transform_at_zero
+from lodekit.descriptors.lode.power_law import scaled_transform, transform_at_zero
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 

@@ -9,14 +9,14 @@ from lode_cases import MAX_ANGULAR, kept_lode
 from reference import real_harmonics
 
 from lodekit.descriptors.expansion import harmonic_prefactors
-from lodekit.descriptors.lode_far import FarSum
-from lodekit.descriptors.lode_far_mesh import MeshFarSum, make_far_sum
+from lodekit.descriptors.lode.far import FarSum
+from lodekit.descriptors.lode.far_mesh import MeshFarSum, make_far_sum
 from lodekit.descriptors.solid_harmonics import (
     derivatives_of,
     gradient_matrices,
     solid_harmonics,
 )
-from lodekit.electrostatics.mesh import monomials
+from lodekit.numerics.mesh import monomials
 
 SKEWED = triclinic(20, (1, 8), seed=2)
 SKEWED.set_cell(SKEWED.cell.array + [[0, 0, 0], [4.0, 0, 0], [-3.0, 2.0, 0]])
@@ -173,8 +173,8 @@ def test_fields_and_atoms_run_in_blocks(monkeypatch):
     values = mesh.coefficients()
     adjoint = np.random.default_rng(3).normal(size=values.shape)
     gradients = mesh.reverse(adjoint)
-    monkeypatch.setattr("lodekit.descriptors.lode_far_mesh.BLOCK_SIZE", 4)
-    monkeypatch.setattr("lodekit.descriptors.lode_far_mesh.GRID_BLOCK_SIZE", 1)
+    monkeypatch.setattr("lodekit.descriptors.lode.far_mesh.BLOCK_SIZE", 4)
+    monkeypatch.setattr("lodekit.descriptors.lode.far_mesh.GRID_BLOCK_SIZE", 1)
     assert len(list(mesh.field_blocks())) > 1
     np.testing.assert_allclose(mesh.coefficients(), values, atol=1e-11)
     for blocked, whole in zip(mesh.reverse(adjoint), gradients, strict=True):

@@ -8,7 +8,7 @@ from ase import Atoms
 from crystals import cluster
 from lode_cases import coefficients, expand, make_lode, relative_error
 
-from lodekit.descriptors.lode_open_mesh import fold, kaiser_window
+from lodekit.descriptors.lode.open_mesh import fold, kaiser_window
 from lodekit.structures.batch import StructureBatch
 
 SPECIES = (1, 8)

@@ -22,12 +22,12 @@ from reference import orthonormal_orbitals, project_on_basis
 from scipy import integrate, special
 from scipy.interpolate import CubicHermiteSpline
 
-from lodekit.descriptors.lode_split import Split
-from lodekit.descriptors.lode_truncation import (
+from lodekit.descriptors.lode.split import Split
+from lodekit.descriptors.lode.truncation import (
     tail_factors,
     truncated_transform_at_zero,
 )
-from lodekit.descriptors.radial import smooth_step
+from lodekit.numerics.smooth_step import smooth_step
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
@@ -240,7 +240,7 @@ def test_the_tail_of_every_exponent_equals_a_quadrature_of_gaussians():
 
 @pytest.mark.parametrize("exponent", [4, 6])
 def test_the_truncated_transform_tends_to_the_whole_one(exponent):
-    from lodekit.descriptors.lode_power_law import transform_at_zero
+    from lodekit.descriptors.lode.power_law import transform_at_zero
 
     height = 400.0
     # 2 pi / (p - 2) z^(2 - p) is the potential of a plane
@@ -260,7 +260,7 @@ def test_where_the_potential_is_truncated_changes_nothing(
     descriptor = kept_lode(exponent, accuracy, pair_cutoff=6.0)
     values = coefficients(layers, descriptor, (11, 17))
     for step in (50.0, 83.0):
-        monkeypatch.setattr("lodekit.descriptors.lode_slab.HEIGHT_STEP", step)
+        monkeypatch.setattr("lodekit.descriptors.lode.slab.HEIGHT_STEP", step)
         taller = coefficients(layers, descriptor, (11, 17))
         assert relative_error(taller, values, descriptor) < accuracy
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lodekit.electrostatics.mesh import Mesh
+from lodekit.numerics.mesh import Mesh
 
 CELL = np.array([[7.0, 0.0, 0.0], [1.5, 8.0, 0.0], [-1.0, 2.0, 9.0]])
 

@@ -7,7 +7,7 @@ from finite_differences import strained
 from labelled_structures import open_frames, periodic_frames, potential, soap
 
 from lodekit.descriptors import PowerSpectrum
-from lodekit.descriptors.lode_split import Split
+from lodekit.descriptors.lode.split import Split
 from lodekit.models import SparsePotential
 from lodekit.regression import PolynomialCovariance
 

@@ -6,15 +6,15 @@ import copy
 
 import numpy as np
 
+from lodekit.numerics.k_vectors import KVectors
 from lodekit.structures.batch import StructureBatch
 
-from .lode_far import FarSum
-from .lode_far_mesh import make_far_sum
-from .lode_k_vectors import KVectors
-from .lode_periodic import PeriodicExpansion
-from .lode_radial import PotentialProjections
-from .lode_split import Split, SplitChoice
-from .lode_truncation import tail_factors, truncated_transform_at_zero
+from .far import FarSum
+from .far_mesh import make_far_sum
+from .periodic import PeriodicExpansion
+from .projections import PotentialProjections
+from .split import Split, SplitChoice
+from .truncation import tail_factors, truncated_transform_at_zero
 
 #: The height of the cell is rounded up to whole multiples of this many Å, so that it
 #: hardly ever changes along a trajectory.

@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 from ase.data import chemical_symbols
 
+from lodekit.descriptors.expansion import CoefficientJacobian
 from lodekit.errors import SettingsError
-
-from .expansion import CoefficientJacobian
 
 
 class ChargedExpansion:

@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from .lode_power_law import far_factors, scaled_transform, transform_at_zero
-from .radial import gauss_legendre
-from .radial_basis import GaussianTypeOrbitals, Monomials
+from lodekit.descriptors.radial_basis import GaussianTypeOrbitals, Monomials
+from lodekit.numerics.quadrature import gauss_legendre
+
+from .power_law import far_factors, scaled_transform, transform_at_zero
 
 #: Range in Å that the nodes resolve at least; near parts must be shorter.
 LEAST_SPAN = 30.0

@@ -14,10 +14,10 @@ from functools import cached_property
 
 import numpy as np
 
+from lodekit.descriptors.expansion import CoefficientJacobian
 from lodekit.structures.batch import StructureBatch
 
-from .expansion import CoefficientJacobian
-from .lode_periodic import all_pairs
+from .periodic import all_pairs
 
 
 class PredictedExpansion:

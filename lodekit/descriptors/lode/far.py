@@ -12,10 +12,10 @@ from lodekit.kernels.pair_expansion import (
     expand_pairs,
     reverse_pairs,
 )
+from lodekit.numerics.k_vectors import KVectors
+from lodekit.numerics.smooth_step import smooth_step
 
-from .lode_k_vectors import KVectors
-from .lode_split import TAPER, Split
-from .radial import smooth_step
+from .split import TAPER, Split
 
 #: Largest number of phases (two for an atom and a k-vector) held at a time.
 BLOCK_SIZE = 2**20

@@ -8,11 +8,15 @@ from itertools import product
 
 import numpy as np
 
-from lodekit.electrostatics.mesh import Mesh
+from lodekit.descriptors.solid_harmonics import (
+    derivatives_of,
+    gradient_matrices,
+    solid_harmonics,
+)
+from lodekit.numerics.mesh import Mesh
 
-from .lode_far import FarSum, tapered_factors
-from .lode_split import Split
-from .solid_harmonics import derivatives_of, gradient_matrices, solid_harmonics
+from .far import FarSum, tapered_factors
+from .split import Split
 
 #: Largest number of atoms whose derivatives of fields are held at a time.
 BLOCK_SIZE = 2**11

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.descriptors.pair_expansion import PairExpansion
+from lodekit.descriptors.radial import cutoff_factors
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
-from .lode_open import OpenTable
-from .pair_expansion import PairExpansion
-from .radial import cutoff_factors
+from .open import OpenTable
 
 
 def exclude_neighbors(

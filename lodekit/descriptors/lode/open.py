@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lodekit.descriptors.expansion import CoefficientJacobian
+from lodekit.descriptors.pair_expansion import PairExpansion
+from lodekit.descriptors.radial import RadialTable, tabulate
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import NeighborPairs, check_distances
 
-from .expansion import CoefficientJacobian
-from .lode_expansion import add_at_centers, at_centers
-from .lode_radial import PotentialProjections
-from .pair_expansion import PairExpansion
-from .radial import RadialTable, tabulate
+from .base import add_at_centers, at_centers
+from .projections import PotentialProjections
 
 #: Largest number of pairs held at a time.
 BLOCK_SIZE = 2**17

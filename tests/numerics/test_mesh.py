@@ -4,8 +4,8 @@ import pytest
 from crystals import triclinic
 from finite_differences import central_differences
 
-from lodekit.electrostatics.mesh import Mesh, change_of_axes, monomials
-from lodekit.electrostatics.mesh_accuracy import mesh_parameters
+from lodekit.numerics.mesh import Mesh, change_of_axes, monomials
+from lodekit.numerics.mesh_accuracy import mesh_parameters
 
 K_CUTOFF = 3.0
 CELLS = {

@@ -8,17 +8,25 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import BSpline
 
+from lodekit.descriptors.expansion import (
+    ExpansionEstimator,
+    channel_of_species,
+    harmonic_prefactors,
+)
+from lodekit.descriptors.hyperparameters import (
+    check_basis,
+    check_positive,
+    check_power_law,
+)
+from lodekit.descriptors.radial import RadialTable, chebyshev_derivatives
+from lodekit.descriptors.radial_basis import RADIAL_BASES
 from lodekit.errors import SettingsError
 from lodekit.structures.batch import StructureBatch
 
-from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
-from .hyperparameters import check_basis, check_positive, check_power_law
-from .lode_expansion import LodeExpansion
-from .lode_periodic import PeriodicExpansion
-from .lode_radial import PotentialProjections
-from .lode_split import TAPER, Split
-from .radial import RadialTable, chebyshev_derivatives
-from .radial_basis import RADIAL_BASES
+from .base import LodeExpansion
+from .periodic import PeriodicExpansion
+from .projections import PotentialProjections
+from .split import TAPER, Split
 
 
 @dataclass(frozen=True)

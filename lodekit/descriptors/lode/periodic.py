@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.descriptors.expansion import CoefficientJacobian
+from lodekit.descriptors.pair_expansion import PairExpansion, sum_by_key
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
 
-from .expansion import CoefficientJacobian
-from .lode_expansion import add_at_centers, at_centers
-from .lode_far_mesh import make_far_sum
-from .lode_split import Split
-from .pair_expansion import PairExpansion, sum_by_key
+from .base import add_at_centers, at_centers
+from .far_mesh import make_far_sum
+from .split import Split
 
 
 class PeriodicExpansion:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.descriptors.expansion import CoefficientJacobian
 from lodekit.structures.batch import StructureBatch
-
-from .expansion import CoefficientJacobian
 
 
 class LodeExpansion:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.interpolate import BPoly
 
-from lodekit.electrostatics.mesh_accuracy import mesh_parameters
-
-from .radial import RadialTable
+from lodekit.descriptors.radial import RadialTable
+from lodekit.numerics.mesh_accuracy import mesh_parameters
 
 #: Number of k at which the functions are fitted.
 N_NODES = 400

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from lodekit.errors import SettingsError
-from lodekit.structures.batch import StructureBatch, frame_name
-from lodekit.structures.cells import boundary_name
-
-from .expansion import ExpansionEstimator, channel_of_species, harmonic_prefactors
-from .hyperparameters import (
+from lodekit.descriptors.expansion import (
+    ExpansionEstimator,
+    channel_of_species,
+    harmonic_prefactors,
+)
+from lodekit.descriptors.hyperparameters import (
     PREDICTED,
     check_accuracy,
     check_basis,
@@ -19,17 +19,21 @@ from .hyperparameters import (
     check_exclusion,
     check_power_law,
 )
-from .lode_charges import ChargedExpansion, charge_matrix
-from .lode_exclusion import exclude_neighbors
-from .lode_expansion import LodeExpansion, add_at_centers
-from .lode_open import OpenExpansion, OpenTable
-from .lode_open_mesh import OpenMeshes, OpenMeshExpansion
-from .lode_periodic import PeriodicExpansion
-from .lode_predicted import PredictedExpansion
-from .lode_radial import PotentialProjections
-from .lode_slab import SlabExpansion, SlabKernel
-from .lode_split import SplitChoice, accuracy_of_cutoff
-from .radial_basis import RADIAL_BASES
+from lodekit.descriptors.radial_basis import RADIAL_BASES
+from lodekit.errors import SettingsError
+from lodekit.structures.batch import StructureBatch, frame_name
+from lodekit.structures.cells import boundary_name
+
+from .base import LodeExpansion, add_at_centers
+from .charges import ChargedExpansion, charge_matrix
+from .exclusion import exclude_neighbors
+from .open import OpenExpansion, OpenTable
+from .open_mesh import OpenMeshes, OpenMeshExpansion
+from .periodic import PeriodicExpansion
+from .predicted import PredictedExpansion
+from .projections import PotentialProjections
+from .slab import SlabExpansion, SlabKernel
+from .split import SplitChoice, accuracy_of_cutoff
 
 
 class LodeSphericalExpansion(ExpansionEstimator):

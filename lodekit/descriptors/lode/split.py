@@ -7,10 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from .lode_costs import direct_cost, mesh_cost, near_cost, rounded
-from .lode_mesh_table import MeshTable, make_mesh_table
-from .lode_radial import PotentialProjections, spherical_bessel
-from .radial import RadialTable, gauss_legendre, smooth_step, tabulate
+from lodekit.descriptors.radial import RadialTable, tabulate
+from lodekit.numerics.quadrature import gauss_legendre
+from lodekit.numerics.smooth_step import smooth_step
+
+from .costs import direct_cost, mesh_cost, near_cost, rounded
+from .mesh_table import MeshTable, make_mesh_table
+from .projections import PotentialProjections, spherical_bessel
 
 #: Density of neighbours, in 1/Å^3, for which errors are estimated: that of liquid
 #: water.

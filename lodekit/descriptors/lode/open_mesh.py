@@ -25,16 +25,16 @@ import numpy as np
 from scipy import fft, special
 from scipy.interpolate import BSpline, make_interp_spline
 
+from lodekit.descriptors.solid_harmonics import solid_harmonics
+from lodekit.numerics.quadrature import gauss_legendre
 from lodekit.structures.batch import StructureBatch
 
-from .lode_costs import mesh_cost, near_cost
-from .lode_far import tapered_factors
-from .lode_far_mesh import MeshFarSum
-from .lode_open import OpenExpansion, OpenTable
-from .lode_periodic import PeriodicExpansion
-from .lode_split import PAIR_CUTOFFS, Split, SplitChoice
-from .radial import gauss_legendre
-from .solid_harmonics import solid_harmonics
+from .costs import mesh_cost, near_cost
+from .far import tapered_factors
+from .far_mesh import MeshFarSum
+from .open import OpenExpansion, OpenTable
+from .periodic import PeriodicExpansion
+from .split import PAIR_CUTOFFS, Split, SplitChoice
 
 #: Extents of structures are rounded up to whole multiples of this many Å, so that boxes
 #: hardly ever change along a trajectory.
@@ -45,7 +45,7 @@ FEWEST_ATOMS = 500
 #: derivatives see more of it (empirical).
 MARGIN, MARGIN_OF_L = 6.0, 2.5
 #: Times of a pair of the sum over all pairs, and of its products, in ns; see
-#: `lode_costs`.
+#: `costs`.
 OPEN_PAIR, OPEN_PRODUCT = 80.0, 0.5
 #: Range of k times the spacing of the table of U_q(r).
 TABLE_PHASE = 0.25

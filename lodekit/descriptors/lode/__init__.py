@@ -1,0 +1,1 @@
+"""Spherical expansions of the potential of all atoms (LODE), at every boundary."""

@@ -1,0 +1,1 @@
+"""What descriptors and electrostatics share: quadrature, k-vectors and meshes."""
