@@ -185,9 +185,7 @@ KINDS = {
     "polarization": Polarization("PolarizationModel", POLARIZATION),
     "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
     "born-charges": BornCharges(),
-    "induced-dipoles": Polarization(
-        "InducedDipoleModel", (*ENERGIES, *family("tensors"))
-    ),
+    "induced-dipoles": Polarization("InducedDipoleModel", POLARIZATION),
     "density": Densities(),
 }
 #: Every target of some kind, but for the names of tensors.

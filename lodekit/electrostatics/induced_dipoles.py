@@ -223,6 +223,8 @@ class InducedDipoles:
         dipoles : ndarray of shape (n_atoms, 3, n)
             In e·Å.
         """
+        if not pulls.size:
+            return np.zeros(pulls.shape)
         if self.iterative:
             columns = [self._descend(pulls[:, :, n]) for n in range(pulls.shape[2])]
             return np.stack(columns, axis=2)

@@ -95,14 +95,29 @@ class DipoleState:
         The first axis of length 3 is that of the dipole, the second that of R.
         """
         rows = np.empty((self.batch.n_atoms, 3, 3, self.dipoles.rank))
-        for axis, adjoint in enumerate(AXES):
-            adjoint = np.tile(adjoint, (self.batch.n_atoms, 1))
-            start = 0
-            for state in self.states:
-                own = slice(start, start + state.kernel.rank)
-                rows[:, axis, :, own] = state.position_rows(adjoint)
-                start = own.stop
+        for axis, direction in enumerate(np.eye(3)):
+            self.fill_rows(np.tile(direction, (self.batch.n_atoms, 1)), rows[:, axis])
         return rows
+
+    def position_rows(self, adjoint: np.ndarray) -> np.ndarray:
+        """Return what d(sum_i adjoint_i . d_i)/dR is linear in, (n_atoms, 3, rank)."""
+        rows = np.empty((self.batch.n_atoms, 3, self.dipoles.rank))
+        self.fill_rows(adjoint, rows)
+        return rows
+
+    def fill_rows(self, adjoint: np.ndarray, rows: np.ndarray) -> None:
+        """Write `position_rows` into an array."""
+        start = 0
+        for state in self.states:
+            own = slice(start, start + state.kernel.rank)
+            rows[:, :, own] = state.position_rows(adjoint @ AXES)
+            start = own.stop
+
+    def atom_gradients(self, weights: np.ndarray) -> np.ndarray:
+        """Return d(d_i)/dR of all atoms, (n_atoms, 3, n_atoms, 3)."""
+        pairs = zip(self.states, self.dipoles.split(weights), strict=True)
+        total = sum(state.atom_gradients(own) for state, own in pairs)
+        return np.einsum("am,imjb->iajb", AXES, total)
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return the dipoles in e·Å, (n_atoms, 3)."""

@@ -17,6 +17,12 @@ def check_fraction(value) -> None:
         raise ValueError(f"validation_fraction must lie in [0, 1], got {value!r}")
 
 
+def check_quantum(value) -> None:
+    """Raise ``ValueError`` unless a quantum of polarization is a positive charge."""
+    if not is_number(value) or not 0 < value < np.inf:
+        raise ValueError(f"quantum must be a positive charge in e, got {value!r}")
+
+
 def check_noises(given: dict, targets) -> None:
     """Raise ``ValueError`` for the noise of no target, or out of range."""
     for name, noise in given.items():

@@ -45,11 +45,14 @@ class InducedLatents:
     reference : ndarray of shape (n_species,)
         Polarizabilities in Å^3 from which a_0 is counted; widths of Gaussians follow
         from them.
+    whole_charges : ndarray of shape (n_species,), optional
+        q in e by element, where charges are not learned.
     """
 
     species: np.ndarray
     kernels: dict
     reference: np.ndarray
+    whole_charges: np.ndarray | None = None
 
     @property
     def dipoles(self) -> AtomicDipoles:
@@ -58,13 +61,18 @@ class InducedLatents:
 
     @property
     def n_scalar(self) -> int:
-        """Number of weights of charges, and of polarizabilities."""
+        """Number of weights of polarizabilities, and of charges that are learned."""
         return self.species.size + sum(kernel.rank for kernel in self.kernels[0, 1])
+
+    @property
+    def n_charge(self) -> int:
+        """Number of weights of charges."""
+        return self.n_scalar if self.whole_charges is None else 0
 
     @property
     def n_linear(self) -> int:
         """Number of weights of charges and dipoles."""
-        return self.n_scalar + self.dipoles.rank
+        return self.n_charge + self.dipoles.rank
 
     @property
     def rank(self) -> int:
@@ -78,7 +86,7 @@ class InducedLatents:
 
     def split(self, weights: np.ndarray) -> tuple:
         """Return the weights of charges, dipoles and polarizabilities."""
-        return np.split(weights, [self.n_scalar, self.n_linear])
+        return np.split(weights, [self.n_charge, self.n_linear])
 
 
 class InducedBatch:
@@ -104,11 +112,14 @@ class InducedBatch:
         kinds = np.searchsorted(latents.species, self.batch.species)
         self.is_element = np.eye(latents.species.size)[kinds]
         self.permanent = DIPOLE_PRIOR * self.vectors.values(self.weights[1])
-        charges = self.scalar_values(self.weights[0], CHARGE_PRIORS)
-        self.charges = self.conserve(charges)
-        logs = np.tanh(self.scalar_values(self.weights[2], LOG_PRIORS))
-        self.polarizabilities = latents.reference[kinds] * np.exp(logs)
-        self.log_slopes = 1.0 - logs**2
+        if latents.whole_charges is None:
+            charges = self.scalar_values(self.weights[0], CHARGE_PRIORS)
+            self.charges = self.conserve(charges)
+        else:
+            self.charges = latents.whole_charges[kinds]
+        self.logs = np.tanh(self.scalar_values(self.weights[2], LOG_PRIORS))
+        self.polarizabilities = latents.reference[kinds] * np.exp(self.logs)
+        self.log_slopes = 1.0 - self.logs**2
         self.widths = default_widths(np.e * latents.reference)[kinds]
 
     def own(self, index: int) -> slice:
@@ -142,6 +153,77 @@ class InducedBatch:
             start += state.kernel.rank
         return positions, strain
 
+    def scalar_gradient_rows(self, priors, adjoint) -> np.ndarray:
+        """Return what `scalar_gradients` by positions is linear in."""
+        parts = [np.zeros((self.batch.n_atoms, 3, self.latents.species.size))]
+        for state in self.scalars:
+            parts.append(priors[1] * state.position_rows(adjoint[:, None]))
+        return np.concatenate(parts, axis=2)
+
+    def scalar_jacobian(self, weights, priors) -> np.ndarray:
+        """Return derivatives of every scalar by positions, (n_atoms, n_atoms, 3)."""
+        total, start = 0.0, self.latents.species.size
+        for state in self.scalars:
+            own = priors[1] * weights[start : start + state.kernel.rank]
+            total = total + state.atom_gradients(own)[:, 0]
+            start += state.kernel.rank
+        return total
+
+    def latent_features(self) -> tuple:
+        """Return derivatives of q, mu_0 and log a of all atoms by their weights."""
+        charges = np.zeros((self.batch.n_atoms, 0))
+        if self.latents.whole_charges is None:
+            charges = self.project(self.scalar_rows(CHARGE_PRIORS))
+        dipoles = DIPOLE_PRIOR * self.vectors.rows(np.arange(self.batch.n_atoms))
+        logs = self.log_slopes[:, None] * self.scalar_rows(LOG_PRIORS)
+        return charges, dipoles, logs
+
+    def latent_gradients(self, by_charges, by_dipoles, by_logs):
+        """Return derivatives of a sum of latents, by positions and strain.
+
+        Parameters
+        ----------
+        by_charges, by_logs : ndarray of shape (n_atoms,)
+            What multiplies q and log a.
+        by_dipoles : ndarray of shape (n_atoms, 3)
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        adjoint = DIPOLE_PRIOR * by_dipoles
+        parts = [self.vectors.gradients(self.weights[1], adjoint)]
+        adjoint = self.log_slopes * by_logs
+        parts.append(self.scalar_gradients(self.weights[2], LOG_PRIORS, adjoint))
+        if self.latents.whole_charges is None:
+            adjoint = self.project(by_charges)
+            parts.append(self.scalar_gradients(self.weights[0], CHARGE_PRIORS, adjoint))
+        return tuple(sum(own) for own in zip(*parts, strict=True))
+
+    def latent_gradient_rows(self, by_charges, by_dipoles, by_logs) -> np.ndarray:
+        """Return what gradients by positions are linear in, (n_atoms, 3, rank)."""
+        parts = []
+        if self.latents.whole_charges is None:
+            adjoint = self.project(by_charges)
+            parts.append(self.scalar_gradient_rows(CHARGE_PRIORS, adjoint))
+        parts.append(DIPOLE_PRIOR * self.vectors.position_rows(by_dipoles))
+        adjoint = self.log_slopes * by_logs
+        parts.append(self.scalar_gradient_rows(LOG_PRIORS, adjoint))
+        return np.concatenate(parts, axis=2)
+
+    def latent_jacobians(self) -> tuple:
+        """Return derivatives of latents of all atoms by the positions of all atoms.
+
+        Of q, but for what keeps their sum, (n_atoms, n_atoms, 3); of mu_0, (n_atoms, 3,
+        n_atoms, 3); and of what log a is the hyperbolic tangent of.
+        """
+        charges = np.zeros((self.batch.n_atoms, self.batch.n_atoms, 3))
+        if self.latents.whole_charges is None:
+            charges = self.scalar_jacobian(self.weights[0], CHARGE_PRIORS)
+        dipoles = DIPOLE_PRIOR * self.vectors.atom_gradients(self.weights[1])
+        return charges, dipoles, self.scalar_jacobian(self.weights[2], LOG_PRIORS)
+
     def conserve(self, charges: np.ndarray) -> np.ndarray:
         """Return charges moved to the total charge of every structure."""
         moved = charges.copy()
@@ -159,7 +241,7 @@ class InducedBatch:
             projected[own] -= values[own].mean(axis=0)
         return projected
 
-    def system(self, index: int) -> InducedDipoles:
+    def system(self, index: int, iterative=None) -> InducedDipoles:
         """Return the atoms of one structure, which polarize each other."""
         atoms, own = self.frames[index], self.own(index)
         return InducedDipoles(
@@ -168,6 +250,7 @@ class InducedBatch:
             atoms.pbc,
             self.polarizabilities[own],
             self.widths[own],
+            iterative=iterative,
         )
 
     def solve(self, index: int, system: InducedDipoles | None = None) -> Induced:
@@ -178,22 +261,14 @@ class InducedBatch:
 
     def energy_parts(self, solved: list[Induced]) -> list[EnergyParts]:
         """Return the energy of every structure with forces and strain derivative."""
-        by_charges = self.project(np.concatenate([own.by_charges for own in solved]))
-        by_dipoles = np.concatenate([own.by_dipoles for own in solved])
         traces = np.concatenate(
             [np.trace(own.by_polarizabilities, axis1=1, axis2=2) for own in solved]
         )
-        adjoints = (
-            self.scalar_gradients(self.weights[0], CHARGE_PRIORS, by_charges),
-            self.vectors.gradients(DIPOLE_PRIOR * self.weights[1], by_dipoles),
-            self.scalar_gradients(
-                self.weights[2],
-                LOG_PRIORS,
-                traces * self.polarizabilities * self.log_slopes,
-            ),
+        positions, strain = self.latent_gradients(
+            np.concatenate([own.by_charges for own in solved]),
+            np.concatenate([own.by_dipoles for own in solved]),
+            self.polarizabilities * traces,
         )
-        positions = sum(own[0] for own in adjoints)
-        strain = sum(own[1] for own in adjoints)
         return [
             EnergyParts(
                 own.energy,

@@ -8,38 +8,50 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import fit
 from lodekit.observables.charges import check_total_charges
-from lodekit.observables.polarization import BORN_CHARGES
-from lodekit.quantities import ENERGIES, family, quantity
+from lodekit.observables.oxidation_states import (
+    check_oxidation_states,
+    find_oxidation_states,
+    read_oxidation_states,
+)
+from lodekit.observables.polarization import PolarizationTargets
+from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
-from lodekit.structures import check_structures, frame_name, get_target
+from lodekit.structures import check_structures, get_target
 from lodekit.structures.batch import as_frames
 from lodekit.terms.tensors import build_tensor_terms, choose_tensor_terms, induced_terms
 from lodekit.threads import threads_for
-from lodekit.units import FOUR_PI
 
-from .charge_checks import check_fraction, check_noises, check_stress, check_weights
+from .charge_checks import (
+    check_fraction,
+    check_noises,
+    check_quantum,
+    check_weights,
+)
 from .charge_energy import remainders
 from .extrapolating import with_extrapolation
 from .induced_dipole_fit import (
     DIPOLE,
     POLARIZABILITY,
+    InducedFit,
     InducedProblem,
     reference_polarizabilities,
 )
 from .induced_dipole_latents import InducedBatch, InducedLatents
+from .induced_dipole_prediction import (
+    defined_properties,
+    predict_batch,
+    wanted_properties,
+)
 from .induced_dipole_state import InducedDipoleState
 from .model import Model
-from .polarization_parts import choose_polarization_targets, fit_potential
+from .polarization_parts import TARGETS, choose_polarization_targets, fit_potential
 from .polarization_prediction import check_vector
 from .prediction import check_species
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 500
-#: V/Å; forces are quadratic in the field, so that differences are exact.
-FIELD = 0.1
 
 
 class InducedDipoleModel(InducedDipoleState, Model):
@@ -48,9 +60,13 @@ class InducedDipoleModel(InducedDipoleState, Model):
     All three depend on the surroundings of an atom; dipoles mu = mu_0 + a (E + E_q + T
     mu) follow from them self-consistently, and with them the dipole and polarizability
     of the structure, its Born charges, and an electrostatic energy that they make
-    least. Dipoles and polarizabilities are fitted by Gauss-Newton steps with exact
-    derivatives; a potential is then fitted to what the electrostatic energy leaves of
-    energies, forces and stress.
+    least. Dipoles, polarizations, Born charges and polarizabilities are fitted by
+    Gauss-Newton steps with exact derivatives; a potential is then fitted to what the
+    electrostatic energy leaves of energies, forces and stress.
+
+    Charges that depend on the surroundings have no polarization in a periodic
+    structure. Where periodic structures have polarizations or Born charges that are
+    fitted, charges are whole ones of the elements, as in `PolarizationModel`.
 
     Parameters
     ----------
@@ -62,9 +78,15 @@ class InducedDipoleModel(InducedDipoleState, Model):
     n_channels : int
         Channels of every order and species, at the most.
     selection : object with ``select(points, n_select)``, optional
+    oxidation_states : dict of str to int, optional
+        Whole charges by symbol, which are not learned then; found where None and the
+        targets need them.
+    quantum : float
+        Charge of a quantum of polarization in e.
     targets : list of str, optional
-        Of energy, forces, stress, dipole (open structures) and polarizability; all that
-        the frames have where None.
+        Of energy, forces, stress, dipole (open structures), polarization (periodic
+        ones), born_effective_charges and polarizability; all that the frames have where
+        None.
     noises : dict of str to float, optional
     potential : SparsePotential, optional
         For what the electrostatic energy leaves; cloned, the default where None.
@@ -89,7 +111,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
     """
 
     responds_to = ("field",)
-    possible_targets = (*ENERGIES, *family("tensors"))
+    possible_targets = TARGETS
 
     def __init__(
         self,
@@ -99,6 +121,8 @@ class InducedDipoleModel(InducedDipoleState, Model):
         *,
         n_channels=300,
         selection=None,
+        oxidation_states=None,
+        quantum=1.0,
         targets=None,
         noises=None,
         potential=None,
@@ -111,6 +135,8 @@ class InducedDipoleModel(InducedDipoleState, Model):
         self.n_sparse = n_sparse
         self.n_channels = n_channels
         self.selection = selection
+        self.oxidation_states = oxidation_states
+        self.quantum = quantum
         self.targets = targets
         self.noises = noises
         self.potential = potential
@@ -135,12 +161,14 @@ class InducedDipoleModel(InducedDipoleState, Model):
         ------
         ValueError
             For targets that are missing, arguments out of range, periodic structures
-            with a net charge.
+            with a net charge, oxidation states that do not sum to the total charge,
+            branches that are not certain.
         """
         clock = Clock()
         frames = as_frames(frames)
         check_structures(frames)
         check_fraction(self.validation_fraction)
+        check_quantum(self.quantum)
         check_total_charges(frames)
         weights = check_weights(sample_weight, len(frames))
         weighting = {"sample_weight": weights, "groups": groups}
@@ -150,19 +178,20 @@ class InducedDipoleModel(InducedDipoleState, Model):
         )
         check_noises(self.noises or {}, self.targets_)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        self.latents_ = self._select(frames, random_state)
-        clock.lap("sparse points")
         electric = [name for name in self.targets_ if name not in ENERGIES]
-        problem = InducedProblem(frames, electric, self.latents_, self.progress)
+        targets = PolarizationTargets.collect(frames, electric)
+        whole = self._whole_charges(frames, targets)
+        self.latents_ = self._select(frames, random_state, whole)
+        clock.lap("sparse points")
         given = {name: (self.noises or {}).get(name, "auto") for name in electric}
-        result = fit(
-            problem,
-            given,
+        arguments = {
             **weighting,
-            fraction=self.validation_fraction,
-            random_state=random_state,
-            lap=clock.lap,
-        )
+            "fraction": self.validation_fraction,
+            "random_state": random_state,
+            "lap": clock.lap,
+        }
+        search = InducedFit(self.latents_, self.quantum, self.progress)
+        result = search.run(frames, electric, targets, given, arguments)
         self.solution_ = result.solution
         self.solution_.weights = result.weights
         energies = [name for name in self.targets_ if name in ENERGIES]
@@ -173,7 +202,18 @@ class InducedDipoleModel(InducedDipoleState, Model):
         self.summary_ = self._summary(frames, result, clock)
         return self
 
-    def _select(self, frames, random_state) -> InducedLatents:
+    def _whole_charges(self, frames, targets: PolarizationTargets):
+        """Return whole charges by element, None where charges are learned."""
+        if self.oxidation_states is not None:
+            charges = read_oxidation_states(self.oxidation_states, self.species_)
+        elif targets.carry_charge(frames):
+            charges = find_oxidation_states(frames, self.species_, targets.born_charges)
+        else:
+            return None
+        check_oxidation_states(frames, self.species_, charges)
+        return charges
+
+    def _select(self, frames, random_state, whole_charges) -> InducedLatents:
         """Choose channels and sparse points of both orders."""
         keys = [(0, 1), (1, 1)]
         terms = choose_tensor_terms(
@@ -198,19 +238,17 @@ class InducedDipoleModel(InducedDipoleState, Model):
             for key in keys
         }
         reference = reference_polarizabilities(frames, self.species_)
-        return InducedLatents(self.species_, kernels, reference)
+        return InducedLatents(self.species_, kernels, reference, whole_charges)
 
     def _parts(self, frames) -> list:
         """Return the electrostatic energies of frames with their derivatives."""
         parts = []
         for group in batches(frames, BATCH_ATOMS):
-            batch = self._batch([frames[i] for i in group])
+            some = [frames[i] for i in group]
+            batch = InducedBatch(self.latents_, self.solution_.weights, some)
             solved = [batch.solve(index) for index in range(len(group))]
             parts += batch.energy_parts(solved)
         return parts
-
-    def _batch(self, frames, field=None) -> InducedBatch:
-        return InducedBatch(self.latents_, self.solution_.weights, frames, field)
 
     def _summary(self, frames, result, clock: Clock) -> dict:
         """Return what people may want to know."""
@@ -231,9 +269,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
         check_is_fitted(self, "summary_")
-        energies = ENERGIES if self.potential_ is not None else ()
-        names = (*family("dipoles"), *family("responses"), "charges")
-        return [*energies, *names, *self.range_properties]
+        return [*defined_properties(self), *self.range_properties]
 
     @property
     def reach(self) -> float:
@@ -249,7 +285,8 @@ class InducedDipoleModel(InducedDipoleState, Model):
         frames : ase.Atoms or list of ase.Atoms
         properties : list of str, optional
             Any of energy (eV), forces (eV/Å), stress (eV/Å^3), dipole or polarization
-            (M in e·Å), born_effective_charges (e, moment before displacement),
+            (M in e·Å), born_effective_charges (e, moment before displacement; both of
+            periodic frames with whole charges only),
             atomic_dipoles (e·Å, permanent and induced), polarizability (Å^3),
             dielectric_tensor, charges (e). What is defined but for Born charges where
             None.
@@ -270,82 +307,13 @@ class InducedDipoleModel(InducedDipoleState, Model):
         check_structures(frames)
         check_species(frames, self.species_)
         field = None if field is None else check_vector("field", field)
-        wanted = self._wanted(frames, properties)
+        wanted = wanted_properties(self, frames, properties, field)
         results = []
         with threads_for(frames):
             for group in batches(frames, BATCH_ATOMS):
                 some = [frames[i] for i in group]
-                results += self._compute(some, [wanted[i] for i in group], field)
+                results += predict_batch(self, some, [wanted[i] for i in group], field)
         return results
-
-    def _wanted(self, frames, properties) -> list[list[str]]:
-        """Return the names of what is computed of every frame."""
-        if isinstance(properties, str):
-            properties = [properties]
-        if properties is None:
-            known = [name for name in self.properties if name != BORN_CHARGES]
-            known = [name for name in known if name not in self.range_properties]
-            return [[n for n in known if quantity(n).fits(a.pbc)] for a in frames]
-        check_stress(frames, properties)
-        for name in properties:
-            if name not in self.properties:
-                raise ValueError(
-                    f"properties must be among {self.properties}, got '{name}'"
-                )
-            for index, atoms in enumerate(frames):
-                if not quantity(name).fits(atoms.pbc):
-                    raise ValueError(
-                        f"{name} is not defined for {frame_name(index)}, whose pbc is "
-                        f"{atoms.pbc.tolist()}"
-                    )
-        return [list(properties)] * len(frames)
-
-    def _compute(self, frames, wanted: list, field) -> list[dict]:
-        """Predict frames that fit into memory together."""
-        every = set().union(*wanted)
-        batch = self._batch(frames, field)
-        systems = [batch.system(index) for index in range(len(frames))]
-        solved = [batch.solve(index, own) for index, own in enumerate(systems)]
-        parts = batch.energy_parts(solved) if every & {*ENERGIES} else []
-        born = self._born_charges(frames, field) if BORN_CHARGES in every else []
-        results = []
-        for index, (atoms, names) in enumerate(zip(frames, wanted, strict=True)):
-            own, found = batch.own(index), {}
-            energies = [name for name in ENERGIES if name in names]
-            if energies:
-                found = self.potential_.compute([atoms], energies)[0]
-                part = parts[index]
-                more = {"energy": part.energy, "forces": part.forces}
-                if "stress" in energies:
-                    more["stress"] = part.stress(atoms)
-                found = {name: found[name] + more[name] for name in energies}
-            found["charges"] = batch.charges[own]
-            found["atomic_dipoles"] = solved[index].dipoles
-            found["dipole"] = found["polarization"] = solved[index].moment
-            if {*family("responses")} & {*names}:
-                total = systems[index].susceptibility()
-                found[POLARIZABILITY] = total
-                if atoms.pbc.all():
-                    scale = FOUR_PI / atoms.get_volume()
-                    found["dielectric_tensor"] = np.eye(3) + scale * total
-            if born:
-                found[BORN_CHARGES] = born[index]
-            results.append({name: found[name] for name in names})
-        return results
-
-    def _born_charges(self, frames, field) -> list[np.ndarray]:
-        """Return Z_i,ab = dF_i,b / dE_a: forces are quadratic in the field."""
-        field = np.zeros(3) if field is None else field
-        sides = []
-        for axis in FIELD * np.eye(3):
-            ends = []
-            for sign in (1.0, -1.0):
-                batch = self._batch(frames, field + sign * axis)
-                solved = [batch.solve(index) for index in range(len(frames))]
-                ends.append([own.forces for own in batch.energy_parts(solved)])
-            pairs = zip(*ends, strict=True)
-            sides.append([(more - less) / (2.0 * FIELD) for more, less in pairs])
-        return [np.stack(own, axis=1) for own in zip(*sides, strict=True)]
 
     def predict(self, frames) -> np.ndarray:
         """Return M of every frame in e·Å, (n_frames, 3)."""

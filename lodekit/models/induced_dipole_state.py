@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
@@ -26,6 +28,8 @@ class InducedDipoleState:
         arrays |= more | store.arrays() | solution_arrays(self.solution_)
         arrays["weights"] = self.solution_.weights
         arrays["reference"] = self.latents_.reference
+        if self.latents_.whole_charges is not None:
+            arrays["whole_charges"] = self.latents_.whole_charges
         if self.potential_ is not None:
             state = self.potential_.get_state()
             settings["potential"] = state["settings"]
@@ -42,7 +46,12 @@ class InducedDipoleState:
         reference = stored.array("reference", self.species_.size)
         if not (reference > 0.0).all():
             raise ValueError("the reference polarizabilities are not positive")
-        self.latents_ = InducedLatents(self.species_, kernels, reference)
+        whole = None
+        if stored.has("whole_charges"):
+            whole = stored.array("whole_charges", self.species_.size)
+            if (whole != np.rint(whole)).any():
+                raise ValueError("the whole charges are not whole")
+        self.latents_ = InducedLatents(self.species_, kernels, reference, whole)
         weights = stored.array("weights", self.latents_.rank)
         self.solution_ = read_solution(stored, weights)
         self.potential_ = None

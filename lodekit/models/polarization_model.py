@@ -27,7 +27,12 @@ from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
 from .atomic_dipoles import select_dipoles
-from .charge_checks import check_fraction, check_noises, check_weights, is_number
+from .charge_checks import (
+    check_fraction,
+    check_noises,
+    check_quantum,
+    check_weights,
+)
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
 from .model import Model
@@ -208,10 +213,7 @@ class PolarizationModel(PolarizationState, Model):
         """Check arguments and frames, and choose targets."""
         check_structures(frames)
         check_fraction(self.validation_fraction)
-        if not (is_number(self.quantum) and 0 < self.quantum < np.inf):
-            raise ValueError(
-                f"quantum must be a positive charge in e, got {self.quantum!r}"
-            )
+        check_quantum(self.quantum)
         check_electrostatics(self.electrostatic_width, self.screening)
         self.targets_ = choose_polarization_targets(
             frames, self.targets, self.possible_targets

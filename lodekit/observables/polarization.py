@@ -146,6 +146,20 @@ class PolarizationTargets:
                 )
             self.displacements[index] = own[is_center]
 
+    def some(self, chosen):
+        """Return the targets of some frames."""
+        lists = [[own[i] for i in chosen] for own in self.lists()]
+        return type(self)(*lists)
+
+    def carry_charge(self, frames) -> bool:
+        """Return whether they tell what atoms carry through a periodic cell."""
+        return any(
+            atoms.pbc.any() and (moment is not None or charges is not None)
+            for atoms, moment, charges in zip(
+                frames, self.moments, self.born_charges, strict=True
+            )
+        )
+
     def names(self) -> list[str]:
         """Return the names of the rows that there are."""
         there = [any(v is not None for v in values) for values in self.lists()]

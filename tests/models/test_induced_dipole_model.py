@@ -15,24 +15,43 @@ from lodekit.descriptors import (
 from lodekit.electrostatics import InducedDipoles
 from lodekit.electrostatics.induced_dipoles import default_widths
 from lodekit.models import InducedDipoleModel, SparsePotential
+from lodekit.models.induced_dipole_born import InducedResponse, born_charges
 from lodekit.models.induced_dipole_fit import InducedProblem
 from lodekit.models.induced_dipole_latents import InducedBatch
+from lodekit.observables.polarization import PolarizationTargets
 
 CHARGES, ALPHAS = {3: 0.5, 9: -0.5}, {3: 0.7, 9: 1.1}
+STATES = {3: 1.0, 9: -1.0}
 FIELD = np.array([0.2, -0.1, 0.3])
+BORN = "born_effective_charges"
 
 
-def label(atoms):
-    """A structure whose dipole and polarizability are those of induced dipoles."""
-    labelled = atoms.copy()
-    charges = np.array([CHARGES[z] for z in atoms.numbers])
+def reference(atoms):
+    """Induced dipoles of constant charges and polarizabilities."""
+    own = STATES if atoms.pbc.any() else CHARGES
+    charges = np.array([own[z] for z in atoms.numbers])
     alphas = np.array([ALPHAS[z] for z in atoms.numbers])
     widths = default_widths(np.e * np.full(len(atoms), 0.9))
     system = InducedDipoles(atoms.positions, atoms.cell[:], atoms.pbc, alphas, widths)
-    found = system.solve(charges)
+    return system, system.solve(charges)
+
+
+def label(atoms, generator=None):
+    """A structure whose responses are those of induced dipoles."""
+    labelled = atoms.copy()
+    system, found = reference(atoms)
     energy, forces = crystals.energy_and_forces(atoms)
     results = {"energy": energy + found.energy, "forces": forces + found.forces}
-    if not atoms.pbc.any():
+    if atoms.pbc.any():
+        quanta = generator.integers(-2, 3, 3) @ atoms.cell[:]
+        labelled.info["polarization"] = found.moment + quanta
+
+        def moment(positions):
+            return reference(displaced(atoms, positions))[1].moment
+
+        charges = central_differences(moment, atoms.positions)
+        labelled.arrays["becs"] = charges.swapaxes(1, 2).reshape(-1, 9)
+    else:
         results["dipole"] = found.moment
     labelled.info["polarizability"] = system.susceptibility().ravel()
     labelled.calc = SinglePointCalculator(labelled, **results)
@@ -74,6 +93,14 @@ def crystal():
     return crystals.draw(np.random.default_rng(4))
 
 
+@pytest.fixture(scope="module")
+def periodic():
+    """Crystals with polarization on scrambled branches, and a model of them."""
+    generator = np.random.default_rng(6)
+    frames = [label(crystals.draw(generator), generator) for _ in range(8)]
+    return frames, small().fit(frames[:6])
+
+
 def test_dipoles_and_polarizabilities_are_learned(model, frames):
     names = ["dipole", "polarizability"]
     for atoms, own in zip(frames[10:], model.compute(frames[10:], names), strict=True):
@@ -85,16 +112,24 @@ def test_dipoles_and_polarizabilities_are_learned(model, frames):
     assert model.score(frames[10:]) > 0.999
 
 
-@pytest.mark.parametrize("name", ["dipole", "polarizability"])
-def test_rows_are_derivatives_by_all_weights(model, frames, name):
-    latents = model.latents_
-    problem = InducedProblem(frames[:1], [name], latents, False)
+@pytest.mark.parametrize("name", ["dipole", "polarization", "polarizability", BORN])
+def test_rows_are_derivatives_by_all_weights(model, frames, periodic, name):
+    if name == "polarization":
+        frames, model = periodic
+    latents, atoms = model.latents_, frames[0].copy()
+    atoms.info[name] = np.zeros({"polarizability": 9}.get(name, 3))
+    if name == BORN:
+        atoms.arrays[name] = np.zeros((len(atoms), 9))
+    targets = PolarizationTargets.collect([atoms], [name])
+    problem = InducedProblem([atoms], [name], targets, latents, False)
     generator = np.random.default_rng(3)
     weights = model.solution_.weights + 0.1 * generator.normal(size=latents.rank)
 
     def value(weights):
-        batch = InducedBatch(latents, weights, frames[:1])
-        if name == "dipole":
+        batch = InducedBatch(latents, weights, [atoms])
+        if name == BORN:
+            return born_charges(batch, [InducedResponse(batch, 0)]).ravel()
+        if name != "polarizability":
             return batch.solve(0).moment
         total = batch.system(0).susceptibility()
         return total[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
@@ -107,19 +142,19 @@ def test_rows_are_derivatives_by_all_weights(model, frames, name):
     np.testing.assert_allclose(rows.values - rows.matrix @ weights, residual, atol=1e-9)
 
 
-def test_forces_in_a_field_are_derivatives(model, frames, crystal):
-    for atoms in (frames[11], crystal):
+def test_forces_in_a_field_are_derivatives(model, frames, periodic, crystal):
+    for own, atoms in ((model, frames[11]), (periodic[1], crystal)):
 
-        def energy(positions, atoms=atoms):
+        def energy(positions, own=own, atoms=atoms):
             moved = displaced(atoms, np.concatenate([positions, atoms.positions[2:]]))
-            return model.compute(moved, ["energy"], field=FIELD)[0]["energy"]
+            return own.compute(moved, ["energy"], field=FIELD)[0]["energy"]
 
-        (found,) = model.compute(atoms, ["forces"], field=FIELD)
+        (found,) = own.compute(atoms, ["forces"], field=FIELD)
         numerical = -central_differences(energy, atoms.positions[:2], step=1e-3)
         np.testing.assert_allclose(found["forces"][:2], numerical, rtol=1e-6, atol=1e-6)
 
 
-def test_stress_is_a_derivative(model, crystal):
+def test_stress_is_a_derivative(periodic, crystal):
     def energy(voigt):
         xx, yy, zz, yz, xz, xy = voigt
         strain = [[xx, xy / 2, xz / 2], [xy / 2, yy, yz / 2], [xz / 2, yz / 2, zz]]
@@ -127,26 +162,37 @@ def test_stress_is_a_derivative(model, crystal):
         moved = crystal.copy()
         moved.set_cell(crystal.cell[:] @ deformation, scale_atoms=True)
         field = np.linalg.solve(deformation, FIELD)  # voltages stay
-        return model.compute(moved, ["energy"], field=field)[0]["energy"]
+        return periodic[1].compute(moved, ["energy"], field=field)[0]["energy"]
 
-    (found,) = model.compute(crystal, ["stress"], field=FIELD)
+    (found,) = periodic[1].compute(crystal, ["stress"], field=FIELD)
     numerical = central_differences(energy, np.zeros(6), step=3e-4)
     numerical /= crystal.get_volume()
     np.testing.assert_allclose(found["stress"], numerical, rtol=1e-6, atol=1e-6)
 
 
-def test_born_charges_are_derivatives_of_the_dipole(model, frames):
-    (found,) = model.compute(frames[12], ["born_effective_charges"])
-    charges = found["born_effective_charges"]
-    np.testing.assert_allclose(charges.sum(axis=0), 0.0, atol=1e-8)
+def test_born_charges_are_derivatives_of_the_moment(model, frames, periodic, crystal):
+    cases = (model, frames[12], "dipole"), (periodic[1], crystal, "polarization")
+    for own, atoms, name in cases:
+        (found,) = own.compute(atoms, [BORN], field=FIELD)
+        np.testing.assert_allclose(found[BORN].sum(axis=0), 0.0, atol=1e-7)
 
-    def dipole(positions):
-        moved = displaced(frames[12], np.concatenate([positions, rest]))
-        return model.compute(moved, ["dipole"])[0]["dipole"]
+        def moment(positions, own=own, atoms=atoms, name=name):
+            moved = displaced(atoms, np.concatenate([positions, atoms.positions[1:]]))
+            return own.compute(moved, [name], field=FIELD)[0][name]
 
-    rest = frames[12].positions[1:]
-    numerical = central_differences(dipole, frames[12].positions[:1])[0]
-    np.testing.assert_allclose(charges[0].T, numerical, atol=1e-6)
+        numerical = central_differences(moment, atoms.positions[:1])[0]
+        np.testing.assert_allclose(found[BORN][0].T, numerical, atol=1e-6)
+
+
+def test_polarizations_of_crystals_are_learned_on_any_branch(periodic):
+    frames, model = periodic
+    np.testing.assert_array_equal(model.latents_.whole_charges, [1.0, -1.0])
+    for atoms, found in zip(frames, model.compute(frames), strict=True):
+        moment = reference(atoms)[1].moment
+        np.testing.assert_allclose(found["polarization"], moment, atol=2e-3)
+    charges = model.compute(frames[6:], [BORN])[0][BORN]
+    expected = frames[6].arrays["becs"].reshape(-1, 3, 3)
+    np.testing.assert_allclose(charges, expected, atol=0.02)
 
 
 def test_the_dipole_is_minus_the_derivative_by_the_field(model, frames):
@@ -159,19 +205,27 @@ def test_the_dipole_is_minus_the_derivative_by_the_field(model, frames):
     np.testing.assert_allclose(found["dipole"], numerical, rtol=1e-8, atol=1e-8)
 
 
-def test_saved_models_are_the_same(model, frames, tmp_path):
-    model.save(tmp_path / "model.lodekit")
-    loaded = load_model(tmp_path / "model.lodekit")
-    before, after = (one.compute(frames[10:]) for one in (model, loaded))
-    for old, own in zip(before, after, strict=True):
-        assert {*old} == {*own}
-        for name, value in old.items():
-            np.testing.assert_array_equal(own[name], value)
+def test_saved_models_are_the_same(model, frames, periodic, tmp_path):
+    for saved, atoms in ((model, frames[10:]), (periodic[1], periodic[0][6:])):
+        path = tmp_path / f"{len(atoms)}.lodekit"
+        saved.save(path)
+        before, after = saved.compute(atoms), load_model(path).compute(atoms)
+        for old, own in zip(before, after, strict=True):
+            assert {*old} == {*own}
+            for name, value in old.items():
+                np.testing.assert_array_equal(own[name], value)
 
 
 def test_wrong_input_is_refused(model, frames, crystal):
     with pytest.raises(ValueError, match="targets must be among"):
-        small(targets=["polarization"]).fit(frames)
+        small(targets=["charges"]).fit(frames)
+    with pytest.raises(ValueError, match="sum to"):
+        small(oxidation_states={"Li": 1, "F": -2}).fit(frames)
+    with pytest.raises(ValueError, match="quantum must be"):
+        small(quantum=0.0).fit(frames)
+    for asked in ({"properties": [BORN]}, {"field": FIELD}):
+        with pytest.raises(ValueError, match="fit with oxidation_states"):
+            model.compute(crystal, **asked)
     with pytest.raises(ValueError, match="three finite numbers"):
         model.compute(frames[:1], field=[1.0])
     with pytest.raises(ValueError, match="dipole is not defined for frame 1"):
