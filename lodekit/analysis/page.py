@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from lodekit._version import __version__
 from lodekit.errors import ReportError
@@ -12,19 +14,14 @@ from lodekit.whole_files import check_writable, write_all
 
 PAGE = "index.html"
 _MARK = '<meta name="generator" content="lodekit">'
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 1180px;
-  margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-.facts td { overflow-wrap: anywhere; }
-th, td { padding: 0.2em 0.8em; border-bottom: 1px solid #e5e7eb; text-align: left; }
-th.number, td.number { text-align: right; white-space: nowrap; }
-.facts td, .facts th { vertical-align: top; font-weight: normal; }
-.facts th { color: #6b7280; }
-img { max-width: 100%; } pre { background: #f3f4f6; padding: 1em; overflow-x: auto; }
-figure { margin: 1em 0; } figcaption, footer { color: #6b7280; font-size: 0.9em; }
-"""
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PARTS = _TEMPLATES.get_template("parts.html.jinja").module
 
 
 def check_report_folder(folder, overwrite=False):
@@ -73,8 +70,9 @@ def write_page(folder, title, sections, files, footnote="", overwrite=False):
         See `check_report_folder`.
     title : str
         Heading of the page.
-    sections : dict of str
-        Content in HTML by heading; what is empty is left out.
+    sections : dict of str or Markup
+        Content by heading, escaped unless it is marked as HTML; what is empty is left
+        out.
     files : dict of bytes
         Contents by name.
     footnote : str
@@ -107,53 +105,39 @@ def write_page(folder, title, sections, files, footnote="", overwrite=False):
 
 def page_text(title, sections, footnote=""):
     """Return a page in HTML."""
-    title = html.escape(title)
-    body = "\n".join(
-        f"<h2>{html.escape(heading)}</h2>\n{content}"
-        for heading, content in sections.items()
-        if content
-    )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_MARK}\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{title}</h1>\n{body}\n"
-        f"<footer>lodekit {__version__}. {html.escape(footnote)}</footer>\n"
-        "</body>\n</html>\n"
+    return _TEMPLATES.get_template("page.html.jinja").render(
+        mark=Markup(_MARK),
+        title=title,
+        sections=sections,
+        version=__version__,
+        footnote=footnote,
     )
 
 
 def image(name, data, caption=""):
     """Return a PNG image as a part of the page, with a line that says what is good."""
-    code = base64.b64encode(data).decode()
-    text = html.escape(caption)
-    below = f"<figcaption>{text}</figcaption>" if text else ""
-    source = f"data:image/png;base64,{code}"
-    alt = html.escape(f"{name}. {caption}" if caption else name, quote=True)
-    return f'<figure><img alt="{alt}" src="{source}">{below}</figure>'
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return part("image", name, source, caption)
+
+
+def part(macro, *arguments):
+    """Return what a macro of the templates makes of its arguments."""
+    return Markup(getattr(_PARTS, macro)(*arguments).strip())
 
 
 def table(headings, rows, numbers):
     """Return a table; ``numbers`` are the columns that are set to the right."""
-    lines = [_row(headings, "th", numbers), *(_row(row, "td", numbers) for row in rows)]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def _row(cells, tag, numbers):
-    inside = ""
-    for place, cell in enumerate(cells):
-        kind = ' class="number"' if place in numbers else ""
-        inside += f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
-    return f"<tr>{inside}</tr>"
+    return part("table", headings, rows, numbers)
 
 
 def fact_table(facts):
     """Return names and what is to say about them as a table; nothing for no facts."""
-    lines = [
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-        for name, text in facts.items()
-    ]
-    return '<table class="facts">\n' + "\n".join(lines) + "\n</table>" if lines else ""
+    return part("facts", facts)
+
+
+def paragraph(text):
+    """Return a paragraph of plain text."""
+    return Markup("<p>{}</p>").format(text)
 
 
 def structure_table(frames):
@@ -172,4 +156,4 @@ def structure_table(frames):
 
 def settings_block(settings):
     """Return settings as TOML word for word; nothing for no settings."""
-    return f"<pre>{html.escape(settings)}</pre>" if settings else ""
+    return part("settings", settings)

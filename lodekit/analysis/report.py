@@ -8,6 +8,7 @@ from .errors import summarize_by_element
 from .page import (
     fact_table,
     image,
+    paragraph,
     settings_block,
     structure_table,
     table,
@@ -90,7 +91,7 @@ def write_report(
         "Errors by group": _error_table(groups) if groups else "",
         "Errors by element": _error_table(elements) if elements else "",
         "Structures": structure_table(frames),
-        "Model": fact_table(facts or {}) + (f"<p>{FACTS}</p>" if facts else ""),
+        "Model": fact_table(facts or {}) + (paragraph(FACTS) if facts else ""),
         "Run": fact_table(run or {}),
         "Settings": settings_block(settings),
     }

@@ -1,9 +1,7 @@
-"""Settings as TOML text; Python reads TOML but does not write it."""
+"""Settings as TOML text, written by tomlkit."""
 
-import json
-import re
+import tomlkit
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: Sections whose dictionaries are sections.
 _PARENTS = (
     *((), ("terms",), ("potential",), ("potential", "terms")),
@@ -23,44 +21,36 @@ def format_toml(settings):
     targets = ["energy"]
     energy_noise = 0.001
     """
-    return "\n\n".join(_sections(settings, ()))
+    document = tomlkit.document()
+    _fill(document, settings, ())
+    return tomlkit.dumps(document).strip()
 
 
-def _sections(table, path):
-    plain = {key: value for key, value in table.items() if not _is_section(value, path)}
-    lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
-    if path and (lines or not table):
-        lines.insert(0, f"[{'.'.join(map(_key, path))}]")
-    sections = ["\n".join(lines)] if lines else []
-    for key, value in table.items():
-        if _is_section(value, path):
-            sections += _sections(value, (*path, key))
-    return sections
+def _fill(table, settings, path):
+    """Put settings into a table of tomlkit: values first, then sections."""
+    sections = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and path in _PARENTS:
+            sections[str(key)] = value
+        else:
+            table.add(str(key), _plain(value))
+    for key, own in sections.items():
+        has_values = not own or not all(isinstance(v, dict) for v in own.values())
+        section = tomlkit.table(not (has_values or (*path, key) not in _PARENTS))
+        _fill(section, own, (*path, key))
+        table.add(key, section)
 
 
-def _is_section(value, path):
-    return isinstance(value, dict) and path in _PARENTS
-
-
-def _key(key):
-    key = str(key)
-    return key if _BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
-
-
-def _value(value):
+def _plain(value):
+    """Return a value that TOML can hold."""
     if value is None:
-        return '"none"'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_value, value))}]"
+        return "none"
     if isinstance(value, dict):
-        pairs = (f"{_key(key)} = {_value(item)}" for key, item in value.items())
-        return f"{{{', '.join(pairs)}}}"
+        inline = tomlkit.inline_table()
+        inline.update({str(key): _plain(item) for key, item in value.items()})
+        return inline
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, str, int, float)):
+        return value
     raise TypeError(f"TOML cannot hold {value!r}")
