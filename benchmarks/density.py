@@ -17,11 +17,13 @@ are fitted, larger ones judge, SOAP beside SOAP and LODE.
 features: equivariant features of a box of water, and those of featomic where it is
 installed.
 
-FOLDER is ``examples/data`` where it is left out, with the few densities that are in the
-repository. Errors are in the overlap norm, in % of that of the deviation from atoms
-with mean coefficients, as SALTED prints them. Seconds are those of the whole fit,
-metrics and features included, when loops are compiled; set OMP_NUM_THREADS and
-NUMBA_NUM_THREADS to 1 for those of one core. ``--json`` prints one object.
+FOLDER is ``examples/data`` where it is left out. A case whose file is not in FOLDER
+runs on the few densities of the repository instead, and says so, with the command that
+makes the file, in ``note``. Errors are in the overlap norm, in % of that of the
+deviation from atoms with mean coefficients, as SALTED prints them. Seconds are those of
+the whole fit, metrics and features included, when loops are compiled; set
+OMP_NUM_THREADS and NUMBA_NUM_THREADS to 1 for those of one core. ``--json`` prints one
+object.
 """
 
 import argparse
@@ -47,6 +49,8 @@ from lodekit.models.density_errors import judge_densities
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+REPOSITORY_DATA = ROOT / "examples" / "data"
+SODIUM, REPOSITORY_WATER = "sodium_responses.npz", "water_densities.npz"
 #: Atoms of the largest sodium cluster that is fitted.
 LARGEST_FITTED = 6
 #: SALTED 3.0 on the same files and one core of another machine.
@@ -137,21 +141,59 @@ def peak_gb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def salted_water_pyscf(folder):
-    """80 water monomers in cc-pvqz-jkfit: 208 functions for each."""
+def find_densities(folder, names, smaller, source):
+    """Return densities, and a note where they are not the first ones asked for.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    names : list of str
+        Files, of which the first one that is there is read.
+    smaller : str
+        File of the repository that takes their place.
+    source : str
+        Where the first file comes from.
+    """
+    found = [folder / name for name in names if (folder / name).exists()]
+    if found and found[0].name == names[0]:
+        return DensitySet.load(found[0]), None
+    file = found[0] if found else REPOSITORY_DATA / smaller
+    return DensitySet.load(file), missing(folder / names[0], source, file)
+
+
+def missing(path, source, file):
+    """Return the note on a file that is not there."""
+    return f"there is no {path} ({source}); this is a smaller run on {file.name}"
+
+
+def read_salted_water(folder):
+    """Return densities to fit and to judge by, and a note."""
     own = folder / "salted_water_pyscf"
     own = own if own.is_dir() else folder
-    frames = read_structures(own / "water_monomers_100.xyz")
-    basis = load_basis("cc-pvqz-jkfit", [1, 8])
-    densities = read_salted(own / "coefficients.npy", frames, basis)
-    train, test = densities.select(range(80)), densities.select(range(80, 100))
+    structures, coefficients = own / "water_monomers_100.xyz", own / "coefficients.npy"
+    if structures.exists() and coefficients.exists():
+        frames = read_structures(structures)
+        basis = load_basis("cc-pvqz-jkfit", [1, 8])
+        densities = read_salted(coefficients, frames, basis)
+        return densities.select(range(80)), densities.select(range(80, 100)), None
+    densities, places, _ = read_water(REPOSITORY_DATA)
+    train, test = (densities.select(own) for own in split(places["monomer"], 80))
+    file = coefficients if structures.exists() else structures
+    source = "from the data sets that SALTED publishes, folder water_monomers"
+    return train, test, missing(file, source, REPOSITORY_DATA / REPOSITORY_WATER)
+
+
+def salted_water_pyscf(folder):
+    """80 water monomers in cc-pvqz-jkfit: 208 functions for each."""
+    train, test, note = read_salted_water(folder)
     compile_loops(train)
     rows = {}
     _, rows["peer's descriptor settings"] = fit_and_judge(peer_model(), train, test)
     memory = peak_gb()
     _, rows["best of cross-validation"] = fit_and_judge(best_model(), train, test)
     first = rows["peer's descriptor settings"]
-    return {**first, "peak_gb": memory, "rows": rows}
+    sizes = {"n_train": len(train), "n_test": len(test), "note": note}
+    return {**first, "peak_gb": memory, **sizes, "rows": rows}
 
 
 def best_model():
@@ -166,18 +208,20 @@ def best_model():
 
 
 def read_water(folder):
-    """Return densities, and the places of monomers, dimers and the octamer."""
-    file = next(
-        folder / name
-        for name in ("water_700.npz", "water_600.npz", "water_densities.npz")
-        if (folder / name).exists()
+    """Return densities, the places of monomers, dimers and the octamer, and a note."""
+    densities, note = find_densities(
+        folder,
+        ["water_700.npz", "water_600.npz", REPOSITORY_WATER],
+        REPOSITORY_WATER,
+        "made by: python examples/make_densities.py --n-monomers 700 --n-dimers 60 "
+        "--output water_700.npz",
     )
-    densities = DensitySet.load(file)
     groups = [atoms.info["group"] for atoms in densities.frames]
-    return densities, {
+    places = {
         name: [i for i, own in enumerate(groups) if own == name]
         for name in ("monomer", "dimer", "octamer")
     }
+    return densities, places, note
 
 
 def split(places, n_train):
@@ -199,7 +243,7 @@ def pack(molecules):
 
 def monomers_600(folder):
     """Water monomers in def2-universal-jfit: 71 functions for each."""
-    densities, places = read_water(folder)
+    densities, places, note = read_water(folder)
     train, test = split(places["monomer"], 600)
     compile_loops(densities)
     model, row = fit_and_judge(
@@ -211,12 +255,13 @@ def monomers_600(folder):
     row["predict_cluster_ms_per_atom"] = (
         1e3 * (time.perf_counter() - start) / len(cluster)
     )
-    return {**row, "n_train": len(train), "n_test": len(test), "peak_gb": peak_gb()}
+    sizes = {"n_train": len(train), "n_test": len(test), "note": note}
+    return {**row, "peak_gb": peak_gb(), **sizes}
 
 
 def transfer(folder):
     """Models of monomers, and of monomers and dimers, on monomers, dimers and eight."""
-    densities, places = read_water(folder)
+    densities, places, note = read_water(folder)
     monomers, few = split(places["monomer"], 600)
     dimers, kept = split(places["dimer"], 48)
     compile_loops(densities)
@@ -234,13 +279,19 @@ def transfer(folder):
         "density_error_percent": last["octamer"]["density"],
         "seconds": last["seconds"],
         "peak_gb": peak_gb(),
+        "note": note,
         "rows": rows,
     }
 
 
 def response(folder):
     """Changes of the density of sodium clusters in a field: small fit, large judge."""
-    densities = DensitySet.load(folder / "sodium_responses.npz")
+    densities, note = find_densities(
+        folder,
+        [SODIUM],
+        SODIUM,
+        "made by: python examples/make_metal_densities.py --output FOLDER",
+    )
     sizes = np.array([len(atoms) for atoms in densities.frames])
     train = densities.select(np.flatnonzero(sizes <= LARGEST_FITTED))
     density = soap(max_angular=3, max_radial=4, width=0.7, cutoff=6.0, smoothing=1.0)
@@ -286,6 +337,7 @@ def response(folder):
         "density_error_percent": best[largest]["response_percent"],
         "seconds": best["seconds"],
         "peak_gb": peak_gb(),
+        "note": note,
         "rows": rows,
     }
 
@@ -325,8 +377,10 @@ def show(value, indent=""):
         if isinstance(own, dict):
             print(f"{indent}{key}")
             show(own, f"{indent}    ")
-        else:
-            print(f"{indent}{key:28s} {'-' if own is None else format(own, '.5g')}")
+        elif isinstance(own, str):
+            print(f"{indent}{key:28s} {own}")
+        elif own is not None:
+            print(f"{indent}{key:28s} {own:.5g}")
 
 
 def main():
@@ -334,11 +388,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("case", choices=list(CASES))
-    parser.add_argument("--data", type=pathlib.Path, default=ROOT / "examples" / "data")
+    parser.add_argument("--data", type=pathlib.Path, default=REPOSITORY_DATA)
     parser.add_argument("--json", action="store_true", help="print one object")
     arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        parser.error(f"--data: there is no folder {arguments.data}")
     answer = {"case": arguments.case, **CASES[arguments.case](arguments.data)}
-    if arguments.case in SALTED:
+    if answer.get("note") is None:
+        answer.pop("note", None)
+    if arguments.case in SALTED and "note" not in answer:
         answer["salted"] = SALTED[arguments.case]
     if arguments.json:
         print(json.dumps(answer))
