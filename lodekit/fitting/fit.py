@@ -302,7 +302,7 @@ class Fitting:
     def add_rows(self, equations, kept: KeptGroups, frames: np.ndarray) -> None:
         """Add the rows of frames to equations, and those of some groups to be kept."""
         for name, rows, weights in self.rows(frames):
-            equations.add(name, rows.matrix, rows.values, weights)
+            rows.places = equations.add(name, rows.matrix, rows.values, weights)
             if name != CONDITION:
                 kept.add(name, rows, weights)
 

@@ -111,7 +111,9 @@ class KeptGroups:
             for number, (name, rows, weights) in enumerate(parts):
                 key = f"{group}/{number}/{name}"
                 arrays[f"{key}/matrix"] = rows.matrix
-                columns = rows.values, rows.frames, weights
+                columns = [rows.values, rows.frames, weights]
+                if rows.places is not None:
+                    columns.append(rows.places)
                 arrays[f"{key}/columns"] = np.array(columns, float)
         return arrays
 
@@ -121,8 +123,10 @@ class KeptGroups:
             group, _, name, what = key.split("/")
             if what == "matrix":
                 columns = arrays[key.removesuffix("matrix") + "columns"]
-                rows = Rows(matrix, columns[0], columns[1].astype(np.intp))
-                self.parts.setdefault(int(group), []).append((name, rows, columns[2]))
+                values, frames, weights, *places = columns
+                indices = [own.astype(np.intp) for own in (frames, *places)]
+                rows = Rows(matrix, values, *indices)
+                self.parts.setdefault(int(group), []).append((name, rows, weights))
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""
@@ -159,9 +163,8 @@ class KeptGroups:
             variances = np.concatenate(
                 [noises[name] ** 2 / weights for name, _, weights in parts]
             )
-            matrix = np.concatenate([rows.matrix for _, rows, _ in parts])
-            values = np.concatenate([rows.values for _, rows, _ in parts])
-            residuals, deviations = without_group(solution, matrix, values, variances)
+            together = Rows.join([rows for _, rows, _ in parts])
+            residuals, deviations = without_group(solution, together, variances)
             bounds = np.cumsum([len(rows.values) for _, rows, _ in parts])[:-1]
             pieces = zip(
                 parts,
@@ -184,22 +187,25 @@ class KeptGroups:
         )
 
 
-def without_group(solution, matrix, values, variances):
+def without_group(solution, rows: Rows, variances: np.ndarray):
     """Return residuals and standard deviations of rows predicted without them.
 
     Parameters
     ----------
     solution : Solution or DualSolution
-    matrix : ndarray of shape (n_rows, rank)
-    values, variances : ndarray of shape (n_rows,)
-        Targets, and the variances of their noise.
+    rows : Rows
+    variances : ndarray of shape (n_rows,)
+        Of their noise.
     """
-    residuals = values - matrix @ solution.weights
-    covariance = matrix @ solution.apply_covariance(matrix.T)
-    roots = np.sqrt(variances)
+    matrix, roots = rows.matrix, np.sqrt(variances)
+    residuals = rows.values - matrix @ solution.weights
     # 1 - H of rows in units of their noise, which is symmetric and positive
-    left = -covariance / (roots * roots[:, None])
-    left[np.diag_indices_from(left)] += 1.0
+    if rows.places is None:
+        covariance = matrix @ solution.apply_covariance(matrix.T)
+        left = -covariance / (roots * roots[:, None])
+        left[np.diag_indices_from(left)] += 1.0
+    else:
+        left = solution.left_share(rows.places)
     inverse = inverse_of(left)
     spread = np.sqrt(np.maximum(inverse.diagonal() - 1.0, 0.0))
     return roots * (inverse @ (residuals / roots)), roots * spread

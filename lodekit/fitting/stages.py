@@ -43,7 +43,7 @@ def assemble_in_stages(fitting, equations, kept: KeptGroups) -> None:
             collected = list(fitting.rows(portion))
             is_whole = False
             for name, rows, weights in collected:
-                equations.add(name, rows.matrix, rows.values, weights)
+                rows.places = equations.add(name, rows.matrix, rows.values, weights)
                 if name != CONDITION:
                     kept.add(name, rows, weights)
             is_whole, n_done = True, int(portion[-1]) + 1

@@ -73,12 +73,40 @@ class DualSolution:
         return DualSolution(self.weights, round_bits(self.rows, n_bits), self.variances)
 
     @cached_property
-    def effective_rank(self) -> float:
-        """Number of directions that the data determine, trace(1 - A^-1)."""
-        inverse, info = lapack.dtrtri(self.factor, lower=1)
+    def precision(self) -> np.ndarray:
+        """Lower triangle of (K + S)^-1, (n_rows, n_rows).
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the covariance is singular.
+        """
+        inverse, info = lapack.dpotri(self.factor, lower=1)
         if info:
             raise linalg.LinAlgError("the covariance of the rows is singular")
-        return float(np.sum(1.0 - (inverse**2).sum(axis=0) * self.variances))
+        return inverse
+
+    def left_share(self, places: np.ndarray) -> np.ndarray:
+        """Return the share of some rows that the fit leaves in their own values.
+
+        Parameters
+        ----------
+        places : ndarray of shape (n,)
+
+        Returns
+        -------
+        share : ndarray of shape (n, n)
+            1 - S^-1/2 Phi A^-1 Phi^T S^-1/2 = S^1/2 (K + S)^-1 S^1/2 of these rows.
+        """
+        lower = np.tril(self.precision[np.ix_(places, places)])
+        whole = lower + np.tril(lower, -1).T
+        roots = np.sqrt(self.variances[places])
+        return whole * roots * roots[:, None]
+
+    @cached_property
+    def effective_rank(self) -> float:
+        """Number of directions that the data determine, trace(1 - A^-1)."""
+        return float(np.sum(1.0 - self.precision.diagonal() * self.variances))
 
     @cached_property
     def condition_number(self) -> float:
@@ -136,8 +164,10 @@ class DualEquations:
     def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
         """Add rows (n_rows, rank) of a target with values of shape (n_rows,).
 
-        ``weights`` (n_rows,) multiply the inverse noise variance of each row.
+        ``weights`` (n_rows,) multiply the inverse noise variance of each row. Returns
+        the numbers of the rows among all.
         """
+        places = np.arange(len(self.values), len(self.values) + len(values))
         if weights is not None:
             root = np.sqrt(weights)
             rows, values = rows * root[:, None], values * root
@@ -147,6 +177,7 @@ class DualEquations:
         number = self.n_parts.get(name, 0)
         self.n_parts[name] = number + 1
         self.parts.extend([number] * len(values))
+        return places
 
     def solve(self, noises: dict[str, float]) -> DualSolution:
         """Return the posterior of the weights for given noise levels.
