@@ -77,7 +77,7 @@ class ChannelSelection(BaseEstimator):
             features = descriptor.evaluate(batch, species)
             for key in keys or descriptor.keys:
                 points = features.values(*key, center, np.searchsorted(places, atoms))
-                points = points.reshape(-1, points.shape[2]).T
+                points = along_principal_axes(points.reshape(-1, points.shape[2]).T)
                 picked = np.sort(selection.select(points, n_channels))
                 channels = descriptor.channels(*key, center, species)
                 rows = label_channels(channels, descriptor, species)[picked]
@@ -154,6 +154,16 @@ class ChannelSelection(BaseEstimator):
         numbers = np.stack([rows[:, 0], rows[:, 1], first, second], axis=1)
         scales = square_scales(numbers) if is_square else np.ones(len(numbers))
         return Channels(order, np.ascontiguousarray(numbers, dtype=np.intp), scales)
+
+
+def along_principal_axes(points: np.ndarray) -> np.ndarray:
+    """Return points (n, n_features) turned so that the largest features come first.
+
+    Distances stay as they are, and a search for the farthest of many points need not
+    sum most of them to their end.
+    """
+    _, axes = np.linalg.eigh(points.T @ points)
+    return points @ axes[:, ::-1]
 
 
 def label_channels(channels: Channels, descriptor, species: np.ndarray) -> np.ndarray:

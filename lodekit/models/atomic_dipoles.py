@@ -10,15 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lodekit.fitting.progress import progress_bar
+from lodekit.fitting.tensor_kernels import select_kernels
 from lodekit.observables.tensors import axis_matrix
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures.batch import StructureBatch
-from lodekit.terms.tensors import (
-    build_tensor_terms,
-    choose_tensor_terms,
-    dipole_terms,
-)
+from lodekit.terms.tensors import build_tensor_terms, dipole_terms
 
 #: A: components x, y, z of those of order 1.
 AXES = axis_matrix()
@@ -151,23 +147,13 @@ def select_dipoles(model, frames, random_state) -> AtomicDipoles:
     ValueError
         If no atom has a neighbour.
     """
-    terms = choose_tensor_terms(
+    kernels = select_kernels(
         model,
         frames,
         [(1, 1)],
         random_state,
         default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
-    )
-    kernels = []
-    for descriptor, invariants, covariance, n_sparse in progress_bar(
-        terms, "sparse points of dipoles", model.progress
-    ):
-        own = (1, 1, descriptor, invariants, covariance, model.species_)
-        kernels.append(
-            EquivariantKernel(*own).select(
-                frames, n_sparse, selection=model.selection, random_state=random_state
-            )
-        )
+    )[1, 1]
     if not sum(kernel.rank for kernel in kernels):
         raise ValueError(
             "no environment has an atomic dipole: no atom has a neighbour within the "

@@ -19,21 +19,10 @@ import numpy as np
 
 from lodekit.density.basis import DensityBasis
 from lodekit.descriptors.clebsch_gordan import clebsch_gordan
-from lodekit.fitting.progress import progress_bar
-from lodekit.regression.environments import choose_environments
-from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures.batch import StructureBatch
-from lodekit.terms.tensors import (
-    build_tensor_terms,
-    choose_tensor_terms,
-    density_terms,
-)
 
 #: Harmonics of order 1 are y, z, x.
 AXES = [2, 0, 1]
-#: Atoms of each species whose features tell channels apart: every one has as many
-#: vectors as its order has components.
-N_ENVIRONMENTS = 30
 
 
 class DensityFeatures:
@@ -160,41 +149,3 @@ class DensityFeatures:
             product = own.reshape(-1, own.shape[3]) @ weights[key].T
             values[key] = product.reshape(*own.shape[:3], -1).swapaxes(2, 3)
         return values
-
-
-def select_kernels(model, frames, features: DensityFeatures, random_state) -> dict:
-    """Return the kernels of every order and sigma, with their sparse points.
-
-    Points are chosen once for all orders, and stored for the elements that have shells
-    of an order.
-    """
-    terms = choose_tensor_terms(
-        model,
-        frames,
-        features.keys,
-        random_state,
-        default=lambda _: build_tensor_terms({"terms": density_terms()}),
-        n_environments=N_ENVIRONMENTS,
-    )
-    kernels: dict = {key: [] for key in features.keys}
-    for descriptor, invariants, covariance, n_sparse in terms:
-        made = {
-            key: EquivariantKernel(
-                *key, descriptor, invariants, covariance, features.species
-            )
-            for key in features.keys
-        }
-        chosen = choose_environments(
-            frames,
-            made[features.keys[0]],
-            n_sparse,
-            selection=model.selection,
-            random_state=random_state,
-            single=True,
-        )
-        for key in progress_bar(features.keys, "sparse points", model.progress):
-            for z, (_, _, coefficients) in chosen.items():
-                if key in features.orders(z):
-                    made[key].set_environments(z, coefficients)
-            kernels[key].append(made[key])
-    return kernels

@@ -9,14 +9,16 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.density import DensityMetric, DensitySet, ElectronDensity
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.groups import find_groups
+from lodekit.fitting.tensor_kernels import select_kernels
 from lodekit.quantities import family
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
+from lodekit.terms.tensors import build_tensor_terms, density_terms
 
 from .charge_checks import check_fraction
 from .density_checks import check_electrons_of, check_metrics, check_positive
-from .density_features import DensityFeatures, select_kernels
+from .density_features import DensityFeatures
 from .density_fit import (
     BATCH_ATOMS,
     DensityData,
@@ -36,6 +38,9 @@ from .extrapolating import with_extrapolation
 from .model import Model
 from .prediction import check_species
 
+#: Atoms of each species whose features tell channels apart: every one has as many
+#: vectors as its order has components.
+N_ENVIRONMENTS = 30
 #: What is learned.
 TARGETS = ("density", "response")
 
@@ -179,7 +184,13 @@ class ElectronDensityModel(DensityState, Model):
         left_out = draw_left_out(frames, groups, self.validation_fraction, random_state)
         clock.lap("groups")
         self.features_.kernels = select_kernels(
-            self, frames, self.features_, random_state
+            self,
+            frames,
+            self.features_.keys,
+            random_state,
+            orders=self.features_.orders,
+            default=lambda _: build_tensor_terms({"terms": density_terms()}),
+            n_environments=N_ENVIRONMENTS,
         )
         clock.lap("sparse points")
         self.means_ = data.mean_shells(self.is_response)

@@ -8,14 +8,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.groups import find_groups
-from lodekit.fitting.progress import progress_bar
+from lodekit.fitting.tensor_kernels import select_kernels
 from lodekit.observables.tensors import Tensor, collect_tensor, describe_tensor
 from lodekit.quantities import family
 from lodekit.regression.environments import batches
-from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures import check_structures, frame_name, get_target
 from lodekit.structures.batch import as_frames
-from lodekit.terms.tensors import choose_tensor_terms
 
 from .charge_checks import check_fraction, check_noises, check_weights
 from .extrapolating import with_extrapolation
@@ -171,21 +169,7 @@ class TensorModel(TensorState, Model):
     def _select(self, frames, random_state) -> dict:
         """Choose channels and sparse points of every order."""
         keys = sorted({part[:2] for t in self.tensors_.values() for part in t.parts})
-        terms = choose_tensor_terms(self, frames, keys, random_state)
-        return {
-            key: [
-                EquivariantKernel(
-                    *key, descriptor, invariants, covariance, self.species_
-                ).select(
-                    frames,
-                    n_sparse,
-                    selection=self.selection,
-                    random_state=random_state,
-                )
-                for descriptor, invariants, covariance, n_sparse in terms
-            ]
-            for key in progress_bar(keys, "sparse points", self.progress)
-        }
+        return select_kernels(self, frames, keys, random_state)
 
     def _fit_parts(self, frames, values, tensor: Tensor, arguments: dict) -> list:
         """Return the fitted parts of one target."""
