@@ -174,9 +174,10 @@ class TrainingRange:
             )
         else:
             name = VIEWS[int((values[:, atom] > 1.0).argmax())]
+            shown = np.ceil(10.0 * largest[atom]) / 10.0  # above the limit, as it is
             found = (
                 f"has {name} unlike all in the training data, extrapolation "
-                f"{largest[atom]:.1f} where 1 is usual"
+                f"{shown:.1f} where 1 is the limit"
             )
         return Extrapolation(largest, f"atom {atom + 1} ({symbol}) {found}")
 

@@ -89,6 +89,13 @@ def test_a_stretched_bond_is_named(of_water):
     assert found.reason.startswith("atom 2 (H) has bonds unlike")
 
 
+def test_what_is_just_beyond_the_limit_is_not_printed_as_the_limit(of_water):
+    values = np.array([[0.5, 1.003, 0.2], [0.4, 0.1, 0.3]])
+    is_new = np.zeros((3, len(of_water.species)), bool)
+    found = of_water.judge(molecule("H2O"), values, is_new)
+    assert "extrapolation 1.1 where 1 is the limit" in found.reason
+
+
 def test_a_surface_and_heat_are_far_from_the_bulk(of_copper):
     slab = fcc111("Cu", (2, 2, 4), vacuum=10.0)
     (boundary,) = of_copper.measure([slab])
