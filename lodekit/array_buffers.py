@@ -72,8 +72,8 @@ def from_buffer(buffer, shape, dtype):
         if set(members) != {_VALUES, *labels}:
             raise ValueError("a buffer holds other members than an array has")
         for name, expected in labels.items():
-            found = _from_npy(archive.read(name), expected.dtype, expected.shape)
-            if not np.array_equal(found, expected):
+            stored = _from_npy(archive.read(name), expected.dtype, expected.shape)
+            if not np.array_equal(stored, expected):
                 raise ValueError("the labels of an array are not those of its axes")
         values = _from_npy(archive.read(_VALUES), np.dtype(dtype), block)
     return values.reshape(shape)

@@ -24,7 +24,7 @@ WORTHWHILE = 0.95
 
 @dataclass
 class Packed:
-    """What is stored of an array.
+    """The stored form of an array.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Packed:
 
 
 def pack(array: np.ndarray) -> Packed:
-    """Return what is stored of an array."""
+    """Return the stored form of an array."""
     if array.nbytes < SMALL or array.dtype.kind != "f":
         return Packed(array)
     packed = Packed(_single(array))

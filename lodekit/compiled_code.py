@@ -44,7 +44,7 @@ class LoopCache:
         return getattr(self._files, name)
 
     def load_overload(self, signature, target_context):
-        """Return what was compiled for a signature before, None where nothing was."""
+        """Return the code compiled for a signature before, None where there is none."""
         global _announce
         try:
             compiled = self._files.load_overload(signature, target_context)

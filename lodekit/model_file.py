@@ -159,7 +159,7 @@ def load_model(path):
 
 
 def read_header(path):
-    """Return what a model file says about itself, without its arrays.
+    """Return the header of a model file, without its arrays.
 
     Returns
     -------

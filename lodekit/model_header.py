@@ -41,7 +41,7 @@ _KEYS = {
 
 @dataclass
 class ArrayEntry:
-    """What the header says about one array.
+    """Name, shape and kind of one array in the header.
 
     Attributes
     ----------
@@ -205,8 +205,8 @@ def checksum(content: bytes) -> str:
 
 def _of_kind(table: dict, key: str, kind):
     if not isinstance(table, dict) or type(table.get(key)) is not kind:
-        found = table.get(key) if isinstance(table, dict) else table
-        raise ValueError(f"{key} is {found!r:.60} in the header")
+        value = table.get(key) if isinstance(table, dict) else table
+        raise ValueError(f"{key} is {value!r:.60} in the header")
     return table[key]
 
 

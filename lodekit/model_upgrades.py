@@ -49,10 +49,10 @@ def name_parameters_and_environments(header):
         for entry in header["arrays"]
         if not (is_dual and entry["name"] == "solution/factor")
     ]
-    given = header["record"].get("settings")
-    if given:
+    recorded = header["record"].get("settings")
+    if recorded:
         run = {"model": _KINDS[header["class"]]}
-        header["record"]["settings"] = {"run": run, **given}
+        header["record"]["settings"] = {"run": run, **recorded}
 
 
 def _upgrade_global(settings):
@@ -85,7 +85,7 @@ def _upgrade_part(settings, shapes, prefix):
 
 
 def _points(shapes, name, part, species):
-    """Return what a term says about its points."""
+    """Return the settings of the points of a term."""
     return {
         "species": species,
         "n_points": [shapes[f"{name}/{z}/{part}"][0] for z in species],
@@ -140,11 +140,11 @@ def _encode(value):
 def _renamed(name):
     """Return the name that an array of format 1 has in format 2."""
     prefix = "potential/" if name.startswith("potential/") else ""
-    own = name.removeprefix(prefix)
-    if own.startswith("terms/") and own.endswith("/points"):
-        return f"{prefix}points/{own.removesuffix('points')}features"
-    if own.startswith("moments/") and own.endswith("/features"):
-        return f"points/{own}"
+    name_in_part = name.removeprefix(prefix)
+    if name_in_part.startswith("terms/") and name_in_part.endswith("/points"):
+        return f"{prefix}points/{name_in_part.removesuffix('points')}features"
+    if name_in_part.startswith("moments/") and name_in_part.endswith("/features"):
+        return f"points/{name_in_part}"
     return name
 
 

@@ -101,10 +101,10 @@ def encode(value, name: str):
 def _refusal(kind: str, value, name: str) -> str:
     """Say why a parameter cannot be written."""
     if isinstance(value, (np.random.RandomState, np.random.Generator)):
-        own = name.rpartition(".")[2]
+        parameter = name.rpartition(".")[2]
         return (
             f"{name} is a {kind}, whose seed is not known any more; set it to a whole "
-            f"number, set_params({own}=0), and save again"
+            f"number, set_params({parameter}=0), and save again"
         )
     return (
         f"{name} is a {kind}, which a model file cannot hold; it can hold numbers, "

@@ -1,4 +1,4 @@
-"""What is known about one observable: its name, units, keys, noise and boundary."""
+"""The class of an observable: its name, units, keys, noise and boundary."""
 
 from __future__ import annotations
 

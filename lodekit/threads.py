@@ -80,7 +80,7 @@ def threads_for(frames):
 
 @cache
 def blas_libraries():
-    """Return what limits the threads of BLAS, found once: finding it takes 3 ms."""
+    """Return the controller of BLAS threads, made once: it takes 3 ms."""
     import scipy.linalg  # noqa: F401  (its BLAS is another one than NumPy's)
     from threadpoolctl import ThreadpoolController
 

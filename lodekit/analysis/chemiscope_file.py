@@ -70,7 +70,7 @@ def target_values(target, comparison, n_frames):
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(squares / counts)
     unit = comparison.unit
-    found = {f"error of {target}": structure_values(errors, unit)}
+    properties = {f"error of {target}": structure_values(errors, unit)}
     if (
         comparison.species is None
         and len(comparison.frame) == counts.astype(bool).sum()
@@ -78,9 +78,9 @@ def target_values(target, comparison, n_frames):
         for kind in ("reference", "predicted"):
             values = np.full(n_frames, np.nan)
             values[comparison.frame] = getattr(comparison, kind)
-            found[f"{kind} {target}"] = structure_values(values, unit)
+            properties[f"{kind} {target}"] = structure_values(values, unit)
     # chemiscope has no word for a value that is missing
-    return {name: own for name, own in found.items() if None not in own["values"]}
+    return {name: one for name, one in properties.items() if None not in one["values"]}
 
 
 def describe_structure(atoms):

@@ -94,8 +94,8 @@ def compare(frames, results, targets=None):
     comparisons = {}
     for target in targets or UNITS:
         if target in OBSERVABLES:
-            given = [target in result for result in results]
-            check_references(frames, target, given)
+            is_predicted = [target in result for result in results]
+            check_references(frames, target, is_predicted)
         parts = [
             _compare_frame(target, index, structure, result)
             for index, (structure, result) in enumerate(
@@ -217,13 +217,13 @@ def summarize_by_group(comparisons, labels):
     labels = np.asarray(labels)
     summary = {}
     for label in np.unique(labels):
-        own = {}
+        statistics = {}
         for target, comparison in comparisons.items():
             chosen = labels[comparison.frame] == label
             if chosen.any():
-                own[target] = error_statistics(comparison.subset(chosen))
-        if own:
-            summary[str(label)] = own
+                statistics[target] = error_statistics(comparison.subset(chosen))
+        if statistics:
+            summary[str(label)] = statistics
     return summary
 
 
@@ -242,9 +242,9 @@ def summarize_by_element(comparisons):
         if comparison.species is None:
             continue
         for number in np.unique(comparison.species):
-            own = comparison.subset(comparison.species == number)
+            of_element = comparison.subset(comparison.species == number)
             element = summary.setdefault(chemical_symbols[number], {})
-            element[target] = error_statistics(own)
+            element[target] = error_statistics(of_element)
     return summary
 
 

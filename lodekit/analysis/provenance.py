@@ -1,4 +1,4 @@
-"""What a report was made of: date, command, versions, and hashes of files."""
+"""The provenance of a report: date, command, versions, and hashes of files."""
 
 import hashlib
 import platform

@@ -29,20 +29,20 @@ def find_worst(comparisons, target):
         Set, index of the frame and its root mean square error, in the unit of the
         target.
     """
-    found = []
-    for name, own in comparisons.items():
-        if target not in own:
+    worst = []
+    for name, by_target in comparisons.items():
+        if target not in by_target:
             continue
-        comparison = own[target]
+        comparison = by_target[target]
         squares = np.bincount(comparison.frame, comparison.errors**2)
         counts = np.bincount(comparison.frame)
         there = np.flatnonzero(counts)
         errors = np.sqrt(squares[there] / counts[there])
-        found += [
+        worst += [
             (name, int(frame), float(error))
             for frame, error in zip(there, errors, strict=True)
         ]
-    return sorted(found, key=lambda one: -one[2])[:N_WORST]
+    return sorted(worst, key=lambda one: -one[2])[:N_WORST]
 
 
 def worst_rows(frames, comparisons, target):
@@ -61,9 +61,10 @@ def worst_rows(frames, comparisons, target):
         cells.append(_number(comparisons[name][target].unit, error))
         for other in others:
             comparison = comparisons[name].get(other)
-            own = None if comparison is None else comparison.frame == index
-            is_there = own is not None and own.any()
-            size = np.sqrt(np.mean(comparison.errors[own] ** 2)) if is_there else None
+            in_frame = None if comparison is None else comparison.frame == index
+            is_there = in_frame is not None and in_frame.any()
+            errors = comparison.errors[in_frame] if is_there else None
+            size = np.sqrt(np.mean(errors**2)) if is_there else None
             cells.append("" if size is None else _number(comparison.unit, size))
         rows.append(cells)
     return headings, rows

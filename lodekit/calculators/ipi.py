@@ -96,11 +96,11 @@ class IpiDriver:
         virial = np.zeros((3, 3))
         if atoms.pbc.all():
             virial = -atoms.get_stress(voigt=False) * (atoms.get_volume() / Hartree)
-        found = {
+        extras = {
             name: np.asarray(self.calculator.get_property(name, atoms)).tolist()
             for name in self.extras
         }
-        return energy, forces, virial, json.dumps(found) if found else ""
+        return energy, forces, virial, json.dumps(extras) if extras else ""
 
 
 def serve(driver: IpiDriver, address="localhost", port=31415, unix=False) -> int:

@@ -43,10 +43,10 @@ def place_of(name, prefix="", per_atom=()):
 
     ``per_atom`` are names, besides those known, of what has a row for every atom.
     """
-    own = quantity(name)
-    if own.in_ase and own.name == name and not prefix:
+    known = quantity(name)
+    if known.in_ase and known.name == name and not prefix:
         return "results"
-    has_rows = own.per_atom or own.name in per_atom
+    has_rows = known.per_atom or known.name in per_atom
     return "arrays" if has_rows else "info"
 
 
@@ -158,14 +158,14 @@ def _aside(name):
 
 def _set_aside(structure, predicted):
     """Move what is in the way of predictions, and the results of the calculator."""
-    moved = _in_the_way(structure, predicted)
+    names = _in_the_way(structure, predicted)
     values = dict(getattr(structure.calc, "results", {}))
     columns = {*structure.arrays}
     structure.calc = None
     for place in (structure.info, structure.arrays):
-        values.update({name: place.pop(name) for name in moved if name in place})
+        values.update({name: place.pop(name) for name in names if name in place})
     for name, value in values.items():
-        key = _aside(name) if name in moved else name
+        key = _aside(name) if name in names else name
         if name in columns or _has_rows(name, value, structure):
             structure.arrays[key] = np.asarray(value)
         else:

@@ -1,4 +1,4 @@
-"""What to cite, as BibTeX: ``lodekit --citation``."""
+"""References to cite, as BibTeX: ``lodekit --citation``."""
 
 from lodekit._version import __version__
 

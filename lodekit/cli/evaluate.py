@@ -81,7 +81,7 @@ def command(model_path, path, **options):
 
 
 def evaluate(model_path, path, options):
-    """Do what `command` says."""
+    """Run `command`."""
     from lodekit.analysis.errors import compare, summarize
     from lodekit.model_file import load_model
 
@@ -118,14 +118,14 @@ def evaluate(model_path, path, options):
     errors = {Path(path).name: summarize(comparisons)}
     groups = group_errors(comparisons, labels, options["by"])
     watch = RangeWatch(model, path)
-    found = watch.look(frames)
+    extrapolations = watch.look(frames)
     show(errors, groups, comparisons, options, watch.summary())
     if options["report"]:
         write_page(model_path, path, frames, comparisons, errors, groups, options)
     if options["predictions"]:
         write_predictions(frames, results, atomic_tensors(model), options)
     if options["chemiscope"]:
-        write_viewer(frames, comparisons, found, path, options)
+        write_viewer(frames, comparisons, extrapolations, path, options)
     watch.finish(options["strict"])
 
 

@@ -1,4 +1,4 @@
-"""What fit and evaluate share: comparing predictions with reference values."""
+"""Comparison of predictions with reference values, for fit and evaluate."""
 
 from lodekit.errors import SettingsError, StructureError
 
@@ -96,7 +96,7 @@ def computed_targets(model):
 
 
 def tensors_of(model):
-    """Return what is known of the tensors that a model was fitted to, by name."""
+    """Return the shapes of the tensors that a model was fitted to, by name."""
     return getattr(model, "tensors_", {})
 
 
@@ -145,7 +145,7 @@ def describe_model(model_path):
 
 
 def model_facts(summary):
-    """Return what a fitted model is made of, as texts by name."""
+    """Return facts about a fitted model, as texts by name."""
     from ase.data import chemical_symbols
 
     species = " ".join(chemical_symbols[z] for z in summary["species"])

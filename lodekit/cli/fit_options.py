@@ -89,8 +89,8 @@ def _carrier():
 
 def model_options(command):
     """Add the options that say what is fitted to what."""
-    own = getattr(command, "__click_params__", [])
-    command.__click_params__ = [*own, *_carrier.__click_params__]
+    params = getattr(command, "__click_params__", [])
+    command.__click_params__ = [*params, *_carrier.__click_params__]
     return command
 
 
@@ -100,10 +100,10 @@ def gather(options):
     Options that have a key in the settings file, and ``--set`` for the sections of the
     command line, are merged into the first; ``--set`` for the model is the second.
     """
-    given = read_settings_file(options["settings"]) if options["settings"] else {}
+    settings = read_settings_file(options["settings"]) if options["settings"] else {}
     overrides = parse_assignments(options["assignments"])
     for section in SECTIONS:
-        given = merge(given, {section: overrides.pop(section, {})})
+        settings = merge(settings, {section: overrides.pop(section, {})})
     structures = reading(options)
     where = parse_pairs(options.get("validation_where", ()), "--validation-where")
     structures["validation_where"] = where
@@ -120,23 +120,23 @@ def gather(options):
         run[name] = list(options.get(name, ()))
         if not run[name]:
             del run[name]
-    given = merge(given, {"structures": structures, "run": run})
+    settings = merge(settings, {"structures": structures, "run": run})
     if options["targets"]:
         overrides = merge(overrides, {"fit": {"targets": flatten(options["targets"])}})
     if options["max_multipole"] is not None:
         order = {"max_multipole": options["max_multipole"]}
         overrides = merge(overrides, {"fit": order})
-    given["run"] = merge(_DEFAULTS, given["run"])
-    model = given["run"]["model"]
+    settings["run"] = merge(_DEFAULTS, settings["run"])
+    model = settings["run"]["model"]
     check_model(model)
     if model != "density":
         for name in ("structures", "aux_basis"):
-            if given["run"].get(name):
+            if settings["run"].get(name):
                 raise SettingsError(
                     f"--{name.replace('_', '-')} goes with --model density only"
                 )
     check_names(model, flatten(options["targets"]))
-    return given, overrides
+    return settings, overrides
 
 
 def refuse_densities(given, name):

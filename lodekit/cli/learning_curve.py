@@ -106,8 +106,8 @@ def draw(run, sizes, options):
     for size in sizes:
         chosen = order[:size]
         some = [train[i] for i in chosen]
-        own = None if groups is None else [groups[i] for i in chosen]
-        model, seconds = run.fit_model(some, settings, own)
+        some_groups = None if groups is None else [groups[i] for i in chosen]
+        model, seconds = run.fit_model(some, settings, some_groups)
         name = f"judging {size} frames"
         targets = settings["fit"]["targets"]
         errors = summarize(compare_frames(model, validation, targets, name))

@@ -130,7 +130,7 @@ def parse_pairs(pairs, what):
 
 
 def reading(options):
-    """Return what `file_options` say, as arguments of `frames.read_frames`."""
+    """Return the values of `file_options` as arguments of `frames.read_frames`."""
     return {
         "keys": parse_pairs(options["keys"], "--key"),
         "units": parse_pairs(options["units"], "--unit"),

@@ -161,7 +161,7 @@ def check_holds(output, properties, prefix, per_atom=()):
 
 
 class PieceWork:
-    """What is done with every piece of the structures.
+    """The work on every piece of the structures.
 
     Parameters
     ----------

@@ -100,13 +100,13 @@ def compute_piece(model, frames, properties, **more):
     is_free = hasattr(model, "tensors_")
     lacking = [() if is_free else _lacking(atoms) for atoms in frames]
     for excluded in dict.fromkeys(lacking):
-        own = [i for i, other in enumerate(lacking) if other == excluded]
+        indices = [i for i, other in enumerate(lacking) if other == excluded]
         wanted = [n for n in properties if n.removesuffix("_std") not in excluded]
         if wanted:
-            computed = model.compute([frames[i] for i in own], wanted, **more)
+            computed = model.compute([frames[i] for i in indices], wanted, **more)
         else:
-            computed = [{} for _ in own]
-        for index, result in zip(own, computed, strict=True):
+            computed = [{} for _ in indices]
+        for index, result in zip(indices, computed, strict=True):
             results[index] = result
     return results
 

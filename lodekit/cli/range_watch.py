@@ -33,31 +33,31 @@ class RangeWatch:
 
     def look(self, frames):
         """Judge more structures, in their order; return their extrapolations."""
-        found = self.model.extrapolate(frames) if self.is_able else []
-        for number, own in enumerate(found, start=self.n_frames + 1):
-            if own.reason:
+        extrapolations = self.model.extrapolate(frames) if self.is_able else []
+        for number, extrapolation in enumerate(extrapolations, start=self.n_frames + 1):
+            if extrapolation.reason:
                 self.numbers.append(number)
-            if own.largest > self.largest:
-                self.largest = own.largest
-                self.farthest = f"frame {number}: {own.reason}"
+            if extrapolation.largest > self.largest:
+                self.largest = extrapolation.largest
+                self.farthest = f"frame {number}: {extrapolation.reason}"
         self.n_frames += len(frames)
-        return found
+        return extrapolations
 
     def describe(self):
         """Return one line about the structures, empty where there is nothing to say."""
         if not self.numbers:
             return ""
         if self.n_frames == 1:
-            found = "it is far from the training data; "
+            summary = "it is far from the training data; "
         else:
-            found = (
+            summary = (
                 f"{len(self.numbers)} of {self.n_frames} frames are far from the "
                 "training data; the farthest is "
             )
-        return f"{self.path}: {found}{self.farthest}"
+        return f"{self.path}: {summary}{self.farthest}"
 
     def summary(self):
-        """Return what is found as an object for JSON, None where all is known."""
+        """Return far frames as an object for JSON, None where all is known."""
         if not self.numbers:
             return None
         return {"frames": self.numbers, "largest": self.largest}

@@ -47,10 +47,10 @@ def _expand(name):
         path, part = name, None
     if not any(letter in path for letter in _WILD) or Path(path).exists():
         return [(path, part)]
-    found = sorted(other for other in glob.glob(path) if Path(other).is_file())
-    if not found:
+    paths = sorted(other for other in glob.glob(path) if Path(other).is_file())
+    if not paths:
         raise StructureFileError(f"{name}: no file fits this pattern")
-    return [(other, part) for other in found]
+    return [(other, part) for other in paths]
 
 
 def join_names(names):

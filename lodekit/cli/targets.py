@@ -116,8 +116,8 @@ def describe_sources(frames, targets):
     for name in targets:
         sources = set()
         for frame in frames if name in TARGETS else ():
-            found = find_target(frame, name)
-            home = found.source if found is not None else ""
+            entry = find_target(frame, name)
+            home = entry.source if entry is not None else ""
             sources.add(frame.info.get("target_keys", {}).get(name, home))
         keys = sorted(source.partition(":")[2] for source in sources if source)
         notes = [f"key {', '.join(keys)}"] if keys else []

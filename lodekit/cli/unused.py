@@ -1,4 +1,4 @@
-"""What of a file and of settings a fit does not use: one line each, or an error."""
+"""Keys and settings that a fit does not use: one line each, or an error."""
 
 from collections import Counter
 

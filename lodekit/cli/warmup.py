@@ -43,7 +43,7 @@ def all_steps():
 
 
 def fit_small(kind, pbc):
-    """Fit a model of a kind to a few molecules, and predict what it can."""
+    """Fit a model of a kind to a few molecules, and predict all its properties."""
     import warnings
 
     from lodekit.quantities import QUANTITIES
@@ -58,15 +58,15 @@ def fit_small(kind, pbc):
         "latent-charges": ["energy", "forces"],
         "tensor": ["dipole"],
     }[kind]
-    own = KINDS[kind]
-    settings = own.check_settings(own.default_settings(frames, targets))
+    model_kind = KINDS[kind]
+    settings = model_kind.check_settings(model_kind.default_settings(frames, targets))
     settings["fit"]["targets"] = targets
     for part in (settings, settings.get("potential", {})):
         for term in part.get("terms", {}).values():
             term["n_sparse"] = 3
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = own.build(settings)
+        model = model_kind.build(settings)
         model.progress = False
         model.fit(frames)
         names = [

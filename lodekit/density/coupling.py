@@ -12,7 +12,7 @@ from lodekit.kernels.gaussian_pairs import fill_harmonics
 
 @lru_cache(maxsize=16)
 def coupling_tables(l_left: int, l_right: int) -> tuple[np.ndarray, ...]:
-    """Return what `lodekit.kernels.gaussian_pairs` sums over angles with.
+    """Return angular tables for `lodekit.kernels.gaussian_pairs`.
 
     Parameters
     ----------

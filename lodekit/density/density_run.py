@@ -75,7 +75,7 @@ class DensityRun:
         self.nuclear_charges: dict = {}
         self.write_after = 0.0
         exists = Path(self.path).exists() and not self.overwrite
-        # what exists is read and continued, or refused, in `resume`
+        # an existing file is read and continued, or refused, in `resume`
         self.path = check_destination(self.path, True, DensityFileError)
         check_functional(self.calculation.functional)
         _ = self.calculation.density_metric
@@ -86,7 +86,7 @@ class DensityRun:
 
     @property
     def record(self) -> dict:
-        """What the file says about how densities were made."""
+        """The record in the file of how densities were made."""
         return {"code": "PySCF", "calculation": self.calculation.to_dict()}
 
     @property
@@ -227,7 +227,7 @@ def rounded(atoms: Atoms) -> Atoms:
 
 
 def frame_key(atoms: Atoms) -> tuple:
-    """Return what tells structures apart: species, positions, charge and spin."""
+    """Return the key of a structure: species, positions, charge and spin."""
     positions = tuple(f"{x:.{DIGITS}f}" for x in np.ravel(atoms.positions) + 0.0)
     spins = [str(atoms.info[key]) for key in MULTIPLICITY_KEYS if key in atoms.info]
     charge = get_target(atoms, "total_charge") or 0.0

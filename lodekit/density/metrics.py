@@ -91,7 +91,7 @@ class DensityMetric:
 
 
 def plate(sites: Sites, boundary: Boundary) -> np.ndarray:
-    """Return what makes the Coulomb matrix of a slab positive, in eV.
+    """Return the term that makes the Coulomb matrix of a slab positive, in eV.
 
     Between planes, the interaction is -2 pi k d / area; with the plate it is 2 pi k (D
     - d) / area, which is positive where no distance d is larger than D.

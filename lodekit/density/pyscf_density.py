@@ -85,7 +85,7 @@ class Calculation:
 
 @dataclass(frozen=True)
 class CalculatedDensity:
-    """What comes out for one structure.
+    """Density and energies of one structure.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ def fit_density_matrix(
 def project(
     atoms: Atoms, mol, matrix: np.ndarray, metric: DensityMetric, basis: DensityBasis
 ) -> np.ndarray:
-    """Return what a metric makes of a density matrix and every function."""
+    """Return the products of a density with every function in a metric."""
     numbers = set(atoms.numbers.tolist())
     tables = {chemical_symbols[z]: table_of_shells(basis.shells_of(z)) for z in numbers}
     auxiliary = import_pyscf("df").make_auxmol(mol, tables)

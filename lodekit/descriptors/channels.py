@@ -39,7 +39,7 @@ class Channels:
 
     @cached_property
     def plan(self) -> ProductPlan:
-        """What the loops over these channels read, made on first use."""
+        """Index arrays for the compiled loops over these channels."""
         return ProductPlan([self])
 
 

@@ -115,7 +115,9 @@ class ContractedFactor:
         return partner
 
     def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
-        """Return what d(s . point) is linear in, as of `Factor.weights`.
+        """Return the factors of the coefficients' derivatives in d(s . point).
+
+        As `Factor.weights`, for selected channels.
 
         Parameters
         ----------

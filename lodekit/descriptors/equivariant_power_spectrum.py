@@ -220,7 +220,7 @@ class EquivariantFeatures:
         return self.left.coefficients, (self.right or self.left).coefficients
 
     def plan(self, order: int, sigma: int, center: int) -> ProductPlan:
-        """Return what the loops over channels read."""
+        """Return the index arrays that the compiled loops over channels read."""
         channels = self.descriptor.channels(order, sigma, center, self.species)
         return channels.plan
 

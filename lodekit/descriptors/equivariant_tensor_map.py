@@ -59,7 +59,7 @@ class EquivariantArrays:
     def key_order(self, pairs: dict[tuple, tuple]) -> list[tuple]:
         """Return order, sigma and place of all blocks, as featomic sorts them."""
         l_left, l_right = (side.n_l - 1 for side in self.sides)
-        found = [
+        all_keys = [
             (order, (-1) ** (l1 + l2 + order), (a, b))
             for a in dict.fromkeys(a for a, _ in pairs)
             for l1 in range(l_left + 1)
@@ -68,7 +68,7 @@ class EquivariantArrays:
             for order in range(l2 - l1, l1 + l2 + 1)
         ]
         wanted = self.descriptor.keys
-        return [key for key in dict.fromkeys(found) if key[:2] in wanted]
+        return [key for key in dict.fromkeys(all_keys) if key[:2] in wanted]
 
     def columns(self, pair: tuple) -> list[np.ndarray]:
         """Return the columns of the channels of both sides."""

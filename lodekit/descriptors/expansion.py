@@ -1,4 +1,4 @@
-"""What every spherical expansion returns: coefficients that know their derivatives."""
+"""Coefficients of spherical expansions with their derivatives, and the base class."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Expansion(Protocol):
 
 
 class ExpansionEstimator(BaseEstimator):
-    """Base of the expansions: what is derived from arguments is made on first use.
+    """Base of the expansions; tables that follow from arguments are made on first use.
 
     Setting an argument, as ``set_params`` does, forgets what came from the old one. A
     subclass has checked arguments in ``hypers``, and a method ``expand``.

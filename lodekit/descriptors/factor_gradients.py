@@ -25,13 +25,13 @@ def contract_factors(factors: list, adjoints: list[np.ndarray]) -> np.ndarray:
         jacobian = factor.jacobian
         n_lm, n_radial = jacobian.derivatives.shape[2:]
         adjoint = adjoint.reshape(n_atoms, n_lm, -1, n_radial).swapaxes(1, 2)
-        moved = np.einsum(
+        contracted = np.einsum(
             "exln,eln->ex",
             jacobian.derivatives,
             adjoint[jacobian.centers, jacobian.channels],
         )
-        np.add.at(gradients, (jacobian.centers, jacobian.movers), moved)
-        np.subtract.at(gradients, (jacobian.centers, jacobian.centers), moved)
+        np.add.at(gradients, (jacobian.centers, jacobian.movers), contracted)
+        np.subtract.at(gradients, (jacobian.centers, jacobian.centers), contracted)
     return gradients
 
 

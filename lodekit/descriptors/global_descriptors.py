@@ -158,16 +158,18 @@ class CoulombPairs(GlobalDescriptor):
         elements = np.eye(n_species)[channels]
         links = np.exp(-distances / self.screening_length) / distances
         surroundings = np.hstack([np.ones((n_atoms, 1)), links @ elements])
-        own = np.einsum("ia,ib->iab", elements, surroundings).reshape(n_atoms, -1)
-        potential = (1.0 / distances) @ own
-        upper = pair_index(own.shape[1])
+        channel_features = np.einsum("ia,ib->iab", elements, surroundings).reshape(
+            n_atoms, -1
+        )
+        potential = (1.0 / distances) @ channel_features
+        upper = pair_index(channel_features.shape[1])
         features = np.zeros(self.n_features(n_species))
-        np.add.at(features, upper, 0.5 * own.T @ potential)
+        np.add.at(features, upper, 0.5 * channel_features.T @ potential)
         link_slopes = -links * (1.0 / self.screening_length + 1.0 / distances)
 
         def slopes(adjoint):
             weights = adjoint[..., upper]
-            direct = -(own @ weights @ own.T) / distances**2
+            direct = -(channel_features @ weights @ channel_features.T) / distances**2
             by_own = potential @ weights
             by_own = by_own.reshape(*by_own.shape[:-1], n_species, 1 + n_species)
             by_surroundings = by_own[..., np.arange(n_atoms), channels, 1:]

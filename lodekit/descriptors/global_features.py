@@ -1,4 +1,4 @@
-"""What descriptors of whole structures share: features, and the way back."""
+"""Features of whole structures, their reverse pass, and the base of descriptors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GlobalFeatures:
 
 
 class GlobalDescriptor(BaseEstimator):
-    """What descriptors of whole structures share: a scikit-learn transformer.
+    """Base of the descriptors of whole structures: a scikit-learn transformer.
 
     A subclass has ``n_features(n_species)`` and ``_evaluate(distances, channels,
     species)``, which returns features and ``slopes``; see `GlobalFeatures`. The

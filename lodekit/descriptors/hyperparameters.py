@@ -41,21 +41,21 @@ def fill_dictionary(name: str, value, required: tuple, optional: dict) -> dict:
     SettingsError
         If a required key is missing or a key is unknown.
     """
-    given = as_dictionary(value)
-    if not isinstance(given, dict):
+    settings = as_dictionary(value)
+    if not isinstance(settings, dict):
         raise TypeError(
             f"`{name}` must be a dictionary or one of featomic's objects, got {value!r}"
         )
     known = [*required, *optional]
-    for key in given:
+    for key in settings:
         if key not in known:
             raise SettingsError(
                 f"`{name}` has an unknown key '{key}'; known keys: {', '.join(known)}"
             )
     for key in required:
-        if key not in given:
-            raise SettingsError(f"`{name}` needs the key '{key}', got {given}")
-    return {**optional, **given}
+        if key not in settings:
+            raise SettingsError(f"`{name}` needs the key '{key}', got {settings}")
+    return {**optional, **settings}
 
 
 def check_cutoff(value, name: str = "cutoff") -> dict:
@@ -175,16 +175,18 @@ def check_charges(value) -> dict | str | None:
             f'{{"Zn": 1.0, "O": -1.0}}, got {value!r}'
         )
     checked = {}
-    for symbol, own in value.items():
+    for symbol, values in value.items():
         if symbol not in chemical_symbols[1:]:
             raise SettingsError(f"`charges` has no element '{symbol}'; use symbols")
-        own = own if isinstance(own, (list, tuple)) else [own]
-        for number in own:
+        values = values if isinstance(values, (list, tuple)) else [values]
+        for number in values:
             check_number(f"charges.{symbol}", number)
             if not math.isfinite(number):
                 raise SettingsError(f"`charges.{symbol}` must be finite, got {number}")
-        checked[symbol] = [float(number) for number in own]
-    if len({len(own) for own in checked.values()}) > 1 or not all(checked.values()):
+        checked[symbol] = [float(number) for number in values]
+    if len({len(values) for values in checked.values()}) > 1 or not all(
+        checked.values()
+    ):
         raise SettingsError(
             f"`charges` needs the same number of charges for every element, got {value}"
         )

@@ -88,7 +88,7 @@ class PairExpansion:
 
     @property
     def radial_arguments(self) -> tuple:
-        """What the loops need to evaluate g_nl Y_lm."""
+        """Table, spacing and prefactors from which the loops evaluate g_nl Y_lm."""
         return self.table.values, self.table.spacing, self.prefactors
 
     def add_neighbors(self) -> None:
@@ -199,6 +199,6 @@ def gather_pair_gradients(
             pairs.neighbors, gradient, minlength=batch.n_atoms
         ) - np.bincount(pairs.centers, gradient, minlength=batch.n_atoms)
     bounds = np.searchsorted(pairs.centers, batch.first_atom)
-    own = [slice(*bounds[index : index + 2]) for index in range(batch.n_structures)]
-    strain = [pairs.vectors[part].T @ pair_gradients[part] for part in own]
+    parts = [slice(*bounds[index : index + 2]) for index in range(batch.n_structures)]
+    strain = [pairs.vectors[part].T @ pair_gradients[part] for part in parts]
     return positions, np.array(strain).reshape(-1, 3, 3)

@@ -117,9 +117,9 @@ class PowerSpectrum(BaseEstimator):
         """
         parts = []
         for l in range(self.n_angular):
-            own = slice(l * l, (l + 1) ** 2)
+            lm = slice(l * l, (l + 1) ** 2)
             other = left if right is None else right
-            products = np.matmul(left[:, own].swapaxes(1, 2), other[:, own])
+            products = np.matmul(left[:, lm].swapaxes(1, 2), other[:, lm])
             products /= np.sqrt(2.0 * l + 1.0)
             if right is None:
                 first, second = np.triu_indices(left.shape[2])
@@ -269,7 +269,7 @@ class Factor:
         return np.ascontiguousarray(symmetric_part(self.strain_jacobian, 1))
 
     def weights(self, points: np.ndarray, n_l: int) -> np.ndarray:
-        """Return what d(features . point) is linear in.
+        """Return the factors of the coefficients' derivatives in d(features . point).
 
         Parameters
         ----------

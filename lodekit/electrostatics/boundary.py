@@ -161,10 +161,10 @@ class FarKernel:
         if not self.is_slab:
             return waves - uniform * np.eye(3)
         plane = np.eye(3) - np.outer(self.normal, self.normal)
-        moved = (positions @ self.normal) @ gradients
-        turned = moved - (torques - torques.T) @ self.normal
+        normal_forces = (positions @ self.normal) @ gradients
+        turned = normal_forces - (torques - torques.T) @ self.normal
         return (
             plane @ (waves - uniform * np.eye(3)) @ plane
-            + np.outer(self.normal, moved)
+            + np.outer(self.normal, normal_forces)
             + np.outer(plane @ turned, self.normal)
         )

@@ -66,7 +66,7 @@ class ChargeConstraints:
         return rotated
 
     def to_transfers(self, columns: np.ndarray) -> np.ndarray:
-        """Return what columns (n_atoms, n) are along the transfers, (n_free, n)."""
+        """Return components of (n_atoms, n) columns along transfers, (n_free, n)."""
         return self.rotate(columns)[self.rank :]
 
     def from_transfers(self, transfers: np.ndarray) -> np.ndarray:

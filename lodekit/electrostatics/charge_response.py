@@ -43,8 +43,8 @@ class DenseResponse:
     def apply(self, columns: np.ndarray) -> np.ndarray:
         """Return Abar X in e for potentials X in V, (n_atoms, n)."""
         forces = self.constraints.to_transfers(columns)
-        moved = linalg.cho_solve((self.factor, True), forces, check_finite=False)
-        return self.constraints.from_transfers(moved)
+        transfers = linalg.cho_solve((self.factor, True), forces, check_finite=False)
+        return self.constraints.from_transfers(transfers)
 
 
 class IterativeResponse:
@@ -102,12 +102,12 @@ def conjugate_gradients(product, columns, diagonal, project, tolerance) -> np.nd
     """
     residual = columns
     goal = tolerance * np.linalg.norm(residual, axis=0)
-    moved = np.zeros_like(residual)
+    solution = np.zeros_like(residual)
     direction, weight = np.zeros_like(residual), None
     for _ in range(10 * len(columns) + 100):
         active = np.linalg.norm(residual, axis=0) > goal
         if not active.any():
-            return project(moved)
+            return project(solution)
         steepest = project(residual / diagonal)
         old, weight = weight, np.einsum("in,in->n", residual, steepest)
         if old is not None:
@@ -118,7 +118,7 @@ def conjugate_gradients(product, columns, diagonal, project, tolerance) -> np.nd
         if (curvature[active] <= 0.0).any():
             raise ValueError(NOT_STABLE)
         step = np.where(active, weight / np.where(active, curvature, 1.0), 0.0)
-        moved += step * direction
+        solution += step * direction
         residual = residual - step * change
     raise RuntimeError(
         f"charges did not converge to {tolerance:g} in {10 * len(columns) + 100} "

@@ -1,4 +1,4 @@
-"""What is summed over pairs and what over k-vectors, and how, to take least time."""
+"""The cutoff between sums over pairs and over k-vectors that takes least time."""
 
 from __future__ import annotations
 

@@ -328,7 +328,7 @@ class ChargeEquilibration(EquilibrationEnergy):
         return self.constraints.smallest_charges([total_charge, *constrained])
 
     def allowed(self, changes: np.ndarray) -> np.ndarray:
-        """Return what transfers can do of changes of charges, (n_atoms, n)."""
+        """Return the part of charge changes that transfers can make, (n_atoms, n)."""
         return self.constraints.project(changes)
 
     def respond(self, potentials: np.ndarray) -> np.ndarray:

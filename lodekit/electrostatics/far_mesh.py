@@ -77,10 +77,10 @@ class FarMesh:
 def transform_at(split: Split, cell: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Return the transform of the far part at the k-vectors of `find_k_vectors`."""
     vectors = find_k_vectors(cell, split.k_cutoff)[2]
-    found = split.transform(np.linalg.norm(vectors, axis=1))
-    for array in found:
+    transforms = split.transform(np.linalg.norm(vectors, axis=1))
+    for array in transforms:
         array.flags.writeable = False
-    return found
+    return transforms
 
 
 @lru_cache(maxsize=32)

@@ -105,6 +105,6 @@ class FarSum:
 
     @staticmethod
     def along(k: np.ndarray, factors: np.ndarray) -> np.ndarray:
-        """Return what multiplies the phases in the gradient, (2 * n_k, 3)."""
+        """Return the coefficients of the phases in the gradient, (2 * n_k, 3)."""
         n_k = len(k)
         return np.concatenate([factors[n_k:, None] * k, -factors[:n_k, None] * k])

@@ -24,7 +24,7 @@ FINEST, COARSEST = 1e-12, 0.1
 
 @dataclass(frozen=True)
 class ElectrostaticResult:
-    """What charges at fixed positions feel.
+    """Energy, potentials, forces and stress of charges at fixed positions.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class InteractionMatrix:
 
     @cached_property
     def spread(self) -> np.ndarray:
-        """What the background of Gaussian charges has less of, (n_atoms,).
+        """Missing part of the mean potential of Gaussian charges, (n_atoms,).
 
         The mean potential of a Gaussian is 2 pi s_i^2 / V below that of a point.
         """

@@ -12,7 +12,7 @@ from .multipole_sums import gradients_of, torques_of
 
 
 class MultipoleFarMesh(FarMesh):
-    """What `MultipoleFarSum` does, on a mesh.
+    """The far sum of multipoles on a mesh, see `MultipoleFarSum`.
 
     Moments are weights of derivatives of exp(-ik.R), so that those of the splines take
     their place, and gradients by positions are exact for the computed values.

@@ -60,7 +60,7 @@ class Fields:
 
 @dataclass(frozen=True)
 class MultipoleResult:
-    """What multipoles at fixed positions feel.
+    """Energy, potentials, fields, forces and stress of multipoles at fixed positions.
 
     Attributes
     ----------

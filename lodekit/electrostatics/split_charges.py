@@ -72,11 +72,13 @@ class SplitChargeEquilibration(ChargeEquilibration):
                 f"bonds must have shape (n_bonds, 2) and join different atoms of the "
                 f"{n_atoms}, counted from 0"
             )
-        given = np.broadcast_to(np.asarray(bond_hardness, dtype=float), n_bonds)
-        if not (given >= 0).all():
+        hardness_of_bonds = np.broadcast_to(
+            np.asarray(bond_hardness, dtype=float), n_bonds
+        )
+        if not (hardness_of_bonds >= 0).all():
             raise ValueError("bond_hardness must not be negative")
         scale = np.mean(np.asarray(hardness, dtype=float)) or 1.0
-        self.openness = np.sqrt(scale / (scale + given))
+        self.openness = np.sqrt(scale / (scale + hardness_of_bonds))
         self.penalty = scale * (1.0 - self.openness**2)
         first, second = (
             sparse.coo_array(
@@ -96,16 +98,20 @@ class SplitChargeEquilibration(ChargeEquilibration):
         return DenseSplitResponse(half @ self.transfers, self.transfers, self.penalty)
 
     def _iterative_response(self, diagonal):
-        own = abs(self.transfers.T) @ diagonal * self.openness + self.penalty
+        scaled_diagonal = (
+            abs(self.transfers.T) @ diagonal * self.openness + self.penalty
+        )
 
         def curvature(flows):
             potentials = self.product(self.transfers @ flows)
             return self.transfers.T @ potentials + self.penalty[:, None] * flows
 
-        return IterativeSplitResponse(curvature, self.transfers, own, self.tolerance)
+        return IterativeSplitResponse(
+            curvature, self.transfers, scaled_diagonal, self.tolerance
+        )
 
     def allowed(self, changes: np.ndarray) -> np.ndarray:
-        """Return what flows can do of changes of charges, (n_atoms, n)."""
+        """Return the part of changes of charges that flows can make, (n_atoms, n)."""
         joined = abs(self.transfers) @ abs(self.transfers).T
         n_parts, part = sparse.csgraph.connected_components(joined, directed=False)
         members = np.equal.outer(np.arange(n_parts), part).astype(float)
@@ -147,8 +153,8 @@ class SplitChargeEquilibration(ChargeEquilibration):
         charges = start + self.transfers @ flows
         potentials = slopes + self.product(charges)
         energy = 0.5 * (charges @ (slopes + potentials) + self.penalty @ flows**2)
-        found = EquilibratedCharges(charges, float(energy), potentials)
-        return replace(found, flows=self.openness * flows)
+        equilibrated = EquilibratedCharges(charges, float(energy), potentials)
+        return replace(equilibrated, flows=self.openness * flows)
 
 
 class DenseSplitResponse:

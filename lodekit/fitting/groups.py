@@ -96,7 +96,7 @@ def join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def describe(frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what kind of molecules every frame has, and a vector of its geometry.
+    """Return the kind of molecules in every frame, and a vector of its geometry.
 
     Returns
     -------
@@ -291,7 +291,7 @@ def split_frames(frames, shares, groups=None, seed: int = 0) -> list[np.ndarray]
 
 
 def keys_of(atoms) -> list:
-    """Return what a model can only know from frames that have it as well."""
+    """Return the properties of a frame that a model knows from like frames only."""
     elements = [("element", int(z)) for z in np.unique(atoms.numbers)]
     boundary = ("boundary", tuple(atoms.pbc.tolist()))
     return [*elements, ("total charge", total_charge(atoms)), boundary]

@@ -81,8 +81,8 @@ def most_probable_noises(equations, noises: dict, free: list, columns: list):
         np.array([name in free for name in names]),
         names.index(CONDITION) if CONDITION in names else None,
     )
-    found = zip(names, values.tolist(), strict=True)
-    return {n: value if n in free else noises[n] for n, value in found}, amplitudes
+    pairs = zip(names, values.tolist(), strict=True)
+    return {n: value if n in free else noises[n] for n, value in pairs}, amplitudes
 
 
 def scale_noises(equations, kept, noises: dict, free: list) -> dict:

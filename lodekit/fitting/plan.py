@@ -1,4 +1,4 @@
-"""What a fit costs, before it is made: weights, rows, memory and time.
+"""The costs of a fit before it is made: weights, rows, memory and time.
 
 The number of weights R is known from settings and environments, memory follows from R
 by counting arrays, and times from the speed of this machine: rows are made for a few
@@ -33,7 +33,7 @@ TIMED_ROWS, TIMED_RANK = 600, 900
 
 @dataclass
 class Plan:
-    """What a fit takes.
+    """Size, memory and time of a fit.
 
     Attributes
     ----------

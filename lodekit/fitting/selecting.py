@@ -58,14 +58,14 @@ def farthest(vectors: np.ndarray, n_select: int, known: np.ndarray | None = None
         start = np.linalg.norm(vectors - vectors.mean(axis=0), axis=1)
         chosen = [int(start.argmax())]
     else:
-        for own in known:
-            nearest = np.minimum(nearest, np.linalg.norm(vectors - own, axis=1))
+        for point in known:
+            nearest = np.minimum(nearest, np.linalg.norm(vectors - point, axis=1))
         chosen = [int(nearest.argmax())]
         if nearest[chosen[0]] <= 1e-12:
             return np.zeros(0, dtype=np.intp)
     while len(chosen) < min(n_select, len(vectors)):
-        own = np.linalg.norm(vectors - vectors[chosen[-1]], axis=1)
-        nearest = np.minimum(nearest, own)
+        distances = np.linalg.norm(vectors - vectors[chosen[-1]], axis=1)
+        nearest = np.minimum(nearest, distances)
         pick = int(nearest.argmax())
         if nearest[pick] <= 1e-12:
             break

@@ -21,7 +21,7 @@ class WeightedProblem:
         self._problem, self._weights = problem, weights
 
     def __getattr__(self, name: str):
-        """Return what the problem has."""
+        """Return an attribute of the problem."""
         return getattr(self._problem, name)
 
     def content(self):

@@ -1,1 +1,1 @@
-"""What descriptors and electrostatics share: quadrature, k-vectors and meshes."""
+"""Quadrature, k-vectors and meshes, shared by descriptors and electrostatics."""

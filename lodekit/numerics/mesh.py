@@ -170,7 +170,7 @@ class Mesh:
         return self.interpolate(self.fields(spectra), None, degree, rows)
 
     def fields(self, spectra: np.ndarray) -> np.ndarray:
-        """Return what `interpolate` takes: grids of shape (*shape, n_channels)."""
+        """Return grids for `interpolate`, of shape (*shape, n_channels)."""
         n_channels = spectra.shape[1]
         n_x, n_y, n_z = self.shape
         _, k, l = self.largest
@@ -271,10 +271,10 @@ def find_k_vectors(cell: bytes, k_cutoff: float) -> tuple[np.ndarray, ...]:
     indices = indices[(indices[:, 2] > 0) | flat]
     vectors = indices @ (2.0 * np.pi * np.linalg.inv(cell).T)
     inside = np.einsum("kd,kd->k", vectors, vectors) < k_cutoff**2
-    found = largest, indices[inside], vectors[inside]
-    for array in found:
+    arrays = largest, indices[inside], vectors[inside]
+    for array in arrays:
         array.flags.writeable = False
-    return found
+    return arrays
 
 
 @lru_cache(maxsize=16)

@@ -132,17 +132,17 @@ def nearest_branch(difference: np.ndarray, quanta: np.ndarray):
     # the vectors that bound the Voronoi cell of a reduced lattice are among the steps:
     # a point from which none of them leads nearer is the nearest one
     steps = STEPS @ reduced
-    own = -np.rint(np.linalg.solve(reduced.T, difference))
+    branch = -np.rint(np.linalg.solve(reduced.T, difference))
     while True:
-        distances = np.linalg.norm(difference + own @ reduced + steps, axis=1)
+        distances = np.linalg.norm(difference + branch @ reduced + steps, axis=1)
         best = int(np.argmin(distances))
         here = len(STEPS) // 2
         if not distances[best] < distances[here] - 1e-12:
             break
-        own = own + STEPS[best]
+        branch = branch + STEPS[best]
     lengths = np.linalg.norm(steps, axis=1)
     shortest = lengths[lengths > 0.0].min()
-    return np.rint(own @ operation).astype(int), 0.5 * float(shortest)
+    return np.rint(branch @ operation).astype(int), 0.5 * float(shortest)
 
 
 def fold(values, estimates, quanta) -> Folding:
@@ -158,9 +158,9 @@ def fold(values, estimates, quanta) -> Folding:
     values = np.asarray(values, dtype=float).reshape(-1, 3)
     estimates = np.asarray(estimates, dtype=float).reshape(-1, 3)
     pairs = list(zip(values - estimates, quanta, strict=True))
-    found = [nearest_branch(own, lattice) for own, lattice in pairs]
-    branches = np.array([branch for branch, _ in found]).reshape(-1, 3)
-    halves = np.array([half for _, half in found])
+    nearest = [nearest_branch(difference, lattice) for difference, lattice in pairs]
+    branches = np.array([branch for branch, _ in nearest]).reshape(-1, 3)
+    halves = np.array([half for _, half in nearest])
     folded = values + np.einsum("ni,nia->na", branches, np.array(quanta))
     residuals = folded - estimates
     shares = np.linalg.norm(residuals, axis=1) / halves
@@ -254,7 +254,7 @@ def sum_path(frames, born_charges) -> np.ndarray:
 
 
 def describe_branches(frames) -> dict | None:
-    """Return what the polarizations of frames tell of branches, None without any.
+    """Return quanta and branches of the polarizations of frames, None without any.
 
     Returns
     -------
@@ -263,17 +263,19 @@ def describe_branches(frames) -> dict | None:
         "branches": along every cell vector the least and the largest number of quanta
         between a frame and the first one.
     """
-    found = [(atoms, get_target(atoms, "polarization")) for atoms in frames]
-    found = [(a, v) for a, v in found if v is not None and a.pbc.all()]
-    if not found:
+    polarized = [(atoms, get_target(atoms, "polarization")) for atoms in frames]
+    polarized = [(a, v) for a, v in polarized if v is not None and a.pbc.all()]
+    if not polarized:
         return None
-    quanta = np.array([polarization_quanta(atoms) for atoms, _ in found])
-    numbers = [np.linalg.solve(q.T, v) for (_, v), q in zip(found, quanta, strict=True)]
+    quanta = np.array([polarization_quanta(atoms) for atoms, _ in polarized])
+    numbers = [
+        np.linalg.solve(q.T, v) for (_, v), q in zip(polarized, quanta, strict=True)
+    ]
     steps = np.rint(np.array(numbers) - numbers[0]).astype(int)
     lengths = np.linalg.norm(quanta, axis=2)
     return {
-        "n": len(found),
+        "n": len(polarized),
         "least_quantum": float(lengths.min()),
         "largest_quantum": float(lengths.max()),
-        "branches": [[int(own.min()), int(own.max())] for own in steps.T],
+        "branches": [[int(axis.min()), int(axis.max())] for axis in steps.T],
     }

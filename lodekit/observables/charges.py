@@ -44,18 +44,19 @@ def check_total_charges(frames) -> bool:
         If some frames have a total charge and others do not, or it seems to be under
         another name.
     """
-    given = [get_target(atoms, "total_charge") for atoms in frames]
-    missing = [i for i, value in enumerate(given) if value is None]
+    charges = [get_target(atoms, "total_charge") for atoms in frames]
+    missing = [i for i, value in enumerate(charges) if value is None]
     for index in missing:
         hidden = hidden_total_charge(frames[index])
         if hidden:
             raise ValueError(f"{frame_name(index)} has no total_charge, but {hidden}")
-    if missing and len(missing) < len(given):
+    if missing and len(missing) < len(charges):
         raise ValueError(
-            f"total_charge is missing in {len(missing)} of {len(given)} frames (first: "
-            f"{frame_name(missing[0])}) and given in the others; give it in every frame"
+            f"total_charge is missing in {len(missing)} of {len(frames)} frames "
+            f"(first: {frame_name(missing[0])}) and given in the others; give it in "
+            "every frame"
         )
-    return any(given)
+    return any(charges)
 
 
 def collect_charge_targets(frames, names=None) -> list[str]:
@@ -71,25 +72,25 @@ def collect_charge_targets(frames, names=None) -> list[str]:
     for name in names or ():
         if name not in CHARGES:
             raise ValueError(f"targets must be among {list(CHARGES)}, got '{name}'")
-    found = []
+    present = []
     for name in names or [n for n in CHARGES if quantity(n).by_default]:
         values = [get_target(atoms, name) for atoms in frames]
         possible = [can_have(atoms, name) for atoms in frames]
         if is_present(name, values, possible, bool(names)):
-            found.append(name)
+            present.append(name)
             owners = [i for i, value in enumerate(values) if value is not None]
             check_defined(frames, [name], owners)
             OBSERVABLES[name].check_references(frames, owners)
-    if not found:
+    if not present:
         raise ValueError(
             f"none of the {len(frames)} frames has charges, a dipole, a quadrupole or "
             "a mep to fit; name the keys of your file, for instance "
             "--key charges=my_charges"
         )
     check_total_charges(frames)
-    if "charges" in found:
+    if "charges" in present:
         check_sums(frames)
-    return found
+    return present
 
 
 def check_defined(frames, names, chosen=None) -> None:
@@ -136,9 +137,9 @@ def check_sums(frames, tolerance: float = 0.05) -> None:
 
 
 def default_properties(pbc) -> list[str]:
-    """Return what is computed of structures where the user names nothing."""
+    """Return the properties that are computed where the user names none."""
     known = [quantity(name) for name in CHARGES]
-    return [own.name for own in known if own.in_ase and own.fits(pbc)]
+    return [one.name for one in known if one.in_ase and one.fits(pbc)]
 
 
 def observe(atoms, charges: AffineCharges, name: str) -> AffineCharges:
@@ -153,8 +154,8 @@ def reference(atoms, name: str) -> np.ndarray:
 
 def row_counts(frames, name: str) -> int:
     """Return the number of rows that `charge_rows` makes of the frames that have it."""
-    given = [atoms for atoms in frames if OBSERVABLES[name].is_given(atoms)]
-    return sum(len(reference(atoms, name)) for atoms in given)
+    with_target = [atoms for atoms in frames if OBSERVABLES[name].is_given(atoms)]
+    return sum(len(reference(atoms, name)) for atoms in with_target)
 
 
 def present_targets(atoms, names) -> list[str]:

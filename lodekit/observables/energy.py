@@ -62,7 +62,7 @@ class EnergyTargets:
     def subtract_baseline(
         self, frames, species, baseline="composition", weights=None
     ) -> np.ndarray:
-        """Take what atoms have by themselves away from the energies, in place.
+        """Subtract the energies of the elements, in place.
 
         Parameters
         ----------
@@ -79,17 +79,17 @@ class EnergyTargets:
         energies = self.values.get("energy", [])
         known = [i for i, energy in enumerate(energies) if energy is not None]
         some = [frames[i] for i in known]
-        found = find_baseline(
+        energies_of_elements = find_baseline(
             baseline,
             some,
             species,
             np.array([energies[i] for i in known]),
             None if weights is None else weights[known],
         )
-        sums = count_species(some, species) @ found
+        sums = count_species(some, species) @ energies_of_elements
         for index, atoms in zip(known, sums, strict=True):
             energies[index] -= atoms
-        return found
+        return energies_of_elements
 
     def subset(self, chosen) -> EnergyTargets:
         """Return the targets of some frames."""
@@ -125,15 +125,17 @@ def collect_targets(frames, names=None, energies=None) -> EnergyTargets:
         if name not in ENERGIES:
             raise ValueError(f"targets must be among {list(ENERGIES)}, got '{name}'")
         if name == "energy" and energies is not None:
-            found = check_energies(energies, len(frames))
+            present = check_energies(energies, len(frames))
         else:
-            found = [get_target(atoms, name) for atoms in frames]
+            present = [get_target(atoms, name) for atoms in frames]
         possible = [can_have(atoms, name) for atoms in frames]
         # codes write the stress of open structures, too
         if quantity(name).boundary == "cell":
-            found = [v if can else None for v, can in zip(found, possible, strict=True)]
-        if is_present(name, found, possible, bool(names)):
-            values[name] = found
+            present = [
+                v if can else None for v, can in zip(present, possible, strict=True)
+            ]
+        if is_present(name, present, possible, bool(names)):
+            values[name] = present
     if not values:
         raise ValueError(
             f"none of the {len(frames)} frames has an energy, forces or stress to fit; "
@@ -270,6 +272,8 @@ def row_owners(frames, name: str) -> np.ndarray:
 
     Fully periodic frames have stress.
     """
-    own = quantity(name)
-    counts = [own.count(len(atoms)) * bool(own.fits(atoms.pbc)) for atoms in frames]
+    target = quantity(name)
+    counts = [
+        target.count(len(atoms)) * bool(target.fits(atoms.pbc)) for atoms in frames
+    ]
     return np.repeat(np.arange(len(frames)), counts)

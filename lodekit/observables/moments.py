@@ -1,4 +1,4 @@
-"""What charges, dipoles and quadrupoles of atoms make outside: linear operators.
+"""Linear operators from moments of atoms to those of structures and to potentials.
 
 Moments of a structure are sums over its atoms of their charges q, dipoles d and
 traceless quadrupoles T, in e, e·Å and e·Å², each times an array (``operators``):

@@ -105,15 +105,15 @@ def check_oxidation_states(frames, species, charges) -> None:
     StructureError
     """
     for index, atoms in enumerate(frames):
-        found = float(charges[np.searchsorted(species, atoms.numbers)].sum())
+        total = float(charges[np.searchsorted(species, atoms.numbers)].sum())
         wanted = total_charge(atoms)
-        if abs(found - wanted) > 1e-6:
+        if abs(total - wanted) > 1e-6:
             named = ", ".join(
                 f"{chemical_symbols[z]} {q:+g}"
                 for z, q in zip(species, charges, strict=True)
             )
             raise StructureError(
-                f"{frame_name(index)}: the oxidation states {named} sum to {found:+g} "
+                f"{frame_name(index)}: the oxidation states {named} sum to {total:+g} "
                 f"and its total charge is {wanted:+g}; give oxidation_states that sum "
                 "to it, or total_charge in the file"
             )
@@ -142,12 +142,12 @@ def find_oxidation_states(frames, species, born_charges) -> np.ndarray:
     counts, totals = np.array(sums)[:, :-1], np.array(sums)[:, -1]
     means = mean_charges(frames, species, born_charges)
     usual = [COMMON.get(chemical_symbols[z], ()) for z in species]
-    found = nearest_neutral(usual, counts, totals, means)
-    if found is None and np.isfinite(means).all():
+    states = nearest_neutral(usual, counts, totals, means)
+    if states is None and np.isfinite(means).all():
         steps = np.arange(-MOST_STEPS, MOST_STEPS + 1)
         near = [tuple(np.rint(mean) + steps) for mean in means]
-        found = nearest_neutral(near, counts, totals, means)
-    return np.zeros(len(species)) if found is None else found
+        states = nearest_neutral(near, counts, totals, means)
+    return np.zeros(len(species)) if states is None else states
 
 
 def composition(atoms, species) -> tuple:
@@ -161,10 +161,10 @@ def mean_charges(frames, species, born_charges) -> np.ndarray:
     for atoms, charges in zip(frames, born_charges, strict=True):
         if charges is None:
             continue
-        own = np.trace(charges, axis1=1, axis2=2) / 3.0
+        thirds = np.trace(charges, axis1=1, axis2=2) / 3.0
         for kind, number in enumerate(species):
-            traces[kind].extend(own[atoms.numbers == number])
-    return np.array([np.mean(own) if own else np.nan for own in traces])
+            traces[kind].extend(thirds[atoms.numbers == number])
+    return np.array([np.mean(trace) if trace else np.nan for trace in traces])
 
 
 def nearest_neutral(choices, counts, totals, means):

@@ -1,4 +1,4 @@
-"""Polarization of structures: what is measured of M = sum_i q_i R_i + d_i.
+"""Polarization of structures: observables of M = sum_i q_i R_i + d_i.
 
 With whole charges q of the elements, atomic dipoles d and M in e·Å,
 
@@ -68,7 +68,7 @@ def ionic_moment(atoms, species, charges) -> np.ndarray:
 
 @dataclass
 class PolarizationTargets:
-    """What frames tell of their polarization; None where a frame lacks it.
+    """Moments and Born charges of frames; None where a frame has none.
 
     Attributes
     ----------
@@ -175,11 +175,11 @@ class PolarizationTargets:
         kinds = [np.searchsorted(species, atoms.numbers) for atoms in frames]
         for index, atoms in enumerate(frames):
             if self.moments[index] is not None:
-                own = ionic_moment(atoms, species, charges)
-                self.moments[index] = self.moments[index] - own
+                ionic = ionic_moment(atoms, species, charges)
+                self.moments[index] = self.moments[index] - ionic
             if self.born_charges[index] is not None:
-                own = charges[kinds[index]][:, None, None] * np.eye(3)
-                self.born_charges[index] = self.born_charges[index] - own
+                ionic = charges[kinds[index]][:, None, None] * np.eye(3)
+                self.born_charges[index] = self.born_charges[index] - ionic
 
     def count_rows(self) -> np.ndarray:
         """Return the number of rows of every frame."""

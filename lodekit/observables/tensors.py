@@ -35,7 +35,7 @@ TIMES = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 @dataclass
 class Tensor:
-    """What is known of one target.
+    """Shape and symmetry of one target.
 
     Attributes
     ----------
@@ -177,17 +177,17 @@ def read_tensor(structure, name: str) -> np.ndarray | None:
         value = get_target(structure, name)
         return None if value is None else np.asarray(value, dtype=float)
     results = getattr(structure.calc, "results", {})
-    found = [
+    candidates = [
         place[key]
         for key in (*asides(name), name)
         for place in (structure.info, structure.arrays, results)
         if key in place
     ]
-    if not found:
+    if not candidates:
         return None
-    values = as_numbers(found[0])
+    values = as_numbers(candidates[0])
     if values is None or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite numbers, got {found[0]!r:.60}")
+        raise ValueError(f"{name} must be finite numbers, got {candidates[0]!r:.60}")
     return np.asarray(values, dtype=float)
 
 

@@ -1,4 +1,4 @@
-"""What energies owe to the composition alone."""
+"""Energies of the elements: the part of energies that the composition explains."""
 
 from __future__ import annotations
 

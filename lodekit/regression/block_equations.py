@@ -76,8 +76,8 @@ class BlockEquations:
         product = 0.0
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
-            own = rows.features[outer][part].reshape(-1, rank)
-            product = product + own.T @ self.contract(rows, outer, inner, part)
+            flat = rows.features[outer][part].reshape(-1, rank)
+            product = product + flat.T @ self.contract(rows, outer, inner, part)
         product = product.reshape(rank, n_outer, n_inner, n_columns)
         product = product.swapaxes(0, 1).reshape(n_outer * rank, -1)
         if outer != first:

@@ -121,11 +121,11 @@ class WarmPath:
     def __init__(self, equations: BlockIterations, strength: float):
         self.strength = strength
         self.strengths = strength * np.geomspace(1e2, 1e-2, 5)
-        weights, found = None, []
+        weights, solutions = None, []
         for value in self.strengths:
             weights = equations.solve(value, weights)
-            found.append(weights)
-        self.basis = np.array(found)
+            solutions.append(weights)
+        self.basis = np.array(solutions)
 
     def coordinates(self, strength: float) -> np.ndarray:
         """Return the weights in the basis: interpolated in the logarithm of s."""

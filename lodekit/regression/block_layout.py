@@ -82,9 +82,11 @@ class StructureRows:
         for key, places in self.places.items():
             features = self.features[key]
             n, n_atoms, n_components, rank = features.shape
-            own = features.reshape(-1, rank) @ weights[key].T
-            own = own.reshape(n, n_atoms, n_components, -1).swapaxes(2, 3)
-            values[:, places] = own
+            coefficients = features.reshape(-1, rank) @ weights[key].T
+            coefficients = coefficients.reshape(n, n_atoms, n_components, -1).swapaxes(
+                2, 3
+            )
+            values[:, places] = coefficients
         return values
 
     def project(self, values: np.ndarray) -> dict:

@@ -68,7 +68,7 @@ class PointTransfers:
     Parameters
     ----------
     factor : Factor
-        Of any batch: what is kept does not depend on it.
+        Of any batch: the arrays that are kept do not depend on it.
     points : ndarray of shape (n_points, n_features)
     n_l, n_channels : int
     """

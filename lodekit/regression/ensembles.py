@@ -113,7 +113,7 @@ def fill_derivatives(kernel: SparseKernel, features, atoms, species, alpha, tota
         return
     for start in range(0, atoms.size, ATOM_BLOCK):
         some = atoms[start : start + ATOM_BLOCK]
-        own = kernel.covariance_values(features[some], species)
+        covariances = kernel.covariance_values(features[some], species)
         for total, weights in zip(totals, alpha, strict=True):
-            shifts = (own.shifts @ weights)[:, None] * features[some]
-            total[some] = (own.slopes * weights) @ points + shifts
+            shifts = (covariances.shifts @ weights)[:, None] * features[some]
+            total[some] = (covariances.slopes * weights) @ points + shifts

@@ -56,10 +56,10 @@ def choose_candidates(
     limit = CANDIDATES_PER_POINT * n_sparse
     candidates = {}
     for z in species:
-        found = np.flatnonzero((numbers == z) & is_first)
-        if found.size > limit:
-            found = np.sort(random_state.choice(found, limit, replace=False))
-        candidates[int(z)] = found
+        indices = np.flatnonzero((numbers == z) & is_first)
+        if indices.size > limit:
+            indices = np.sort(random_state.choice(indices, limit, replace=False))
+        candidates[int(z)] = indices
     return candidates
 
 
@@ -152,8 +152,8 @@ def principal_components(features: np.ndarray, n_components: int, scaled: bool =
     # eigenvectors of the smaller product: a full decomposition costs ten times as much
     squares, left = np.linalg.eigh(rows @ rows.T)
     known = np.flatnonzero(squares > 1e-16 * squares[-1])[: -n_components - 1 : -1]
-    found = features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
-    return found * scales if scaled else found
+    components = features @ (rows.T @ (left[:, known] / np.sqrt(squares[known])))
+    return components * scales if scaled else components
 
 
 def select_sparse_points(

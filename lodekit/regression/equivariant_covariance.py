@@ -1,4 +1,4 @@
-"""What multiplies the products of equivariant features in their covariance."""
+"""The scalar factor of equivariant covariances: powers of an invariant kernel."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EquivariantCovariance(BaseEstimator):
         return self.normalize == "each"
 
     def point_scales(self, points: np.ndarray) -> np.ndarray:
-        """Return what depends on the sparse points only, (n_points,)."""
+        """Return the scales of sparse points, (n_points,), which need no features."""
         return self.scalar.point_scales(points)
 
     def evaluate(

@@ -174,7 +174,7 @@ class EquivariantKernel(PointKernel):
     def evaluate(
         self, batch: StructureBatch, cache: dict | None = None
     ) -> EquivariantState:
-        """Return what gives values, rows and derivatives of a batch.
+        """Return the state of a batch: values, rows and derivatives follow from it.
 
         ``cache`` shares features and expansions with other kernels of the same batch,
         see `PowerSpectrum.evaluate`.
@@ -188,7 +188,7 @@ class EquivariantKernel(PointKernel):
         )
 
     def tensor_transfers(self, factor, species: int) -> PointTransfers:
-        """Return what derivatives of p need of the sparse points, made once."""
+        """Return the arrays of sparse points for derivatives of p, made once."""
         key = (species, factor.side, "tensors")
         if key not in self._transfers:
             tensors = self.points[species].tensors
@@ -219,8 +219,10 @@ class EquivariantKernel(PointKernel):
         """
         term = StoredTerm(stored, settings, name, self)
         self.amplitude = term.amplitude
-        own = StoredModel({"settings": settings, "arrays": {}})
-        scales = StoredModel({"settings": own.setting("scales", dict), "arrays": {}})
+        kernel_part = StoredModel({"settings": settings, "arrays": {}})
+        scales = StoredModel(
+            {"settings": kernel_part.setting("scales", dict), "arrays": {}}
+        )
         for z, n_points in term.points.items():
             n_rows = n_points * (2 * self.order + 1)
             base = stored.array(f"{name}/{z}/projection", n_rows, None)

@@ -79,13 +79,13 @@ class SpeciesRows:
         self.kernel.add_position_rows(moving, *arguments, rows)
         columns = np.zeros((n_atoms, 3, 1, self.values.shape[2]))
         for factor, contracted in self.contracted:
-            own = replace(
+            moving_factor = replace(
                 state.moving[id(factor.expansion), factor.side], factor=contracted
             )
             transfers = self.kernel.tensor_transfers(contracted, self.species)
             shifts = np.zeros_like(self.values)
             add_position_gradients(
-                own, transfers, self.atoms, None, self.values, shifts, columns
+                moving_factor, transfers, self.atoms, None, self.values, shifts, columns
             )
         return -(rows + self.by_component(columns))
 

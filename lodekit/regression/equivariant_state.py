@@ -118,7 +118,7 @@ class EquivariantState:
         return values
 
     def weigh_points(self, weights: np.ndarray) -> list[WeightedPoints]:
-        """Return what values and derivatives at given weights need."""
+        """Return sparse points times weights, for values and derivatives."""
         weighted = []
         for z, columns in self.kernel.columns.items():
             atoms, points = self.atoms(z), self.kernel.points[z]

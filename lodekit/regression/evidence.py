@@ -87,7 +87,7 @@ class RowEvidence:
         return self.take(np.flatnonzero(self.kinds == kind))
 
     def stages(self) -> list[RowEvidence]:
-        """Return what to search one after the other: a part of the rows, then all."""
+        """Return the evidences to maximise in turn: of some rows, then of all."""
         return [self.take(np.flatnonzero(self.parts % THINNING == 0)), self]
 
     def take(self, own: np.ndarray) -> RowEvidence:
@@ -165,15 +165,15 @@ class WeightEvidence:
         return WeightEvidence(empty, self.columns)
 
     def stages(self) -> list[WeightEvidence]:
-        """Return what to search one after the other: sums are as cheap as parts."""
+        """Return the evidence to maximise: sums of all rows are as cheap as of some."""
         return [self]
 
     def loss(self, noises: np.ndarray, amplitudes: np.ndarray):
         """Return -L without constants, its slopes and H; see `RowEvidence.loss`."""
         rank = self.grams[0].rank
         scales = np.ones(rank)
-        for own, amplitude in zip(self.columns, amplitudes, strict=True):
-            scales[own] = amplitude
+        for columns, amplitude in zip(self.columns, amplitudes, strict=True):
+            scales[columns] = amplitude
         pairs = list(zip(self.grams, noises, strict=True))
         matrix = sum(gram.matrix / noise**2 for gram, noise in pairs)
         moment = scales * sum(gram.moment / noise**2 for gram, noise in pairs)
@@ -191,18 +191,18 @@ class WeightEvidence:
             fitted = multiply(gram.matrix, own_weights)
             misses.append(scales * (gram.moment - fitted) / noise**2)
             squares.append(gram.square + own_weights @ (fitted - 2.0 * gram.moment))
-        moved = np.zeros((rank, len(self.columns)))
-        for number, own in enumerate(self.columns):
-            moved[own, number] = weights[own]
+        blocks = np.zeros((rank, len(self.columns)))
+        for number, columns in enumerate(self.columns):
+            blocks[columns, number] = weights[columns]
         squares = np.array(squares) / noises**2
-        vectors = np.column_stack([*misses, moved])
+        vectors = np.column_stack([*misses, blocks])
         half = linalg.solve_triangular(factor, vectors, lower=True)
         sign = np.repeat([1.0, -1.0], [noises.size, len(self.columns)])
-        lengths = np.concatenate([squares, (moved**2).sum(axis=0)])
+        lengths = np.concatenate([squares, (blocks**2).sum(axis=0)])
         information = 2.0 * (np.diag(lengths) - np.outer(sign, sign) * (half.T @ half))
         inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
         spread = weights**2 + inverse.diagonal() - 1.0
-        by_kernel = [-spread[own].sum() for own in self.columns]
+        by_kernel = [-spread[columns].sum() for columns in self.columns]
         inverse *= scales * scales[:, None]
         by_noise = [
             gram.n_rows - square - trace_of(inverse, gram.matrix) / noise**2

@@ -114,12 +114,12 @@ class DampedPoint:
 
     def shorten(self, damping: float, failed: np.ndarray) -> float:
         """Return the damping with which a step is half as long as one that failed."""
-        own = self.weights[self.n_linear :]
-        longest = 0.5 * np.linalg.norm(failed[self.n_linear :] - own)
+        start = self.weights[self.n_linear :]
+        longest = 0.5 * np.linalg.norm(failed[self.n_linear :] - start)
         least = FIRST_DAMPING * self.mean_diagonal
         while True:
             damping = max(least, DAMPING_FACTOR * damping)
-            change = self.step(damping)[self.n_linear :] - own
+            change = self.step(damping)[self.n_linear :] - start
             if np.linalg.norm(change) <= longest:
                 return damping
 
@@ -163,22 +163,22 @@ class Point(DampedPoint):
 
     def expected_decrease(self, trial: np.ndarray) -> float:
         """Return how much less the loss were if residuals were linear."""
-        own = self.weights[self.n_linear :]
-        change = trial[self.n_linear :] - own
+        start = self.weights[self.n_linear :]
+        change = trial[self.n_linear :] - start
         # the matrix is a lower triangle
-        product = linalg.blas.dsymv(1.0, self.matrix, 2.0 * own + change, lower=1)
+        product = linalg.blas.dsymv(1.0, self.matrix, 2.0 * start + change, lower=1)
         return float(change @ (2.0 * self.moment - product))
 
     def step(self, damping: float) -> np.ndarray:
         """Return the weights after a step."""
-        own = self.weights[self.n_linear :]
+        start = self.weights[self.n_linear :]
         factor = damped_factor(self.matrix, damping)
         trial = self.weights.copy()
         trial[self.n_linear :] = linalg.cho_solve(
-            (factor, True), self.moment + damping * own
+            (factor, True), self.moment + damping * start
         )
         if self.n_linear:
-            change = self.cross @ (trial[self.n_linear :] - own)
+            change = self.cross @ (trial[self.n_linear :] - start)
             trial[: self.n_linear] -= linalg.solve_triangular(
                 self.factor, change, lower=True, trans="T"
             )
@@ -186,14 +186,14 @@ class Point(DampedPoint):
 
     def full_factor(self) -> np.ndarray:
         """Return the lower Cholesky factor of A."""
-        own = damped_factor(self.matrix, 0.0)
+        block = damped_factor(self.matrix, 0.0)
         if not self.n_linear:
-            return own
+            return block
         rank = self.weights.size
         factor = np.zeros((rank, rank), order="F")
         factor[: self.n_linear, : self.n_linear] = self.factor
         factor[self.n_linear :, : self.n_linear] = self.cross.T
-        factor[self.n_linear :, self.n_linear :] = own
+        factor[self.n_linear :, self.n_linear :] = block
         return factor
 
 

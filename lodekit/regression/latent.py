@@ -119,9 +119,9 @@ class Latent:
             rows = np.empty((batch.n_atoms, self.rank))
         start = 0
         for term, (kernel, state) in enumerate(zip(self.kernels, states, strict=True)):
-            own = rows[:, start : start + kernel.rank]
+            columns = rows[:, start : start + kernel.rank]
             known = covariances[term] if covariances else None
-            kernel.write_rows(batch, state.features, own, known)
+            kernel.write_rows(batch, state.features, columns, known)
             start += kernel.rank
         return rows
 
@@ -151,8 +151,8 @@ class Latent:
         """
         coefficients, start = [], 0
         for kernel in self.kernels:
-            own = weights[..., start : start + kernel.rank]
-            coefficients.append(kernel.coefficients(own))
+            columns = weights[..., start : start + kernel.rank]
+            coefficients.append(kernel.coefficients(columns))
             start += kernel.rank
         return coefficients
 
@@ -205,9 +205,9 @@ class Latent:
         positions : ndarray of shape (n_atoms, 3)
         strain : ndarray of shape (n_structures, 3, 3)
         """
-        together = ReversePass(batch)
-        together.add(states, adjoints, scales)
-        return together.run()
+        reverse_pass = ReversePass(batch)
+        reverse_pass.add(states, adjoints, scales)
+        return reverse_pass.run()
 
     def atom_gradients(self, states, adjoints) -> np.ndarray:
         """Return the derivatives of every a_i on its own, (n_atoms, n_atoms, 3)."""

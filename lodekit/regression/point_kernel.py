@@ -1,4 +1,4 @@
-"""What kernels with sparse points share, for scalars and for tensors."""
+"""The base of kernels with sparse points, of scalars and of tensors."""
 
 from __future__ import annotations
 
@@ -137,13 +137,15 @@ class PointKernel:
     ) -> None:
         """Add minus the position gradients of k of ``atoms`` with their points.
 
-        Shapes are those of `add_position_gradients`; ``factors`` are what
-        `moving_factors` returned.
+        Shapes are those of `add_position_gradients`; ``factors`` are those
+        of `moving_factors`.
         """
         for moving in factors:
             transfers = self.transfers(moving.factor, species)
-            own = self.own_transfers(moving.factor, state, atoms)
-            add_position_gradients(moving, transfers, atoms, own, slopes, shifts, rows)
+            diagonal = self.own_transfers(moving.factor, state, atoms)
+            add_position_gradients(
+                moving, transfers, atoms, diagonal, slopes, shifts, rows
+            )
 
     def add_strain_rows(
         self, batch, state, species: int, atoms, slopes, shifts, rows
@@ -151,14 +153,14 @@ class PointKernel:
         """Add the strain gradients of k of ``atoms`` with their points."""
         for factor in state.factors:
             transfers = self.transfers(factor, species)
-            own = self.own_transfers(factor, state, atoms)
+            diagonal = self.own_transfers(factor, state, atoms)
             places = batch.structure_of_atom
             add_strain_gradients(
-                factor, transfers, atoms, own, slopes, shifts, places, rows
+                factor, transfers, atoms, diagonal, slopes, shifts, places, rows
             )
 
     def transfers(self, factor, species: int) -> PointTransfers:
-        """Return what depends on the sparse points only, made once."""
+        """Return the arrays that depend on the sparse points only, made once."""
         key = (species, factor.side)
         if key not in self._transfers:
             self._transfers[key] = PointTransfers(
@@ -197,18 +199,18 @@ class PointKernel:
         """
         points = self.points[species].features
         atoms = np.flatnonzero(batch.species == species)
-        own = self.covariance_values(features[atoms], species)
+        covariances = self.covariance_values(features[atoms], species)
         values = np.zeros((batch.n_atoms, len(points)))
         slopes = np.zeros((batch.n_atoms, scales.shape[1], len(points)))
         shifts = np.zeros_like(slopes)
-        values[atoms] = own.values
-        slopes[atoms] = own.slopes[:, None] * scales
-        shifts[atoms] = own.shifts[:, None] * scales
+        values[atoms] = covariances.values
+        slopes[atoms] = covariances.slopes[:, None] * scales
+        shifts[atoms] = covariances.shifts[:, None] * scales
         return values, slopes, shifts
 
 
 def constants_of(covariance, points: np.ndarray) -> dict:
-    """Return what a covariance can be told of its points; nothing for simple ones."""
+    """Return constants of the points of a covariance; nothing for simple ones."""
     if not hasattr(covariance, "point_scales"):
         return {}
     return {"point_scales": covariance.point_scales(points)}

@@ -65,8 +65,8 @@ class RowPoint(DampedPoint):
     @property
     def mean_diagonal(self) -> float:
         """Mean of the diagonal of A."""
-        own = self.equations.squares / self.equations.variances(self.noises)
-        return 1.0 + own.sum() / self.weights.size
+        diagonal = self.equations.squares / self.equations.variances(self.noises)
+        return 1.0 + diagonal.sum() / self.weights.size
 
     def step(self, damping: float) -> np.ndarray:
         """Return the weights after a step."""

@@ -115,9 +115,9 @@ class SparseKernel(PointKernel):
             atoms = np.flatnonzero(batch.species == species)
             if atoms.size:
                 alpha = coefficients[species][batch.structure_of_atom[atoms]]
-                own = known[species]
-                shifts = np.einsum("im,im->i", own.shifts, alpha)
-                adjoint[atoms] = (own.slopes * alpha) @ points.features
+                covariances = known[species]
+                shifts = np.einsum("im,im->i", covariances.shifts, alpha)
+                adjoint[atoms] = (covariances.slopes * alpha) @ points.features
                 adjoint[atoms] += shifts[:, None] * features[atoms]
         return adjoint
 
@@ -146,14 +146,16 @@ class SparseKernel(PointKernel):
         rows = np.empty((batch.n_atoms, 3, self.rank))
         factors = self.moving_factors(batch, state)
         for species, points in self.points.items():
-            own = np.zeros((batch.n_atoms, 3, 1, len(points.features)))
+            point_rows = np.zeros((batch.n_atoms, 3, 1, len(points.features)))
             if self.covariance.is_linear:
                 for moving in factors:
-                    self.add_linear(batch, moving, species, scales, own[:, :, 0])
+                    self.add_linear(batch, moving, species, scales, point_rows[:, :, 0])
             else:
                 atoms, *slopes = self.scaled_slopes(batch, state, species, scales)
-                self.add_position_rows(factors, state, species, atoms, *slopes, own)
-            rows[:, :, self.columns[species]] = project(own, points.projection)
+                self.add_position_rows(
+                    factors, state, species, atoms, *slopes, point_rows
+                )
+            rows[:, :, self.columns[species]] = project(point_rows, points.projection)
         return rows
 
     def add_linear(self, batch, moving: MovingFactor, species, scales, rows) -> None:
@@ -180,17 +182,17 @@ class SparseKernel(PointKernel):
         rows = np.empty((batch.n_structures, 6, self.rank))
         for species, points in self.points.items():
             atoms, *slopes = self.scaled_slopes(batch, state, species, scales)
-            own = np.zeros((batch.n_structures, 6, 1, len(points.features)))
-            self.add_strain_rows(batch, state, species, atoms, *slopes, own)
-            rows[:, :, self.columns[species]] = project(own, points.projection)
+            point_rows = np.zeros((batch.n_structures, 6, 1, len(points.features)))
+            self.add_strain_rows(batch, state, species, atoms, *slopes, point_rows)
+            rows[:, :, self.columns[species]] = project(point_rows, points.projection)
         return rows
 
     def scaled_slopes(self, batch, state, species: int, scales=None):
         """Return the atoms of a species, and slopes and shifts of all atoms."""
         atoms = np.flatnonzero(batch.species == species)
         scales = np.ones(batch.n_atoms) if scales is None else scales
-        own = scales[atoms, None, None]
-        _, *slopes = self.evaluate_species(batch, state.features, species, own)
+        factors = scales[atoms, None, None]
+        _, *slopes = self.evaluate_species(batch, state.features, species, factors)
         return atoms, *slopes
 
     def coefficients(self, weights: np.ndarray) -> dict[int, np.ndarray]:

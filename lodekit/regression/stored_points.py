@@ -118,7 +118,7 @@ def read_points(stored: StoredModel, settings: dict, name: str, kernel) -> None:
 
 
 class StoredTerm:
-    """What a model file says about the points of one kernel.
+    """The sparse points of one kernel as a model file holds them.
 
     Parameters
     ----------

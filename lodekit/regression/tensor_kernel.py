@@ -173,30 +173,30 @@ class TensorKernel(PointKernel):
         return self.pull(state, self.weigh_points(batch, state, weights), adjoint)
 
     def weigh_points(self, batch, state, weights) -> list[WeightedPoints]:
-        """Return what derivatives at fixed weights need, whatever their adjoint."""
+        """Return sparse points times weights, for derivatives with any adjoint."""
         weighted = []
         for z, columns in self.columns.items():
             points = self.points[z]
             atoms = np.flatnonzero(batch.species == z)
-            own = points.projection @ weights[columns]
-            own = own.reshape(len(points.tensors), -1)
-            directions = np.einsum("mbq,mb->mq", points.tensors, own)
+            coefficients = points.projection @ weights[columns]
+            coefficients = coefficients.reshape(len(points.tensors), -1)
+            directions = np.einsum("mbq,mb->mq", points.tensors, coefficients)
             values = self.covariance_values(state.features[atoms], z)
             weighted.append(WeightedPoints(atoms, points, directions, values))
         return weighted
 
     def pull(self, state, weighted: list[WeightedPoints], adjoint: np.ndarray):
-        """Return what `reverse` does, of what `weigh_points` returned."""
+        """Return derivatives by features and by tensors, for `reverse`."""
         tensors = state.left.coefficients[:, self.harmonics]
         by_features, by_tensors = np.zeros_like(state.features), np.zeros(tensors.shape)
-        for own in weighted:
-            atoms, values = own.atoms, own.covariances
+        for part in weighted:
+            atoms, values = part.atoms, part.covariances
             pulled = np.einsum("iaq,ia->iq", tensors[atoms], adjoint[atoms])
-            pulled = pulled @ own.directions.T
-            by_features[atoms] = (pulled * values.slopes) @ own.points.features
+            pulled = pulled @ part.directions.T
+            by_features[atoms] = (pulled * values.slopes) @ part.points.features
             shifts = (pulled * values.shifts).sum(axis=1)
             by_features[atoms] += shifts[:, None] * state.features[atoms]
-            means = values.values @ own.directions
+            means = values.values @ part.directions
             by_tensors[atoms] = adjoint[atoms][:, :, None] * means[:, None]
         return by_features, by_tensors
 
@@ -246,12 +246,12 @@ class TensorKernel(PointKernel):
             first, self.harmonics, adjoint, first.n_channels
         )
         for z, points in self.points.items():
-            own = np.zeros((batch.n_atoms, 3, *points.tensors.shape[1::-1]))
+            point_rows = np.zeros((batch.n_atoms, 3, *points.tensors.shape[1::-1]))
             values, *slopes = self.scaled_covariances(batch, state, z, adjoint)
             atoms = np.flatnonzero(batch.species == z)
-            self.add_position_rows(factors, state, z, atoms, *slopes, own)
-            entries.add_rows(batch.species == z, values, points.tensors, own)
-            rows[:, :, self.columns[z]] = project(own, points.projection)
+            self.add_position_rows(factors, state, z, atoms, *slopes, point_rows)
+            entries.add_rows(batch.species == z, values, points.tensors, point_rows)
+            rows[:, :, self.columns[z]] = project(point_rows, points.projection)
         return rows
 
     def strain_rows(
@@ -271,12 +271,12 @@ class TensorKernel(PointKernel):
             batch.structure_of_atom,
         )
         for z, points in self.points.items():
-            own = np.zeros((batch.n_structures, 6, *points.tensors.shape[1::-1]))
+            point_rows = np.zeros((batch.n_structures, 6, *points.tensors.shape[1::-1]))
             values, *slopes = self.scaled_covariances(batch, state, z, adjoint)
             atoms = np.flatnonzero(batch.species == z)
-            self.add_strain_rows(batch, state, z, atoms, *slopes, own)
-            entries.add_rows(batch.species == z, values, points.tensors, own)
-            rows[:, :, self.columns[z]] = project(own, points.projection)
+            self.add_strain_rows(batch, state, z, atoms, *slopes, point_rows)
+            entries.add_rows(batch.species == z, values, points.tensors, point_rows)
+            rows[:, :, self.columns[z]] = project(point_rows, points.projection)
         return rows
 
     def scaled_covariances(self, batch, state, species: int, adjoint):
@@ -284,8 +284,8 @@ class TensorKernel(PointKernel):
         atoms = np.flatnonzero(batch.species == species)
         tensors = self.points[species].tensors.swapaxes(0, 1)
         n_components, n_points, n_q = tensors.shape
-        own = state.left.coefficients[atoms, self.harmonics]
-        pulled = np.einsum("iaq,ia->iq", own, adjoint[atoms])
+        coefficients = state.left.coefficients[atoms, self.harmonics]
+        pulled = np.einsum("iaq,ia->iq", coefficients, adjoint[atoms])
         scales = pulled @ tensors.reshape(-1, n_q).T
         scales = scales.reshape(-1, n_components, n_points)
         return self.evaluate_species(batch, state.features, species, scales)

@@ -66,8 +66,10 @@ def read_tensor_points(stored: StoredModel, settings: dict, name: str, kernel) -
     """
     term = StoredTerm(stored, settings, name, kernel)
     kernel.amplitude = term.amplitude
-    own = StoredModel({"settings": settings, "arrays": {}})
-    scales = StoredModel({"settings": own.setting("scales", dict), "arrays": {}})
+    kernel_part = StoredModel({"settings": settings, "arrays": {}})
+    scales = StoredModel(
+        {"settings": kernel_part.setting("scales", dict), "arrays": {}}
+    )
     for z, n_points in term.points.items():
         shape = n_points, 2 * kernel.order + 1
         base = stored.array(f"{name}/{z}/projection", np.prod(shape), None)

@@ -85,10 +85,10 @@ class PointSum:
 
     def evaluate(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the sum and its derivatives, see `PolynomialSum.evaluate`."""
-        own = self.covariance.evaluate(features, self.points, **self.constants)
-        values = (own.values * self.coefficients).sum(axis=1)
-        gradients = (own.slopes * self.coefficients) @ self.points
-        shifts = (own.shifts * self.coefficients).sum(axis=1)
+        covariances = self.covariance.evaluate(features, self.points, **self.constants)
+        values = (covariances.values * self.coefficients).sum(axis=1)
+        gradients = (covariances.slopes * self.coefficients) @ self.points
+        shifts = (covariances.shifts * self.coefficients).sum(axis=1)
         return values, gradients + shifts[:, None] * features
 
 

@@ -35,12 +35,14 @@ _FREE = ("hardness", "widths", "bond_hardness")
 def fit_defaults(kind: str) -> dict:
     """Return the keys of ``[fit]``, which are the arguments of a class of models."""
     parameters = inspect.signature(_model_class(kind)).parameters
-    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
+    arguments = {
+        name: p.default for name, p in parameters.items() if name not in _BUILT
+    }
     noises = [*NOISES.values(), *ENERGY_NOISES.values()]
     return {
         "targets": None,
         **dict.fromkeys(noises, "auto"),
-        **own,
+        **arguments,
         "selection": "farthest-points",
     }
 
@@ -77,15 +79,15 @@ def check_charge_settings(kind: str, settings: dict) -> dict:
         Also for settings of energies that are not fitted.
     """
     check_names("settings", settings, ["fit", "terms", "potential"])
-    own = {key: settings[key] for key in ("fit", "terms") if key in settings}
-    checked = check_settings(own, fit_defaults(kind), _FREE)
+    charge_part = {key: settings[key] for key in ("fit", "terms") if key in settings}
+    checked = check_settings(charge_part, fit_defaults(kind), _FREE)
     fit = checked["fit"]
     learning = fit.get("learn_from_energies", True)
-    given = [key for key in ENERGY_NOISES.values() if fit[key] != "auto"]
-    if given and not learning:
+    fixed = [key for key in ENERGY_NOISES.values() if fit[key] != "auto"]
+    if fixed and not learning:
         raise SettingsError(
-            f"fit.{given[0]} needs fit.learn_from_energies = true; the noise of what "
-            f"charges leave over is potential.fit.{given[0]}"
+            f"fit.{fixed[0]} needs fit.learn_from_energies = true; the noise of the "
+            f"remainder of the energies is potential.fit.{fixed[0]}"
         )
     if "potential" in settings:
         if not set(fit["targets"] or ()) & set(ENERGIES):
@@ -121,8 +123,10 @@ def build_charge_model(kind: str, settings: dict, progress: bool = False):
         for target, key in {**NOISES, **ENERGY_NOISES}.items()
         if key in arguments
     }
-    given = {target: noise for target, noise in noises.items() if noise != "auto"}
-    arguments["noises"] = given or None
+    fixed_noises = {
+        target: noise for target, noise in noises.items() if noise != "auto"
+    }
+    arguments["noises"] = fixed_noises or None
     if "potential" in settings:
         arguments["potential"] = build_potential(settings["potential"], progress)
     return _model_class(kind)(**arguments)

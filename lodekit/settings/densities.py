@@ -24,15 +24,17 @@ _FREE = ("strength", "targets")
 
 
 def fit_defaults() -> dict:
-    """Return the keys of ``[fit]``, and what they are where nothing is given."""
+    """Return the keys of ``[fit]`` with their defaults."""
     parameters = inspect.signature(ElectronDensityModel).parameters
-    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
-    del own["metric"]
+    arguments = {
+        name: p.default for name, p in parameters.items() if name not in _BUILT
+    }
+    del arguments["metric"]
     return {
         "targets": list(family("coefficients")[:1]),
         "overlap": 1.0,
         "coulomb": 0.0,
-        **own,
+        **arguments,
         "strength": "auto",
         "selection": "farthest-points",
     }

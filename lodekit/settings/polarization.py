@@ -61,9 +61,11 @@ def parameters_of(kind: str) -> dict:
 def fit_defaults(kind: str) -> dict:
     """Return the keys of ``[fit]`` of a class of models."""
     parameters = parameters_of(kind)
-    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
+    arguments = {
+        name: p.default for name, p in parameters.items() if name not in _BUILT
+    }
     noises = dict.fromkeys(noise_keys(), "auto")
-    return {**own, **noises, "selection": "farthest-points"}
+    return {**arguments, **noises, "selection": "farthest-points"}
 
 
 def potential_fit() -> dict:
@@ -99,8 +101,8 @@ def check_polarization_settings(kind: str, settings: dict) -> dict:
     """
     parts = [name for name in PARTS if name in parameters_of(kind)]
     check_names("settings", settings, ["fit", "terms", *parts])
-    own = {key: settings[key] for key in ("fit", "terms") if key in settings}
-    checked = check_settings(own, fit_defaults(kind), (*_FREE, *noise_keys()))
+    dipole_part = {key: settings[key] for key in ("fit", "terms") if key in settings}
+    checked = check_settings(dipole_part, fit_defaults(kind), (*_FREE, *noise_keys()))
     for name in PARTS:
         if name not in settings:
             continue
@@ -126,7 +128,7 @@ def build_polarization_model(kind: str, settings: dict, progress: bool = False):
     settings = check_polarization_settings(kind, settings)
     fit = dict(settings["fit"])
     noises = {name: fit.pop(key) for key, name in noise_keys().items() if key in fit}
-    given = {name: noise for name, noise in noises.items() if noise != "auto"}
+    fixed_noises = {name: noise for name, noise in noises.items() if noise != "auto"}
     terms = build_tensor_terms(settings)
     descriptors, covariances, sizes = zip(*terms, strict=True)
     parts = {}
@@ -139,7 +141,7 @@ def build_polarization_model(kind: str, settings: dict, progress: bool = False):
         list(covariances),
         list(sizes),
         **{**fit, "selection": SELECTIONS[fit["selection"]]()},
-        noises=given or None,
+        noises=fixed_noises or None,
         progress=progress,
         **parts,
     )

@@ -144,7 +144,7 @@ def check_kinds(where: str, given: dict, defaults: dict) -> None:
 
 
 def kind_of(value) -> str:
-    """Return what a number or a truth value is, nothing for all else."""
+    """Return the kind of a number or truth value in words, nothing for all else."""
     if isinstance(value, bool):
         return "true or false"
     return "a number" if isinstance(value, numbers.Real) else ""

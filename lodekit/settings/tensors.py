@@ -19,8 +19,10 @@ _FREE = ("spherical", "noises")
 def fit_defaults() -> dict:
     """Return the keys of ``[fit]``, which are the arguments of `TensorModel`."""
     parameters = inspect.signature(TensorModel).parameters
-    own = {name: p.default for name, p in parameters.items() if name not in _BUILT}
-    return {**own, "selection": "farthest-points"}
+    arguments = {
+        name: p.default for name, p in parameters.items() if name not in _BUILT
+    }
+    return {**arguments, "selection": "farthest-points"}
 
 
 def default_tensor_settings(targets) -> dict:

@@ -1,4 +1,4 @@
-"""What comes in: reading extended XYZ, auditing it, packing it, finding neighbours."""
+"""Reading extended XYZ, auditing it, packing it, finding neighbours."""
 
 from .audit import audit_structures
 from .audit_table import format_audit

@@ -35,7 +35,7 @@ def audit_structures(frames, keys=None):
     """Describe structures and their targets.
 
     Frames may lack some targets, have any boundary and any number of atoms. Nothing is
-    refused: what is wrong is listed under "problems", what is suspicious under "notes".
+    refused: faults are listed under "problems", suspicious values under "notes".
 
     Parameters
     ----------
@@ -169,10 +169,10 @@ def _sources(frames, indices, name, keys):
     for index in indices:
         source = frames[index].info.get(SOURCES_KEY, {}).get(name)
         if source is None:
-            found = find_target(frames[index], name, keys)
-            if found is None:  # a stress that is made from a virial
-                found = find_target(frames[index], "virial", keys)
-            source = found.source
+            entry = find_target(frames[index], name, keys)
+            if entry is None:  # a stress that is made from a virial
+                entry = find_target(frames[index], "virial", keys)
+            source = entry.source
         counts[source] = counts.get(source, 0) + 1
     return counts
 

@@ -101,8 +101,8 @@ def can_have(structure, name):
     Stress needs a cell, the moments of a periodic structure are no sums over charges,
     and the force on a single atom is zero.
     """
-    own = quantity(name)
-    return bool(own.fits(structure.pbc)) and len(structure) >= own.least_atoms
+    target = quantity(name)
+    return bool(target.fits(structure.pbc)) and len(structure) >= target.least_atoms
 
 
 def is_mostly_missing(n_missing, n_possible):

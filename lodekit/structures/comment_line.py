@@ -37,7 +37,7 @@ RESERVED_KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}
 
 
 def parse_comment_line(line):
-    """Return what a comment line says.
+    """Return the keys and values of a comment line.
 
     Values become int, float, bool, str, lists of bool, arrays of numbers, or what
     follows ``_JSON``; nine numbers of `MATRIX_KEYS` become a (3, 3) array. A line

@@ -1,4 +1,4 @@
-"""What a file holds: every key and column, whether lodekit reads it or not."""
+"""Contents of a file: every key and column, whether lodekit reads it or not."""
 
 from collections import Counter
 

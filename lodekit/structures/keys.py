@@ -128,13 +128,13 @@ def find_target(structure, name, keys=None):
 
 def find_by_keys(structure, results, target, keys):
     """Look for one target under the given keys; see `find_target`."""
-    own = structure.arrays if target.per_atom else structure.info
+    values = structure.arrays if target.per_atom else structure.info
     for key in keys:
         if key in results:
             return FoundTarget(target.name, key, "results", results[key])
-        if key in own:
+        if key in values:
             place = "arrays" if target.per_atom else "info"
-            return FoundTarget(target.name, key, place, own[key])
+            return FoundTarget(target.name, key, place, values[key])
         if target.per_atom and key in structure.info:
             value = structure.info[key]
             # A scalar is no value of atoms: charge=1 of an ion is its total charge.

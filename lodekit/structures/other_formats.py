@@ -95,15 +95,15 @@ def _missing(frame, other):
 
 
 def _contents(frame):
-    """Return what a structure has, in words."""
+    """Return the contents of a structure in words."""
     results = getattr(frame.calc, "results", {})
     names = [f"the result {key!r}" for key, v in results.items() if v is not None]
     names += [f"{key!r} in info" for key in frame.info]
-    own = set(frame.arrays) - {"numbers", "positions"}
-    names += [f"{key!r} in arrays" for key in frame.arrays if key in own]
-    names += [f"the constraint {type(own).__name__}" for own in frame.constraints]
+    columns = set(frame.arrays) - {"numbers", "positions"}
+    names += [f"{key!r} in arrays" for key in frame.arrays if key in columns]
+    names += [f"the constraint {type(one).__name__}" for one in frame.constraints]
     if frame.pbc.any():
-        names.append(f"the pbc {' '.join('FT'[int(own)] for own in frame.pbc)}")
+        names.append(f"the pbc {' '.join('FT'[int(flag)] for flag in frame.pbc)}")
     return dict.fromkeys(names)
 
 

@@ -39,7 +39,7 @@ _XYZ_SUFFIXES = {".xyz", ".extxyz"}
 def read_structures(path, *, keys=None, units=None, index=None, targets=None):
     """Read all structures of a file, with their targets in eV, Å, e.
 
-    Extended XYZ is read strictly: what is ambiguous or broken stops with one line that
+    Extended XYZ is read strictly: an ambiguous or broken line stops with one line that
     names file, frame and line. Other formats are read by ASE. Afterwards every known
     target is where `get_target` and ASE expect it, whatever its key was in the file;
     ``atoms.info["target_keys"]`` remembers the keys that were moved.
@@ -111,7 +111,7 @@ def iterate_structures(
             _scale_lengths(structure, length_factor, place)
         original = _copy(structure) if originals else None
         try:
-            with np.errstate(all="ignore"):  # what is not finite is refused
+            with np.errstate(all="ignore"):  # values that are not finite are refused
                 present, unfit = normalize_targets(structure, key_map, factors, names)
             for problem in unfit:
                 if problem.found.name in wanted:

@@ -71,28 +71,28 @@ def get_target(structure, name, keys=None):
     target = known_target(name)
     key_map = resolve_keys(keys)
     results = calculator_results(structure)
-    found = find_by_keys(structure, results, target, key_map[name])
-    if found is None and name in ("stress", "virial"):
+    entry = find_by_keys(structure, results, target, key_map[name])
+    if entry is None and name in ("stress", "virial"):
         return _from_its_partner(structure, results, name, key_map)
-    if found is None:
+    if entry is None:
         return None
-    value = shape_target(target, found, len(structure))
-    check_finite(target, found, value)
+    value = shape_target(target, entry, len(structure))
+    check_finite(target, entry, value)
     return float(value) if value.ndim == 0 else value
 
 
 def _from_its_partner(structure, results, name, key_map):
     partner = TARGETS["virial" if name == "stress" else "stress"]
-    found = find_by_keys(structure, results, partner, key_map[partner.name])
+    entry = find_by_keys(structure, results, partner, key_map[partner.name])
     volume = _volume(structure)
-    if found is None or volume is None:
+    if entry is None or volume is None:
         return None
-    value = shape_target(partner, found, len(structure))
-    check_finite(partner, found, value)
+    value = shape_target(partner, entry, len(structure))
+    check_finite(partner, entry, value)
     with np.errstate(over="ignore"):
         is_stress = name == "stress"
         value = stress_from_virial(value, volume) if is_stress else -value * volume
-    check_finite(partner, found, value)
+    check_finite(partner, entry, value)
     return value
 
 
@@ -195,23 +195,23 @@ def normalize_targets(structure, key_map, factors, names):
         if keys.isdisjoint(key_map[name]):
             continue
         target = TARGETS[name]
-        found = find_by_keys(structure, results, target, key_map[name])
-        if found is None:
+        entry = find_by_keys(structure, results, target, key_map[name])
+        if entry is None:
             continue
         try:
-            value = shape_target(target, found, len(structure))
+            value = shape_target(target, entry, len(structure))
         except BadTarget as problem:
             if not problem.is_shape:
                 raise
             misfits.append(problem)
             continue
-        check_finite(target, found, value)
+        check_finite(target, entry, value)
         value = value * factors[name]
-        check_finite(target, found, value)
-        present.append(found)
-        _settle(structure, target, found, value, key_map)
+        check_finite(target, entry, value)
+        present.append(entry)
+        _settle(structure, target, entry, value, key_map)
         results = {} if structure.calc is None else structure.calc.results
-    if any(found.name == "virial" for found in present):
+    if any(entry.name == "virial" for entry in present):
         _turn_virial_into_stress(structure, present)
     return present, misfits
 
@@ -266,17 +266,17 @@ def _turn_virial_into_stress(structure, present):
     if volume is None:
         return
     virial = as_voigt(structure.info.pop("virial"))
-    found = {found.name: found for found in present}
-    if "stress" in found:
+    entries = {entry.name: entry for entry in present}
+    if "stress" in entries:
         problem = disagreement(structure.calc.results["stress"], virial, volume)
         if problem:
-            raise BadTarget(found["virial"], problem)
+            raise BadTarget(entries["virial"], problem)
         return
     if structure.calc is None:
         structure.calc = SinglePointCalculator(structure)
     stress = stress_from_virial(virial, volume)
-    check_finite(TARGETS["stress"], found["virial"], stress)
+    check_finite(TARGETS["stress"], entries["virial"], stress)
     structure.calc.results["stress"] = stress
     sources = structure.info.setdefault(SOURCES_KEY, {})
     sources.pop("virial", None)
-    sources["stress"] = found["virial"].source
+    sources["stress"] = entries["virial"].source

@@ -56,8 +56,8 @@ def choose_terms(
     # The fitted model keeps objects of its own, so that `set_params` cannot change
     # it, and terms with equal densities share one.
     known: dict = {}
-    own = [decode(encode(one, "descriptor"), known) for one in descriptors]
-    terms = list(zip(own, clone(list(covariances)), sizes, strict=True))
+    copies = [decode(encode(one, "descriptor"), known) for one in descriptors]
+    terms = list(zip(copies, clone(list(covariances)), sizes, strict=True))
     return charge_sources(frames, terms, predict)
 
 

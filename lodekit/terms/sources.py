@@ -75,11 +75,11 @@ def predicted(descriptors) -> list:
 
 def source_charges(kernels) -> list:
     """Return the charges of the sources of every term, None for units or none."""
-    found = []
+    by_term = []
     for kernel in kernels:
         charges = [side.charges for side in sources(kernel.descriptor)]
-        found.append(charges[0] if charges else None)
-    return found
+        by_term.append(charges[0] if charges else None)
+    return by_term
 
 
 def sources(descriptor) -> list:

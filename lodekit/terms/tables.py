@@ -190,7 +190,7 @@ def build_terms(settings: dict) -> list[tuple]:
 
 
 def descriptor_key(term: dict) -> str:
-    """Return what identifies the descriptor of a term."""
+    """Return a text that is the same for terms with the same descriptor."""
     covariance = ("zeta", "offset", "n_sparse")
     return repr(sorted((k, v) for k, v in term.items() if k not in covariance))
 

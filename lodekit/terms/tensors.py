@@ -95,8 +95,8 @@ def build_tensor_terms(settings: dict) -> list[tuple]:
                 invariants,
                 EquivariantPowerSpectrum(invariants.left, invariants.right),
             )
-        own = EquivariantCovariance(covariance.zeta, covariance.normalize)
-        terms.append((known[id(invariants)][1], own, n_sparse))
+        equivariant = EquivariantCovariance(covariance.zeta, covariance.normalize)
+        terms.append((known[id(invariants)][1], equivariant, n_sparse))
     return terms
 
 

@@ -10,11 +10,11 @@ from .structures import charged
 
 
 def shares(subject, atoms) -> np.ndarray:
-    """Return what one electron charge more changes in every charge, (n_atoms,).
+    """Return the changes of all charges by one electron charge more, (n_atoms,).
 
     They sum to 1; zeros say that the model does not know of total charges.
     """
     total = total_charge(atoms)
     frames = [charged(atoms, total + extra) for extra in (1.0, 0.0)]
-    more, own = subject.values(frames, "charges")
-    return np.asarray(more) - np.asarray(own)
+    more, reference = subject.values(frames, "charges")
+    return np.asarray(more) - np.asarray(reference)

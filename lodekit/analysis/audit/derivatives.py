@@ -67,7 +67,7 @@ def forces(subject, atoms, random) -> Finding:
 
 
 def work_error(subject, atoms, path) -> float:
-    """Return what is gained of energy along a path and of work by forces, in eV."""
+    """Return the change of the energy along a path plus the work of forces, in eV."""
     start, end = subject.energies([moved(atoms, -path), moved(atoms, path)])
     along = subject.values([moved(atoms, t * path) for t in PLACES], "forces")
     return end - start + np.einsum("t,tia,ia->", WEIGHTS, along, path)

@@ -1,4 +1,4 @@
-"""What a far displacement changes (review, Eq. 3).
+"""Changes by a far displacement (review, Eq. 3).
 
 A quantity of atom i that depends on atoms within a reach only, dc_i/dR_k = 0 for
 distances beyond it, is local. Energies of SOAP models are, charges of SOAP models up to

@@ -1,4 +1,4 @@
-"""Figures of an audit: what was measured against what is allowed, and curves."""
+"""Figures of an audit: measured values over their tolerances, and curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NAMED = len(COLORS)
 
 
 def overview_figure(results: list[CheckResult]) -> Figure | None:
-    """Return a figure of what was measured over what is allowed; None for nothing."""
+    """Return a figure of measured values over tolerances; None for nothing."""
     judged = [result for result in results if result.status != NOT_APPLICABLE]
     if not judged:
         return None
@@ -27,7 +27,7 @@ def overview_figure(results: list[CheckResult]) -> Figure | None:
     axes = figure.subplots()
     for row, result in enumerate(judged):
         ratio = result.measured / result.tolerance
-        # what is no number is the worst
+        # values that are no numbers are the worst
         place = np.clip(np.nan_to_num(ratio, nan=np.inf), *LIMITS)
         color = VERDICTS[result.status]
         axes.plot([LIMITS[0], place], [row, row], color=color, linewidth=1.2)

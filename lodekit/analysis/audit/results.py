@@ -1,4 +1,4 @@
-"""What a check is, and what it finds."""
+"""Checks, their findings and verdicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check measured in one structure.
+    """The value that a check measured in one structure.
 
     Attributes
     ----------
@@ -142,20 +142,20 @@ class CheckResult:
 
         A value that is no number is the worst of all.
         """
-        own = (check.name, check.demand, check.tolerance, check.unit)
+        fields = (check.name, check.demand, check.tolerance, check.unit)
         curves = {i: o.curve for i, o in enumerate(outcomes) if o.curve is not None}
-        found = [i for i, one in enumerate(outcomes) if isinstance(one, Finding)]
-        if not found:
+        places = [i for i, one in enumerate(outcomes) if isinstance(one, Finding)]
+        if not places:
             measured = [i for i, one in enumerate(outcomes) if one.value is not None]
             frame = max(measured, key=lambda i: outcomes[i].value, default=None)
             reason = outcomes[0 if frame is None else frame]
             verdict = NOT_APPLICABLE, reason.value, str(reason), frame
-            return cls(*own, *verdict, n_frames=0, curves=curves)
-        worst = max(found, key=lambda i: _badness(outcomes[i].value))
+            return cls(*fields, *verdict, n_frames=0, curves=curves)
+        worst = max(places, key=lambda i: _badness(outcomes[i].value))
         finding = outcomes[worst]
         status = PASSED if finding.value <= check.tolerance else FAILED
         verdict = status, float(finding.value), finding.note, worst
-        return cls(*own, *verdict, n_frames=len(found), curves=curves)
+        return cls(*fields, *verdict, n_frames=len(places), curves=curves)
 
 
 def _badness(value: float) -> float:

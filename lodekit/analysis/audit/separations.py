@@ -59,7 +59,7 @@ class Separation:
 
     @property
     def limit(self) -> float:
-        """What remains without end, in eV."""
+        """The rest of the energy at infinite separation, in eV."""
         return abs(float(self.rests @ LIMIT_WEIGHTS))
 
     @property
@@ -141,9 +141,9 @@ def fragments(subject, atoms, random) -> Finding:
 
 def with_own_charges(subject, atoms, first, second) -> tuple:
     """Return both parts of a structure with total charges that are whole numbers."""
-    total, own = total_charge(atoms), 0.0
+    total, first_charge = total_charge(atoms), 0.0
     if subject.has("charges"):
         far = joined(first, beside(first, second, GAPS[-1]))
         (charges,) = subject.values([charged(far, total)], "charges")
-        own = float(np.round(charges[: len(first)].sum()))
-    return charged(first, own), charged(second, total - own)
+        first_charge = float(np.round(charges[: len(first)].sum()))
+    return charged(first, first_charge), charged(second, total - first_charge)

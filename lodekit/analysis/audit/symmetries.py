@@ -1,4 +1,4 @@
-"""What must stay, or turn with the structure: symmetries, supercells, machines."""
+"""Invariance and covariance of predictions: symmetries, supercells, machines."""
 
 from __future__ import annotations
 

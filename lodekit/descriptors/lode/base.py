@@ -66,15 +66,15 @@ class LodeExpansion:
         positions = np.zeros((self.batch.n_atoms, 3))
         strain = np.zeros((self.batch.n_structures, 3, 3))
         for atoms, structures, part in self.parts:
-            own = None if by_charges is None else np.zeros(len(atoms))
-            more_positions, more_strain = part.reverse(adjoint[atoms], own)
-            if own is not None:
-                by_charges[atoms] += own
+            charge_slopes = None if by_charges is None else np.zeros(len(atoms))
+            more_positions, more_strain = part.reverse(adjoint[atoms], charge_slopes)
+            if charge_slopes is not None:
+                by_charges[atoms] += charge_slopes
             positions[atoms] += more_positions
             strain[structures] += more_strain
         if by_charges is not None and self.at_center is not None:
-            own = at_centers(adjoint.reshape(self.values.shape), self.channels)
-            by_charges += own @ self.at_center
+            central = at_centers(adjoint.reshape(self.values.shape), self.channels)
+            by_charges += central @ self.at_center
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:

@@ -57,23 +57,23 @@ class ChargedExpansion:
 
         A mover has one entry for every channel that its species has charges in.
         """
-        own = self.species.jacobian()
-        scales = self.charges[own.channels]
+        by_species = self.species.jacobian()
+        scales = self.charges[by_species.channels]
         entries, channels = np.nonzero(scales)
         scales = scales[entries, channels][:, None, None, None]
         return CoefficientJacobian(
-            own.centers[entries],
-            own.movers[entries],
+            by_species.centers[entries],
+            by_species.movers[entries],
             channels,
-            own.derivatives[entries] * scales,
+            by_species.derivatives[entries] * scales,
         )
 
     def strain_jacobian(self) -> np.ndarray:
         """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
-        own = self.species.strain_jacobian()
+        by_species = self.species.strain_jacobian()
         n_atoms, n_lm, n_species, n_radial = self.species.values.shape
-        own = own.reshape(n_atoms, 3, 3, n_lm, n_species, n_radial)
-        total = np.einsum("iablsn,sc->iablcn", own, self.charges)
+        by_species = by_species.reshape(n_atoms, 3, 3, n_lm, n_species, n_radial)
+        total = np.einsum("iablsn,sc->iablcn", by_species, self.charges)
         return total.reshape(n_atoms, 3, 3, n_lm, -1)
 
 

@@ -1,4 +1,4 @@
-"""What the ways to sum LODE coefficients cost: they decide speed alone.
+"""Estimated times of the ways to sum LODE coefficients: they decide speed alone.
 
 Times are in ns on one core of a 2023 server, for a structure; n_q is the number of
 coefficients of an atom and one species.

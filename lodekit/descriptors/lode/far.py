@@ -94,7 +94,7 @@ class FarSum:
             yield rows, self.k.columns(rows)
 
     def right_side(self, structure_factors, weights) -> np.ndarray:
-        """Return what multiplies the phases, (2 * n_k, n_channels * n_q).
+        """Return the coefficients of the phases, (2 * n_k, n_channels * n_q).
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class FarSum:
             )
             if by_charges is not None:
                 by_charges += np.einsum("ik,ik->i", phases, common[self.channels])
-            # what an atom sees, and what it is seen as
+            # every atom is a centre, and a source of the fields of the others
             phase_adjoint = far @ right.T
             phase_adjoint += self.charges[:, None] * common[self.channels]
             vectors = np.ascontiguousarray(self.k.vectors[columns].T)

@@ -122,7 +122,7 @@ class MeshFarSum:
         strain : ndarray of shape (3, 3)
         """
         rows = solid_harmonics(self.max_angular)
-        moved = np.concatenate(
+        derivative_rows = np.concatenate(
             [derivatives_of(rows, self.max_angular, axis) for axis in range(3)]
         )
         positions = np.zeros((self.channels.size, 3))
@@ -130,26 +130,27 @@ class MeshFarSum:
         weight_adjoint = np.zeros(self.weights.shape)
         source_adjoint = np.zeros(self.sources.shape, dtype=complex)
         for channel, q in product(range(self.n_channels), self.field_blocks()):
-            own = self.field_adjoint(adjoint[:, :, channel], q)
-            spectra = self.mesh.transform(own, self.max_angular, rows)
+            field_slopes = self.field_adjoint(adjoint[:, :, channel], q)
+            spectra = self.mesh.transform(field_slopes, self.max_angular, rows)
             source_adjoint[:, channel] += np.sum(self.weights[:, q] * spectra, axis=1)
             sources = self.sources[:, channel, None].conj()
             weight_adjoint[:, q] += (sources * spectra).real
             grids = self.fields(channel, q)
             for atoms in self.blocks():
-                some = own[:, atoms]
+                some = field_slopes[:, atoms]
                 gradients = self.mesh.interpolate(
-                    grids, atoms, self.max_angular + 1, moved
+                    grids, atoms, self.max_angular + 1, derivative_rows
                 ).reshape(3, *some.shape)
                 positions[atoms] += np.einsum("riq,xriq->ix", some, gradients)
                 products += np.tensordot(some, gradients, ((1, 2), (2, 3)))
             del grids
-        own = np.arange(self.channels.size), self.channels
+        places = np.arange(self.channels.size), self.channels
         potential, *slopes = self.mesh.evaluate(source_adjoint, 1)
         if by_charges is not None:
-            by_charges += potential[own]
+            by_charges += potential[places]
         positions += (
-            np.stack([slope[own] for slope in slopes], axis=1) * (self.charges[:, None])
+            np.stack([slope[places] for slope in slopes], axis=1)
+            * (self.charges[:, None])
         )
         return positions, self.reverse_strain(weight_adjoint, products)
 
@@ -157,8 +158,8 @@ class MeshFarSum:
         """Turn (n_atoms, n_lm, n_radial) into (n_lm, n_atoms, n_q)."""
         parts = []
         for l, mixing in enumerate(self.table.mixing):
-            own = np.swapaxes(adjoint[:, l * l : (l + 1) ** 2], 0, 1)
-            parts.append(np.ascontiguousarray(own) @ mixing[q].T)
+            of_order = np.swapaxes(adjoint[:, l * l : (l + 1) ** 2], 0, 1)
+            parts.append(np.ascontiguousarray(of_order) @ mixing[q].T)
         return np.concatenate(parts)
 
     def reverse_strain(self, weight_adjoint, products) -> np.ndarray:

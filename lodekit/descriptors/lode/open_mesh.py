@@ -115,7 +115,7 @@ class OpenMeshes:
         return float(PAIR_CUTOFFS[best]) if is_faster else None
 
     def spectra(self, split: Split, mesh) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `OpenMeshSum` needs of a box, kept for the latest.
+        """Return the transforms in a box that `OpenMeshSum` needs; the latest are kept.
 
         Parameters
         ----------
@@ -133,8 +133,8 @@ class OpenMeshes:
         key = split.pair_cutoff, mesh.cell.tobytes()
         if key not in self._spectra:
             width = self.width(split.k_cutoff)
-            found = box_spectra(split, mesh, width, self.window)
-            self._spectra = {**dict(list(self._spectra.items())[-1:]), key: found}
+            transforms = box_spectra(split, mesh, width, self.window)
+            self._spectra = {**dict(list(self._spectra.items())[-1:]), key: transforms}
         return self._spectra[key]
 
 

@@ -49,13 +49,13 @@ class PeriodicExpansion:
         for structure in range(batch.n_structures):
             atoms = slice(*batch.first_atom[structure : structure + 2])
             # of the channels, only those of species in this structure have a far part
-            present, own = np.unique(channels[atoms], return_inverse=True)
-            far = self.far_sum(structure, own, split, prefactors)
+            present, local_channels = np.unique(channels[atoms], return_inverse=True)
+            far = self.far_sum(structure, local_channels, split, prefactors)
             # channel by channel: an array of channels would be copied
             far_values = far.coefficients()
             for channel, one in enumerate(present):
                 values[atoms, :, one] += far_values[:, :, channel]
-            totals = np.bincount(own, charges[atoms])
+            totals = np.bincount(local_channels, charges[atoms])
             background = totals[:, None] / far.volume * split.background
             values[atoms, 0, present] -= background
             self.far.append((atoms, present, far, background))
@@ -95,18 +95,22 @@ class PeriodicExpansion:
             positions, strain = self.near.reverse(adjoint, by_charges)
         adjoint = adjoint.reshape(self.values.shape)
         for structure, (atoms, present, far, background) in enumerate(self.far):
-            own = adjoint[atoms][:, :, present]
+            far_adjoint = adjoint[atoms][:, :, present]
             charge_slopes = None if by_charges is None else by_charges[atoms]
-            far_positions, far_strain = far.reverse(own, charge_slopes)
+            far_positions, far_strain = far.reverse(far_adjoint, charge_slopes)
             positions[atoms] += far_positions
             strain[structure] += far_strain
-            strain[structure] += np.sum(own[:, 0] * background) * far.volume_strain
+            strain[structure] += (
+                np.sum(far_adjoint[:, 0] * background) * far.volume_strain
+            )
             if by_charges is not None:
-                totals = own[:, 0].sum(axis=0) @ self.split.background / far.volume
+                totals = (
+                    far_adjoint[:, 0].sum(axis=0) @ self.split.background / far.volume
+                )
                 by_charges[atoms] -= totals[far.channels]
         if by_charges is not None and self.near is not None:
-            own = at_centers(adjoint, self.channels)
-            by_charges += own @ self.split.near.at_center
+            central = at_centers(adjoint, self.channels)
+            by_charges += central @ self.split.near.at_center
         return positions, strain
 
     def jacobian(self) -> CoefficientJacobian:

@@ -75,29 +75,29 @@ class PredictedExpansion:
 
         The sum over all movers is zero, since no charge depends on where the whole is.
         """
-        own = self.expansion.jacobian()
+        fixed = self.expansion.jacobian()
         centers, movers = all_pairs(self.batch)
         first = np.searchsorted(centers, np.arange(self.batch.n_atoms + 1))
-        derivatives = np.zeros((centers.size, *own.derivatives.shape[1:]))
-        moved = self.charges.atom_gradients()
+        derivatives = np.zeros((centers.size, *fixed.derivatives.shape[1:]))
+        charge_gradients = self.charges.atom_gradients()
         for atoms, responses in self.structures():
             n_atoms = atoms.stop - atoms.start
-            change = np.tensordot(responses, moved[atoms, atoms], (3, 0))
+            change = np.tensordot(responses, charge_gradients[atoms, atoms], (3, 0))
             # (center, lm, n, mover, axis), and no entry for the centre
             change = np.moveaxis(change, (3, 4), (1, 2))
             apart = ~np.eye(n_atoms, dtype=bool)
             derivatives[first[atoms.start] : first[atoms.stop]] = change[apart]
-        first_atom = self.batch.first_atom[self.batch.structure_of_atom[own.centers]]
-        rank = own.movers - first_atom - (own.movers > own.centers)
-        np.add.at(derivatives, first[own.centers] + rank, own.derivatives)
+        first_atom = self.batch.first_atom[self.batch.structure_of_atom[fixed.centers]]
+        rank = fixed.movers - first_atom - (fixed.movers > fixed.centers)
+        np.add.at(derivatives, first[fixed.centers] + rank, fixed.derivatives)
         channels = np.zeros(centers.size, dtype=np.intp)
         return CoefficientJacobian(centers, movers, channels, derivatives)
 
     def strain_jacobian(self) -> np.ndarray:
         """Return the derivatives with respect to strain, (n_atoms, 3, 3, n_lm, n_q)."""
         jacobian = self.expansion.strain_jacobian()
-        moved = self.charges.atom_strain_gradients()
+        charge_gradients = self.charges.atom_strain_gradients()
         for atoms, responses in self.structures():
-            change = np.tensordot(responses, moved[atoms], (3, 0))
+            change = np.tensordot(responses, charge_gradients[atoms], (3, 0))
             jacobian[atoms] += np.moveaxis(change, (1, 2), (3, 4))
         return jacobian

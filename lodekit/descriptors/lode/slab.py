@@ -22,7 +22,7 @@ HEIGHT_STEP = 4.0
 
 
 class SlabKernel:
-    """What all slabs share: the potential truncated along the normal.
+    """The potential truncated along the normal, the same for all slabs.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class SlabKernel:
         return np.stack([first, second, height * normal])
 
     def constant(self, half_height: float) -> np.ndarray:
-        """Return what c_n00 lacks at a density of 1 / Å^3, shape (n_radial,).
+        """Return the correction of c_n00 for a density of 1 / Å^3, shape (n_radial,).
 
         This is the k = 0 term of the truncated potential.
         """
@@ -207,8 +207,8 @@ class SlabSum:
             between = self.positions - self.positions[center]
             products = np.einsum("ja,jbmn->jabmn", between, derivatives)
             for channel in range(shape[4]):
-                own = products[self.channels == channel].sum(axis=0)
-                moves[:, :, center, :, channel] = own
+                of_channel = products[self.channels == channel].sum(axis=0)
+                moves[:, :, center, :, channel] = of_channel
         return moves
 
     def fill_pair_derivatives(self, centers, movers, derivatives) -> None:

@@ -152,7 +152,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
 
     @cached_property
     def slab_kernel(self) -> SlabKernel:
-        """What slabs share."""
+        """The truncated potential, the same for all slabs."""
         reach = self.open_table.core.knots[-1]
         return SlabKernel(self.projections, self.splits.tolerance, reach)
 
@@ -182,8 +182,8 @@ class LodeSphericalExpansion(ExpansionEstimator):
         channels = channel_of_species(batch.species, species)
         matrix = None if charges is None else charge_matrix(charges, species)
         if matrix is not None and matrix.shape[1] == 1:
-            own = matrix[channels, 0]
-            expansion = self.expand_sources(batch, np.zeros_like(channels), 1, own)
+            sources = matrix[channels, 0]
+            expansion = self.expand_sources(batch, np.zeros_like(channels), 1, sources)
             expansion.has_charges = True
             return expansion
         units = np.ones(batch.n_atoms)
@@ -291,7 +291,7 @@ class LodeSphericalExpansion(ExpansionEstimator):
 
     @property
     def missing_at_center(self) -> np.ndarray:
-        """What is left out of c_n00 of the atoms themselves, (n_radial,)."""
+        """The part of an atom's potential that its own c_n00 lacks, (n_radial,)."""
         if self.hypers["exclude_within"] is not None:
             return self.open_table.core.at_center
         missing = 1.0 - self.hypers["density"]["center_atom_weight"]

@@ -1,4 +1,4 @@
-"""Range separation of LODE: what is summed over pairs and what over k-vectors."""
+"""Range separation of LODE: a near part summed over pairs, a far one over k-vectors."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class NearPart:
         )
 
     def rest(self, x: np.ndarray) -> np.ndarray:
-        """Return what is left of phi(k) I_nl(k) / scale, (n_nodes, n_l, n_radial)."""
+        """Return the far part of phi(k) I_nl(k) / scale, (n_nodes, n_l, n_radial)."""
         return self.projections.relative_integrals - np.moveaxis(
             self.transforms @ x, 0, 1
         )

@@ -1,4 +1,4 @@
-"""What truncating a potential beyond a distance from a plane takes from its transform.
+"""Transforms of potentials that are truncated beyond a distance from a plane.
 
 Replacing the potential of an atom by zero where |z| > R, z along the normal of a slab,
 leaves periodic images of thickness up to R without effect when they repeat every 2 R
