@@ -57,13 +57,13 @@ class ChargesAndDipoles:
         interaction = MultipoleInteraction(
             atoms.positions, atoms.cell[:], atoms.pbc, self.width
         )
-        found = interaction.compute(charges, dipoles)
+        result = interaction.compute(charges, dipoles)
         scale = 1.0 / self.screening
         return DipoleEnergy(
-            scale * found.energy,
-            -scale * found.forces,
-            -scale * found.fields.field,
-            scale * found.strain_gradient,
+            scale * result.energy,
+            -scale * result.forces,
+            -scale * result.fields.field,
+            scale * result.strain_gradient,
         )
 
 
@@ -89,28 +89,30 @@ class WannierCharges:
 
     def compute(self, atoms, charges, dipoles) -> DipoleEnergy:
         """Return the energy of ions and of centres at R + d / c."""
-        own = self.center_charges[np.searchsorted(self.species, atoms.numbers)]
-        centers = np.flatnonzero(own)
-        own = own[centers, None]
-        displacements = dipoles[centers] / own
+        center_charges = self.center_charges[
+            np.searchsorted(self.species, atoms.numbers)
+        ]
+        centers = np.flatnonzero(center_charges)
+        center_charges = center_charges[centers, None]
+        displacements = dipoles[centers] / center_charges
         sites = np.concatenate(
             [atoms.positions, atoms.positions[centers] + displacements]
         )
         ions = charges.astype(float).copy()
-        ions[centers] -= own[:, 0]
+        ions[centers] -= center_charges[:, 0]
         # centres may sit on their atoms, where point charges would have no energy
         interaction = CoulombInteraction(sites, atoms.cell[:], atoms.pbc, self.width)
-        found = interaction.compute(np.concatenate([ions, own[:, 0]]))
-        slopes = -found.forces / self.screening
+        result = interaction.compute(np.concatenate([ions, center_charges[:, 0]]))
+        slopes = -result.forces / self.screening
         positions, of_centers = slopes[: len(atoms)].copy(), slopes[len(atoms) :]
         positions[centers] += of_centers
         by_dipoles = np.zeros_like(dipoles)
-        by_dipoles[centers] = of_centers / own
+        by_dipoles[centers] = of_centers / center_charges
         # the sum moves centres with strain, here displacements stay
-        strain = found.strain_gradient / self.screening
+        strain = result.strain_gradient / self.screening
         strain = strain - np.einsum("ia,ib->ab", displacements, of_centers)
         return DipoleEnergy(
-            found.energy / self.screening, positions, by_dipoles, strain
+            result.energy / self.screening, positions, by_dipoles, strain
         )
 
 

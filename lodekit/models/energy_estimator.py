@@ -1,4 +1,4 @@
-"""What estimators of energies share as estimators of scikit-learn."""
+"""The base of estimators of energies: predictions and scores of scikit-learn."""
 
 from __future__ import annotations
 

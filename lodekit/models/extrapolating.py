@@ -1,4 +1,4 @@
-"""What all models share to say how far structures are from their training frames."""
+"""The distance of structures from the training frames, for all models."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def with_extrapolation(compute):
             return compute(self, frames, properties, *others, **more)
         frames = as_frames(frames)
         rest = [name for name in names if name != EXTRAPOLATION]
-        found = self.extrapolate(frames)
+        extrapolations = self.extrapolate(frames)
         results = [{} for _ in frames]
         if rest:
             results = compute(self, frames, rest, *others, **more)
-        for result, own in zip(results, found, strict=True):
-            result[EXTRAPOLATION] = own.values
+        for result, extrapolation in zip(results, extrapolations, strict=True):
+            result[EXTRAPOLATION] = extrapolation.values
         return results
 
     return compute_all

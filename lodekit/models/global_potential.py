@@ -162,7 +162,7 @@ class GlobalPotential(EnergyEstimator):
         return noises
 
     def _scales(self, matrix) -> np.ndarray:
-        """Return what to multiply every column with."""
+        """Return the factor of every column."""
         rms = np.sqrt(np.mean(matrix**2, axis=0))
         largest = [
             np.repeat(part.max(initial=0.0), part.size)
@@ -178,8 +178,8 @@ class GlobalPotential(EnergyEstimator):
 
     def _present(self, frames, y) -> list[str]:
         """Return which targets there are; without any, the energies that miss."""
-        found = collect_targets(frames, None, y).names
-        return [name for name in PROPERTIES if name in found] or ["energy"]
+        names = collect_targets(frames, None, y).names
+        return [name for name in PROPERTIES if name in names] or ["energy"]
 
     def _evaluate(self, frames) -> list[tuple]:
         """Return the features of every descriptor, structure by structure."""
@@ -291,9 +291,9 @@ def join(state) -> np.ndarray:
 
 
 def force_rows(state, n_species: int) -> np.ndarray:
-    """Return what forces of one structure are in the weights, (3 n_atoms, rank)."""
+    """Return the rows of the forces of one structure, (3 n_atoms, rank)."""
     jacobian = [part.jacobian() for part in state]
-    jacobian = [own.reshape(len(own), -1) for own in jacobian]
+    jacobian = [part.reshape(len(part), -1) for part in jacobian]
     constant = np.zeros((n_species, jacobian[0].shape[1]))
     return -np.concatenate([constant, *jacobian]).T
 
@@ -332,15 +332,15 @@ class GlobalProblem:
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, frame by frame."""
         for index in frames:
-            own = {name: self.targets.values[name][index] for name in self.names}
-            if own.get("energy") is not None:
+            targets = {name: self.targets.values[name][index] for name in self.names}
+            if targets.get("energy") is not None:
                 n_atoms = len(self.frames[index])
                 row = self.matrix[index] * self.scales / n_atoms
-                values = np.array([own["energy"] / n_atoms])
+                values = np.array([targets["energy"] / n_atoms])
                 rows = Rows(row[None], values, np.array([index]))
                 yield "energy", rows, np.ones(1)
-            if own.get("forces") is not None:
-                values = own["forces"].ravel()
+            if targets.get("forces") is not None:
+                values = targets["forces"].ravel()
                 matrix = force_rows(self.states[index], self.n_species) * self.scales
                 owners = np.full(values.size, index)
                 yield "forces", Rows(matrix, values, owners), np.ones(values.size)

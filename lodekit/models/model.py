@@ -1,4 +1,4 @@
-"""What every model is: a scikit-learn estimator of structures that fits into a file."""
+"""The base of all models: scikit-learn estimators of structures that fit into files."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
 def read_summary(stored: StoredModel, species: np.ndarray) -> dict:
     """Return the summary of the fit, which has to be about these species."""
     summary = stored.setting("summary", dict)
-    own = StoredModel({"settings": summary, "arrays": {}})
-    if own.setting("species", list) != species.tolist():
+    facts = StoredModel({"settings": summary, "arrays": {}})
+    if facts.setting("species", list) != species.tolist():
         raise ValueError("the summary is about other species than the model")
-    own.setting("noises", dict)
+    facts.setting("noises", dict)
     return summary

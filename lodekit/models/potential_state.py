@@ -11,9 +11,9 @@ from lodekit.terms.sources import predicted
 
 
 class PotentialState:
-    """What `SparsePotential` does to become a model file and come back."""
+    """The part of `SparsePotential` that writes model files and reads them."""
 
-    #: What predicts charges of sources, None where nothing has to.
+    #: The latent of the charges of sources, None where none are predicted.
     charge_latent_: ChargeLatent | None = None
 
     def _terms(self, frames) -> list[tuple]:
@@ -53,7 +53,7 @@ class PotentialState:
         settings["std_scales"] = self.std_scales_
 
     def _coefficients(self) -> list:
-        """Return what predictions contract covariances with."""
+        """Return the coefficients of covariances in predictions."""
         return Latent(self.kernels_).coefficients(self.weights_)
 
     def take_parts(self, stored: StoredModel) -> None:
@@ -78,5 +78,5 @@ class PotentialState:
 def read_scales(stored: StoredModel) -> dict[str, float]:
     """Return the calibration factors of standard deviations by target."""
     scales = stored.setting("std_scales", dict)
-    own = StoredModel({"settings": scales, "arrays": {}})
-    return {name: own.positive(name) for name in scales}
+    by_target = StoredModel({"settings": scales, "arrays": {}})
+    return {name: by_target.positive(name) for name in scales}

@@ -80,15 +80,21 @@ class Predictor:
         deviations = self.deviations(batch, states, wanted)
         results = []
         for index, atoms in enumerate(frames):
-            own = slice(batch.first_atom[index], batch.first_atom[index + 1])
+            atoms_of_structure = slice(
+                batch.first_atom[index], batch.first_atom[index + 1]
+            )
             result = {"energy": float(totals[index] + counts[index] @ self.baseline)}
-            result["energies"] = energies[own] + self.atom_baseline(batch.species[own])
-            result["forces"] = forces[own]
+            result["energies"] = energies[atoms_of_structure] + self.atom_baseline(
+                batch.species[atoms_of_structure]
+            )
+            result["forces"] = forces[atoms_of_structure]
             if "stress" in wanted and atoms.pbc.all():
                 result["stress"] = symmetric_part(strain[index]) / atoms.get_volume()
             for name, values in deviations.items():
                 result[name] = (
-                    float(values[index]) if name == "energy_std" else values[own]
+                    float(values[index])
+                    if name == "energy_std"
+                    else values[atoms_of_structure]
                 )
             results.append({k: v for k, v in result.items() if k in wanted})
         return results

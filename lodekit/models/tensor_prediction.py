@@ -9,7 +9,7 @@ from lodekit.structures.batch import StructureBatch
 
 
 class TensorPrediction:
-    """What a fitted `TensorModel` says of some frames.
+    """Predictions of a fitted `TensorModel` for some frames.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class TensorPrediction:
             bounds = np.arange(1, len(self.frames))
             if tensor.per_atom:
                 bounds = self.batch.first_atom[1:-1]
-            for result, own in zip(results, np.split(values, bounds), strict=True):
-                own = own.reshape(len(own), *tensor.shape)
-                result[name] = own if tensor.per_atom else own[0]
+            for result, part in zip(results, np.split(values, bounds), strict=True):
+                part = part.reshape(len(part), *tensor.shape)
+                result[name] = part if tensor.per_atom else part[0]
         return results
 
     def parts(self, tensor: Tensor):
@@ -66,6 +66,8 @@ class TensorPrediction:
         for part, matrix, states in self.parts(tensor):
             rows = part.rows(states, self.is_element, self.batch, tensor.per_atom)
             rows = part.std_scale * part.spread * (matrix @ rows)
-            found = part.solution.standard_deviations(rows.reshape(-1, rows.shape[2]))
-            variances = variances + found.reshape(rows.shape[:2]) ** 2
+            deviations = part.solution.standard_deviations(
+                rows.reshape(-1, rows.shape[2])
+            )
+            variances = variances + deviations.reshape(rows.shape[:2]) ** 2
         return np.sqrt(variances)

@@ -156,12 +156,12 @@ def check_prescription(frames) -> None:
         If ``wannier_prescription`` differs; centres of two prescriptions give the same
         polarization and different forces.
     """
-    found = [atoms.info.get(PRESCRIPTION) for atoms in frames]
-    for index, own in enumerate(found):
-        if own != found[0]:
+    prescriptions = [atoms.info.get(PRESCRIPTION) for atoms in frames]
+    for index, prescription in enumerate(prescriptions):
+        if prescription != prescriptions[0]:
             raise StructureError(
-                f"{frame_name(index)} has the {PRESCRIPTION} {own!r} and "
-                f"{frame_name(0)} {found[0]!r}; fit one model to each"
+                f"{frame_name(index)} has the {PRESCRIPTION} {prescription!r} and "
+                f"{frame_name(0)} {prescriptions[0]!r}; fit one model to each"
             )
 
 
@@ -195,11 +195,11 @@ def centroid_displacements(atoms, centers, symbols) -> np.ndarray:
     vectors = flat.reshape(vectors.shape)[np.arange(len(vectors)), nearest]
     counts = np.bincount(nearest, minlength=chosen.size)
     for symbol in symbols:
-        own = counts[np.array(atoms.symbols)[chosen] == symbol]
-        if own.size and (own != own[0]).any():
+        of_element = counts[np.array(atoms.symbols)[chosen] == symbol]
+        if of_element.size and (of_element != of_element[0]).any():
             raise ValueError(
-                f"atoms of {symbol} have {own.min()} to {own.max()} Wannier centres; "
-                "all of an element must have as many"
+                f"atoms of {symbol} have {of_element.min()} to {of_element.max()} "
+                "Wannier centres; all of an element must have as many"
             )
     displacements = np.zeros((len(atoms), 3))
     np.add.at(displacements, chosen[nearest], vectors)
