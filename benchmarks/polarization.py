@@ -27,6 +27,9 @@ def main():
     parser.add_argument(
         "--folds", type=int, default=1, help="how many of five folds are fitted"
     )
+    parser.add_argument(
+        "--every", type=int, default=2, help="every n-th of the boxes of sagpr_water"
+    )
     parser.add_argument("--json", action="store_true", help="one object a case")
     arguments = parser.parse_args()
     for name in arguments.cases:

@@ -13,6 +13,8 @@ import numpy as np
 MAY_BE_INFINITE = {"bond_hardness"}
 #: Numbers of a model are smaller than this: its square and its cube are numbers, too.
 LARGEST = 1e60
+#: Numbers of things are smaller than this.
+LARGEST_COUNT = 2**48
 
 
 def check_numbers(name: str, array: np.ndarray) -> None:
@@ -123,8 +125,8 @@ class StoredModel:
 
     @staticmethod
     def count(value) -> int:
-        """Return a value that is a whole number of at least 0."""
-        if type(value) is not int or value < 0:
+        """Return a value that is a whole number of at least 0, as large as a file."""
+        if type(value) is not int or not 0 <= value < LARGEST_COUNT:
             raise ValueError(f"a number of points is {value!r:.60}")
         return value
 

@@ -70,6 +70,30 @@ def zone_center_frequencies(model, atoms, **control) -> np.ndarray:
     return factor * np.sign(squares) * np.sqrt(np.abs(squares))
 
 
+def zone_center_modes(model, atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Return force constants in eV/Å^2 and modes, without translations.
+
+    Returns
+    -------
+    values : ndarray of shape (n,)
+    modes : ndarray of shape (3 n_atoms, n)
+
+    Raises
+    ------
+    ValueError
+        If the structure is not at a minimum of the energy.
+    """
+    constants = zone_center_force_constants(model, atoms).reshape(3 * len(atoms), -1)
+    values, modes = np.linalg.eigh(constants)
+    is_mode = np.abs(values) > SMALLEST_MODE * np.abs(values).max()
+    if (values[is_mode] < 0.0).any():
+        raise ValueError(
+            "the structure is no minimum of the energy, and has no response of its "
+            "ions at rest: relax it first"
+        )
+    return values[is_mode], modes[:, is_mode]
+
+
 def displacement_without_field(model, atoms) -> np.ndarray:
     """Return D / eps_0 in V/Å at which a periodic structure has no field, (3,)."""
     (result,) = model.compute(atoms, ["polarization"])
@@ -90,16 +114,9 @@ def static_dielectric_tensor(model, atoms) -> np.ndarray:
     """
     names = ["born_effective_charges", "dielectric_tensor"]
     (result,) = model.compute(atoms, names)
-    constants = zone_center_force_constants(model, atoms).reshape(3 * len(atoms), -1)
-    values, modes = np.linalg.eigh(constants)
-    is_mode = np.abs(values) > SMALLEST_MODE * np.abs(values).max()
-    if (values[is_mode] < 0.0).any():
-        raise ValueError(
-            "the structure is no minimum of the energy, and has no static dielectric "
-            "tensor: relax it first"
-        )
-    charges = result[names[0]].transpose(1, 0, 2).reshape(3, -1) @ modes[:, is_mode]
-    ions = (charges / values[is_mode]) @ charges.T
+    values, modes = zone_center_modes(model, atoms)
+    charges = result[names[0]].transpose(1, 0, 2).reshape(3, -1) @ modes
+    ions = (charges / values) @ charges.T
     factor = FOUR_PI * COULOMB_CONSTANT / atoms.get_volume()
     return result[names[1]] + factor * ions
 

@@ -306,3 +306,20 @@ def tidy(axes):
             axis.set_major_locator(MaxNLocator(5))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def loop_figure(loop):
+    """Return a figure of polarization against field.
+
+    Parameters
+    ----------
+    loop : PolarizationLoop
+    """
+    figure = Figure(figsize=(PANEL, PANEL), layout="constrained")
+    axes = figure.subplots()
+    fields = np.append(loop.fields, loop.fields[0])
+    values = np.append(loop.polarizations, loop.polarizations[0])
+    axes.plot(fields, values, color=COLORS[0])
+    axes.set(xlabel="field (V/Å)", ylabel="polarization (e/Å²)")
+    tidy(axes)
+    return figure

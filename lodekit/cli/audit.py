@@ -25,7 +25,7 @@ CHECKS = (
     *("translation", "rotation", "inversion", "permutation", "batches", "threads"),
     *("supercell", "copies", "fragments", "locality"),
     *("total-charge", "charge-locality", "chemical-potential", "frozen-charges"),
-    *("field", "polarizability"),
+    *("field", "polarizability", "field-forces", "hysteresis"),
     *("born-sum", "born-derivative", "born-loop", "transported-charge"),
 )
 

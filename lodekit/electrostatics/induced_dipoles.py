@@ -197,12 +197,18 @@ class InducedDipoles:
     def felt(self, charges, dipoles) -> np.ndarray:
         """Return A M, (n_atoms, 4): potentials in V and minus fields in V/Å."""
         moments = self.interaction.pack(charges, dipoles, None)
+        return self.derivatives(moments)[:, :4] - self.itself * moments[:, :4]
+
+    def derivatives(self, moments: np.ndarray) -> np.ndarray:
+        """Return derivatives of the potential of moments at all atoms, by monomial.
+
+        But for a constant, which charges add in a periodic structure.
+        """
         derivatives = np.zeros((len(moments), len(monomials(FIELD_DEGREE))))
         strain = np.zeros((3, 3))
         for part in self.parts:
             part.add(moments, derivatives, strain)
-        derivatives = COULOMB_CONSTANT * derivatives[:, :4]
-        return derivatives - self.itself * moments[:, :4]
+        return COULOMB_CONSTANT * derivatives
 
     @cached_property
     def parts(self) -> list:

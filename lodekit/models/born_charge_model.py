@@ -15,6 +15,7 @@ from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_weights
 from .tensor_model import TensorModel
+from .tensor_state import check_tensor
 
 
 class BornChargeModel(TensorModel):
@@ -92,6 +93,10 @@ class BornChargeModel(TensorModel):
         groups = None if groups is None else np.asarray(groups)[used]
         some = [frames[index] for index in used]
         return super().fit(some, None, weights[used], groups)
+
+    def check_tensors(self) -> None:
+        """Raise ``ValueError`` where stored tensors are no Born charges."""
+        check_tensor(self.tensors_, BORN_CHARGES)
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict Born charges of ``frames``; see `TensorModel.compute`."""

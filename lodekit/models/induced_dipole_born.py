@@ -83,12 +83,7 @@ class InducedResponse:
             for sign in (1.0, -1.0):  # the energy is quadratic in the moments
                 dipoles = self.solved.dipoles + sign * self.nu[:, :, axis]
                 moments = self.system.interaction.pack(self.charges, dipoles, None)
-                derivatives, _ = self.system.interaction.derivatives(
-                    self.system.interaction.positions,
-                    self.system.interaction.widths,
-                    moments,
-                )
-                ends.append(gradients_of(moments, derivatives))
+                ends.append(gradients_of(moments, self.system.derivatives(moments)))
             charges[:, axis] -= 0.5 * (ends[0] - ends[1])
         return charges
 

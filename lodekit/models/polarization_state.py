@@ -15,6 +15,7 @@ from .atomic_dipoles import AtomicDipoles
 from .charge_state import read_solution, solution_arrays
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
+from .tensor_state import check_tensor
 
 
 class PolarizationState:
@@ -52,7 +53,7 @@ class PolarizationState:
             self.n_branch_rounds_ = summary.get("branch_rounds", 0)
         self.take_centers()
         self.electrostatics_ = None
-        if stored.has_setting("screening"):
+        if stored.has_setting("potential") and self.electrostatic_width is not None:
             self.electrostatics_ = self._electrostatics(stored.positive("screening"))
         self.potential_ = self.polarizability_ = None
         if stored.has_setting("potential"):
@@ -60,6 +61,7 @@ class PolarizationState:
         if stored.has_setting("polarizability"):
             own = stored.part("polarizability")
             self.polarizability_ = TensorModel.from_stored(own)
+            check_tensor(self.polarizability_.tensors_, "polarizability")
 
 
 def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:

@@ -7,6 +7,7 @@ import numpy as np
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.observables.tensors import Tensor, cartesian_parts
 from lodekit.parameters import decode, encode
+from lodekit.quantities import quantity
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.regression.stored_points import PointStore, check_term
@@ -37,6 +38,9 @@ class TensorState:
                 arrays |= {f"fits/{number}/{n}": own for n, own in more.items()}
         arrays |= store.arrays()
 
+    def check_tensors(self) -> None:
+        """Raise ``ValueError`` where stored tensors are not those of the class."""
+
     def take_parts(self, stored: StoredModel) -> None:
         """Take what `add_parts` added."""
         self.kernels_ = read_kernels(stored, self.species_)
@@ -54,7 +58,15 @@ class TensorState:
             ]
         if not self.tensors_:
             raise ValueError("a model needs a tensor")
+        self.check_tensors()
         self.targets_ = list(self.tensors_)
+
+
+def check_tensor(tensors: dict, name: str) -> None:
+    """Raise ``ValueError`` unless a quantity of the table is the only tensor."""
+    own = tensors.get(name)
+    if len(tensors) != 1 or own is None or own.per_atom != quantity(name).per_atom:
+        raise ValueError(f"the tensors are {list(tensors)!r:.60}, not {name}")
 
 
 def kernel_state(kernels: dict, store: PointStore) -> tuple[dict, dict]:
@@ -176,7 +188,7 @@ def read_part(stored: StoredModel, key: tuple, kernels: dict, species) -> Tensor
         n_rows=StoredModel.count(stored.setting("n_rows", int)),
     )
     if stored.has_setting("left_out_error"):
-        part.left_out_error = stored.setting("left_out_error", float)
+        part.left_out_error = stored.positive("left_out_error")
     rank = n_elements + sum(kernel.rank for kernel in terms)
     part.solution = read_solution(stored, stored.array("weights", rank))
     return part

@@ -7,6 +7,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from finite_differences import central_differences, displaced
 
 from lodekit import load_model
+from lodekit.analysis.audit import audit_model
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     PowerSpectrum,
@@ -36,7 +37,7 @@ def reference(atoms):
     return system, system.solve(charges)
 
 
-def label(atoms, generator=None):
+def label(atoms, generator=None, has_born_charges=True):
     """A structure whose responses are those of induced dipoles."""
     labelled = atoms.copy()
     system, found = reference(atoms)
@@ -49,8 +50,9 @@ def label(atoms, generator=None):
         def moment(positions):
             return reference(displaced(atoms, positions))[1].moment
 
-        charges = central_differences(moment, atoms.positions)
-        labelled.arrays["becs"] = charges.swapaxes(1, 2).reshape(-1, 9)
+        if has_born_charges:
+            charges = central_differences(moment, atoms.positions)
+            labelled.arrays["becs"] = charges.swapaxes(1, 2).reshape(-1, 9)
     else:
         results["dipole"] = found.moment
     labelled.info["polarizability"] = system.susceptibility().ravel()
@@ -97,8 +99,8 @@ def crystal():
 def periodic():
     """Crystals with polarization on scrambled branches, and a model of them."""
     generator = np.random.default_rng(6)
-    frames = [label(crystals.draw(generator), generator) for _ in range(8)]
-    return frames, small().fit(frames[:6])
+    frames = [label(crystals.draw(generator), generator, n < 3) for n in range(6)]
+    return frames, small().fit(frames[1:])
 
 
 def test_dipoles_and_polarizabilities_are_learned(model, frames):
@@ -187,12 +189,24 @@ def test_born_charges_are_derivatives_of_the_moment(model, frames, periodic, cry
 def test_polarizations_of_crystals_are_learned_on_any_branch(periodic):
     frames, model = periodic
     np.testing.assert_array_equal(model.latents_.whole_charges, [1.0, -1.0])
-    for atoms, found in zip(frames, model.compute(frames), strict=True):
+    for atoms, found in zip(frames[1:], model.compute(frames[1:]), strict=True):
         moment = reference(atoms)[1].moment
-        np.testing.assert_allclose(found["polarization"], moment, atol=2e-3)
-    charges = model.compute(frames[6:], [BORN])[0][BORN]
-    expected = frames[6].arrays["becs"].reshape(-1, 3, 3)
-    np.testing.assert_allclose(charges, expected, atol=0.02)
+        np.testing.assert_allclose(found["polarization"], moment, atol=1e-2)
+    charges = model.compute(frames[0], [BORN])[0][BORN]
+    expected = frames[0].arrays["becs"].reshape(-1, 3, 3)
+    np.testing.assert_allclose(charges, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("pbc", [False, True])
+def test_an_audit_finds_all_laws(model, frames, periodic, crystal, pbc):
+    checks = ["field", "polarizability", "field-forces", "hysteresis"]
+    checks += ["born-sum", "born-derivative", "born-loop"]
+    if pbc:
+        results = audit_model(periodic[1], crystal, [*checks, "transported-charge"])
+        assert results[-1].note == "Li 1 e, F -1 e"
+    else:
+        results = audit_model(model, frames[11], checks)
+    assert [result.name for result in results if result.status != "pass"] == []
 
 
 def test_the_dipole_is_minus_the_derivative_by_the_field(model, frames):
@@ -206,7 +220,7 @@ def test_the_dipole_is_minus_the_derivative_by_the_field(model, frames):
 
 
 def test_saved_models_are_the_same(model, frames, periodic, tmp_path):
-    for saved, atoms in ((model, frames[10:]), (periodic[1], periodic[0][6:])):
+    for saved, atoms in ((model, frames[10:]), (periodic[1], periodic[0][:1])):
         path = tmp_path / f"{len(atoms)}.lodekit"
         saved.save(path)
         before, after = saved.compute(atoms), load_model(path).compute(atoms)

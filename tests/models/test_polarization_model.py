@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from lodekit import load_model
 from lodekit.analysis.audit import audit_model
+from lodekit.analysis.electromechanics import piezoelectric_tensor
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     PowerSpectrum,
@@ -22,6 +23,7 @@ from lodekit.models import (
     TensorModel,
 )
 from lodekit.observables.polarization import transpose_born_charges
+from lodekit.structures.stress import as_matrix
 
 FIELD = np.array([0.05, -0.03, 0.08])
 DISPLACEMENT = np.array([1.0, -2.0, 3.0])
@@ -265,15 +267,33 @@ def test_wrong_input_is_refused(model, frames, new):
         small(targets=["polarization"], oxidation_states={"Li": 1, "F": -1}).fit(opened)
 
 
+def test_piezoelectric_currents_are_changes_of_polarization(model, new):
+    atoms = new[0]
+
+    def polarization(voigt):
+        moved = atoms.copy()
+        deformation = np.eye(3) + as_matrix(voigt * [1, 1, 1, 0.5, 0.5, 0.5])
+        moved.set_cell(atoms.cell[:] @ deformation, scale_atoms=True)
+        moment = model.compute(moved, ["polarization"])[0]["polarization"]
+        # moments that turn with the cell are no current
+        return np.linalg.solve(deformation, moment)
+
+    numerical = central_differences(polarization, np.zeros(6)).T
+    found = piezoelectric_tensor(model, atoms) * atoms.get_volume()
+    np.testing.assert_allclose(found, numerical, atol=1e-6)
+
+
 def test_an_audit_finds_all_laws_of_polarization(model, new):
     checks = ["field", "polarizability", "born-sum", "born-derivative", "born-loop"]
     checks += ["transported-charge", "translation", "rotation", "inversion"]
+    checks += ["field-forces", "hysteresis"]
     results = {r.name: r for r in audit_model(model, new[0], checks)}
     assert {result.status for result in results.values()} == {"pass"}
     assert results["transported-charge"].note == "Li 1 e, F -1 e"
     broken = load_broken(model)
-    results = audit_model(broken, new[0], ["born-sum", "born-derivative"])
-    assert [result.status for result in results] == ["fail", "fail"]
+    checks = ["born-sum", "born-derivative", "field-forces"]
+    results = audit_model(broken, new[0], checks)
+    assert [result.status for result in results] == ["fail"] * 3
 
 
 def load_broken(model):

@@ -7,6 +7,7 @@ from ase import Atoms
 from finite_differences import central_differences, displaced
 
 from lodekit import load_model
+from lodekit.analysis.audit import audit_model
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     PowerSpectrum,
@@ -129,6 +130,13 @@ def test_forces_with_charges_and_dipoles_in_a_medium_are_derivatives(frames):
         )
     )
     assert rms < 0.2 * np.std([a.get_forces() for a in own])
+
+
+def test_an_audit_finds_all_laws(model, frames):
+    checks = ["field", "field-forces", "hysteresis", "born-sum", "born-derivative"]
+    checks += ["born-loop", "transported-charge"]
+    results = audit_model(model, frames[15], checks)
+    assert [result.name for result in results if result.status != "pass"] == []
 
 
 def test_saved_models_are_the_same(model, frames, tmp_path):

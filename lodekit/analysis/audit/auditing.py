@@ -11,7 +11,7 @@ from lodekit.structures.batch import as_frames
 
 from .charges import chemical_potential, frozen_charges, total
 from .derivatives import closed_loop, forces, stress
-from .fields import field, polarizability
+from .fields import field, field_forces, hysteresis, polarizability
 from .locality import charge_locality, locality
 from .polarization import (
     born_derivative,
@@ -42,7 +42,7 @@ CHECKS = {
         *(batches, threads),
         *(supercell, copies, fragments, locality),
         *(total, charge_locality, chemical_potential, frozen_charges),
-        *(field, polarizability),
+        *(field, polarizability, field_forces, hysteresis),
         *(born_sum, born_derivative, born_loop, transported_charge),
     )
 }
