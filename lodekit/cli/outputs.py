@@ -1,5 +1,13 @@
 """Checks of what commands write, made before their work."""
 
+from pathlib import Path
+
+
+def sums_path(model_path):
+    """Return where the sums of the fit of a model are kept."""
+    path = Path(model_path)
+    return path.with_name(f"{path.name}.sums")
+
 
 def check_outputs(file, error, inputs, report=None, overwrite=None):
     """Refuse now what would be refused after the work is done.

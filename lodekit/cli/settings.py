@@ -19,7 +19,7 @@ SECTIONS = {
     ),
     "run": (
         *("model", "output", "validation", "split", "folds", "report", "threads"),
-        *("overwrite", "resume", "structures", "aux_basis"),
+        *("overwrite", "resume", "keep_sums", "structures", "aux_basis"),
     ),
 }
 _PARTS = ("potential", "polarizability")

@@ -36,6 +36,7 @@ from .outliers import find_outliers
 from .progress import show_step
 from .shared_rows import add_shared_rows, n_shares
 from .stages import assemble_in_stages
+from .sums import FitSums, keep
 from .weighted import WeightedProblem
 
 
@@ -179,6 +180,27 @@ def fit(
     return Fitting(problem, given, groups, fraction, seed, lap or ignore).run()
 
 
+def fit_more(problem, sums: FitSums, *, sample_weight=None, **options) -> FitResult:
+    """Fit to the frames of a problem and to those in sums, which grow by them.
+
+    Noises are those of the sums, and nothing is chosen again. Errors are those on
+    groups of the new frames.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the new frames, linear, with the weights of the sums.
+    sums : FitSums
+    sample_weight : ndarray of shape (n_frames,), optional
+    **options
+        ``groups``, ``fraction``, ``random_state`` and ``lap`` of `fit`.
+    """
+    if list(problem.names) != list(sums.noises) or problem.rank != sums.equations.rank:
+        raise ValueError("these sums belong to another model")
+    problem.kernels, problem.sums = [], sums.equations
+    return fit(problem, sums.noises, sample_weight=sample_weight, **options)
+
+
 def ignore(name: str) -> None:
     """Do nothing."""
 
@@ -198,6 +220,8 @@ class Fitting:
         self.is_linear = problem.n_linear is None
         self.weights, self.n_steps = np.zeros(problem.rank), 0
         self.stage = next_stage(problem)
+        #: sums of frames that are not those of the problem, see `fit_more`
+        self.before = getattr(problem, "sums", None)
 
     def run(self) -> FitResult:
         """Fit, and fit again where frames turn out to need a noise of their own."""
@@ -214,6 +238,7 @@ class Fitting:
             ]
             if not self.give_noise(result.outliers):
                 break
+        keep(self.problem, self.equations_of_all, result.noises)
         return result
 
     def give_noise(self, outliers: list) -> bool:
@@ -231,6 +256,7 @@ class Fitting:
         if not self.is_linear:
             self.descend(start)
         equations, kept = self.assemble()
+        self.equations_of_all = equations
         self.lap("rows")
         noises = self.choose(equations, kept, start)
         self.lap("noises")
@@ -297,6 +323,9 @@ class Fitting:
             self.add_rows(equations, kept, self.everything)
         else:
             assemble_in_stages(self, equations, kept)
+        if self.before is not None:
+            self.before.merge(equations)
+            equations = self.before
         return equations, kept
 
     def add_rows(self, equations, kept: KeptGroups, frames: np.ndarray) -> None:
@@ -331,7 +360,8 @@ class Fitting:
         if problem.solver == "qr":
             noises = read_noises(problem.names, self.given)
             return QrEquations(problem.rank, noises)
-        if self.is_linear and problem.n_rows.sum() < problem.rank:
+        is_short = problem.n_rows.sum() < problem.rank and self.before is None
+        if self.is_linear and is_short:
             return DualEquations(problem.rank)
         return NormalEquations(problem.rank, problem.names)
 

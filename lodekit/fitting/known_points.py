@@ -88,6 +88,13 @@ class KnownPoints:
         known.limit *= max(1.0, float(known.distances(vectors).max()))
         return known
 
+    def extend(self, vectors: np.ndarray) -> None:
+        """Add vectors (n, n_components) to those that are known; the limit may grow."""
+        moved = (vectors - self.mean) @ self.directions
+        points = np.concatenate([self.points, moved])
+        self.points = points[FarthestPointSelection().select(points, N_POINTS)]
+        self.limit *= max(1.0, float(self.distances(vectors).max()))
+
     @classmethod
     def left_out(cls, vectors, owners, folds) -> np.ndarray:
         """Return the largest distance of every owner from what others have."""

@@ -115,6 +115,22 @@ class TrainingRange:
         pairs = pairs_of(frames, species, descriptor.range)
         return cls(species, boundaries, limits, pairs, known)
 
+    def extend(self, frames) -> None:
+        """Add what frames cover, which have no other elements than these."""
+        chosen = choose_frames(frames, np.zeros(0, dtype=int))
+        seen = list(look_at([frames[i] for i in chosen], self.descriptor))
+        numbers = np.concatenate([own[0] for own in seen])
+        for z, known in zip(self.species, self.known, strict=True):
+            own = numbers == z
+            for view, points in enumerate(known if own.any() else ()):
+                vectors = np.concatenate([part[2].views[view] for part in seen])
+                points.extend(vectors[own])
+        charges = [*self.charges, *(total_charge(atoms) for atoms in frames)]
+        self.charges = float(min(charges)), float(max(charges))
+        new = {int(atoms.pbc.sum()) for atoms in frames}
+        self.boundaries = sorted({*self.boundaries, *new})
+        self.pairs = self.pairs | pairs_of(frames, self.species, self.descriptor.range)
+
     def measure(self, frames) -> list[Extrapolation]:
         """Return how far every structure is from the training frames.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lodekit.fitting.fit import fit
+from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.left_out import scale_of
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.rows import Rows
@@ -80,6 +80,16 @@ class TensorPart:
     left_out_error: float | None = None
     n_rows: int = 0
     fit_summary: dict = field(default_factory=dict)
+
+    def take(self, result: FitResult) -> None:
+        """Take over what a fit has found."""
+        self.solution, self.n_rows = result.solution, result.n_rows[ROWS]
+        self.std_scale = scale_of(result.std_scales, ROWS)
+        self.noise = result.noises[ROWS] * self.spread
+        self.left_out_error = None
+        if ROWS in result.errors:
+            self.left_out_error = result.errors[ROWS] * self.spread
+        self.fit_summary = result.summary()
 
     def kernel_weights(self, kernels: list[EquivariantKernel]) -> list[np.ndarray]:
         """Return weights of every kernel, in units of the target."""
@@ -191,18 +201,14 @@ class PartProblem:
         given = {ROWS: noise if noise == "auto" else noise / part.spread}
         result = fit(self, given, **arguments)
         part.amplitudes = [kernel.factor for kernel in self.kernels]
-        part.solution, part.n_rows = result.solution, result.n_rows[ROWS]
-        part.std_scale = scale_of(result.std_scales, ROWS)
-        part.noise = result.noises[ROWS] * part.spread
-        if ROWS in result.errors:
-            part.left_out_error = result.errors[ROWS] * part.spread
-        part.fit_summary = result.summary()
+        part.take(result)
         return part
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, in units of the spread."""
         # a fit that is made again goes on from the amplitudes that were chosen before
-        self.part.amplitudes = [kernel.factor for kernel in self.kernels]
+        if self.kernels:
+            self.part.amplitudes = [kernel.factor for kernel in self.kernels]
         some = [self.frames[i] for i in frames]
         groups = list(batches(some, BATCH_ATOMS))
         for group in progress_bar(groups, f"order {self.part.order}", self.progress):

@@ -209,6 +209,7 @@ class NormalEquations:
     """
 
     def __init__(self, rank: int, names):
+        self.rank = rank
         self.grams = {name: Gram(rank) for name in names}
 
     def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
@@ -238,6 +239,16 @@ class NormalEquations:
     def n_rows(self) -> dict[str, int]:
         """Return the number of rows of every target."""
         return {name: gram.n_rows for name, gram in self.grams.items()}
+
+    def merge(self, other: NormalEquations) -> None:
+        """Add the sums of other rows of the same targets."""
+        for name, gram in other.grams.items():
+            own = self.grams[name]
+            own.matrix += gram.matrix
+            own.moment += gram.moment
+            own.square += gram.square
+            own.n_rows += gram.n_rows
+            own.log_weights += gram.log_weights
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the sums by name, for `set_arrays`."""

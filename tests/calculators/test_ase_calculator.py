@@ -66,6 +66,15 @@ class CountingModel(StubModel):
         return super().compute(frames, properties)
 
 
+def test_the_smallest_change_is_a_change(model, water):
+    # ASE compares positions to 1e-15, what is asked of the calculator's results exactly
+    water.calc = LodekitCalculator(model)
+    water.positions[0] = [1e-17, 0.0, 0.0]
+    water.get_potential_energy()
+    water.positions[0, 0] = 2e-17
+    assert water.get_forces().shape == (len(water), 3)
+
+
 def test_nothing_is_computed_twice(water):
     model = CountingModel().fit(make_frames())
     water.calc = LodekitCalculator(model)

@@ -2,7 +2,11 @@
 
 import json
 import os
+import pathlib
+import subprocess
+import sys
 import threading
+import time
 import uuid
 
 import numpy as np
@@ -70,6 +74,98 @@ def test_a_server_of_ase_gets_energy_forces_and_stress(model):
     np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-9)
     np.testing.assert_allclose(stress, atoms.get_stress(), atol=1e-9)
     assert found[0][0] != energy
+
+
+INPUT = """
+<simulation verbosity="quiet" threading="false">
+  <output prefix="run">
+    <properties stride="1" filename="out" flush="1">
+      [step, potential{{electronvolt}}, conserved{{electronvolt}}, kinetic_md]
+    </properties>
+    <trajectory filename="extras" extra_type="energy_std"> extras </trajectory>
+  </output>
+  <total_steps> 6 </total_steps>
+  {forcefield}
+  <system>
+    <initialize nbeads="1">
+      <file mode="ase"> init.xyz </file>
+      <velocities mode="thermal" units="kelvin"> 300 </velocities>
+    </initialize>
+    <forces> <force forcefield="lodekit"/> </forces>
+    <motion mode="dynamics">
+      <dynamics mode="nve"> <timestep units="femtosecond"> 0.2 </timestep> </dynamics>
+    </motion>
+  </system>
+</simulation>
+"""
+SOCKET = """
+  <ffsocket mode="unix" name="lodekit" pbc="false"> <address> {name} </address>
+    <latency> 1e-4 </latency> </ffsocket>
+"""
+DIRECT = """
+  <ffdirect name="lodekit" pbc="false"> <pes> custom </pes>
+    <pes_path> {path} </pes_path>
+    <parameters> {{model: m.lodekit, template: init.xyz, extras: [energy_std]}}
+    </parameters> </ffdirect>
+"""
+
+
+def run_ipi(folder, forcefield):
+    """Run a simulation of i-PI, and return its table of properties."""
+    (folder / "input.xml").write_text(INPUT.format(forcefield=forcefield))
+    here = pathlib.Path(__file__).parents[1]
+    code = (
+        "import sys; from lodekit import model_file\n"
+        f"sys.path.insert(0, {str(here)!r})\n"
+        "model_file.MODEL_CLASSES['StubModel'] = 'stub_model'\n"
+        "try: from ipi.scripting import InteractiveSimulation as Simulation\n"
+        "except ImportError:\n"
+        "    from ipi.utils.scripting import InteractiveSimulation as Simulation\n"
+        "simulation = Simulation(open('input.xml').read())\n"
+        "simulation.run(6)\n"
+    )
+    command = [sys.executable, "-c", code]
+    finished = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return np.loadtxt(folder / "run.out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["socket", "direct"])
+def test_a_simulation_of_ipi_conserves_energy(door, model, tmp_path, monkeypatch):
+    pytest.importorskip("ipi")
+    from lodekit.calculators import ipi
+
+    monkeypatch.setitem(model_file.MODEL_CLASSES, "StubModel", "stub_model")
+    model_file.save_model(model, tmp_path / "m.lodekit")
+    template().write(tmp_path / "init.xyz")
+    if door == "direct":
+        table = run_ipi(tmp_path, DIRECT.format(path=ipi.__file__))
+    else:
+        name = f"lodekit_{uuid.uuid4().hex[:8]}"
+        driver = IpiDriver(model, template(), extras=["energy_std"])
+        thread = threading.Thread(target=serve_when_there, args=(driver, name))
+        thread.start()
+        table = run_ipi(tmp_path, SOCKET.format(name=name))
+        thread.join(20)
+        assert not thread.is_alive()
+    potential, conserved, kinetic = table[:, 1], table[:, 2], table[:, 3]
+    assert potential[0] == pytest.approx(model.predict([template()])[0], abs=3e-6)
+    assert np.ptp(potential) > 1e-4
+    assert np.ptp(conserved) < 0.02 * np.ptp(potential)
+    assert kinetic.min() > 0.0
+
+
+def serve_when_there(driver, name):
+    """Answer a simulation as soon as its socket is there."""
+    for _ in range(600):
+        try:
+            return serve(driver, name, unix=True)
+        except OSError:
+            time.sleep(0.1)
+    return None
 
 
 def test_ipi_itself_loads_the_driver(model, tmp_path, monkeypatch):

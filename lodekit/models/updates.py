@@ -1,0 +1,173 @@
+"""New frames for a fitted model, without summing the old rows again.
+
+Weights are those of a fit to all frames with the sparse points, noises, amplitudes and
+baseline of the model. Calibration factors of standard deviations stay; errors in the
+summary are those on groups of the new frames that were left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import FitResult, fit_more
+from lodekit.fitting.sums import KeptSums
+from lodekit.models.charge_energy import share_features
+from lodekit.observables.energy import EnergyTargets, collect_targets
+from lodekit.observables.tensors import collect_tensor
+from lodekit.quantities import ENERGIES
+from lodekit.structures import check_structures, get_target
+from lodekit.structures.batch import as_frames
+
+from .born_charge_model import BornChargeModel
+from .charge_checks import check_weights
+from .charge_model import ChargeModel, DipoleModel
+from .linear_charges import ChargeProblem
+from .model import Model
+from .prediction import check_species
+from .sparse_potential import PotentialProblem, SparsePotential
+from .tensor_fit import PartProblem, summarize_parts
+from .tensor_model import TensorModel
+
+
+def update_model(model: Model, frames, sums: KeptSums, *, groups=None, weights=None):
+    """Fit a model to more frames; the model and the sums change.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted, of one linear problem: `SparsePotential`, `TensorModel`,
+        `BornChargeModel`, and `ChargeModel` and `DipoleModel` without energies.
+    frames : list of ase.Atoms
+        New ones, of elements that the model knows, with its targets.
+    sums : KeptSums
+        Of the fit of this model, see `lodekit.fitting.sums`.
+    groups : array-like of shape (n_frames,), optional
+        Names of groups of like frames.
+    weights : array-like of shape (n_frames,), optional
+        Weights of frames.
+
+    Raises
+    ------
+    ValueError
+        For other models, sums of other models, and frames that are in the sums.
+    """
+    check_updatable(model)
+    frames = as_frames(frames)
+    check_structures(frames)
+    check_species(frames, model.species_)
+    sums.check_new(frames)
+    if not sums.fits:
+        raise ValueError("there are no sums of this fit: solver='qr' keeps none")
+    clock = Clock()
+    options = {
+        "groups": groups,
+        "sample_weight": check_weights(weights, len(frames)),
+        "random_state": check_random_state(model.random_state),
+        "lap": clock.lap,
+    }
+    before = model.summary_
+    UPDATES[type(model)](model, frames, sums, options, clock)
+    sums.add_frames(frames)
+    if model.training_range_ is not None:
+        model.training_range_.extend(frames)
+    model.summary_ |= {
+        "n_structures": before["n_structures"] + len(frames),
+        "n_updates": before.get("n_updates", 0) + 1,
+    }
+
+
+def check_updatable(model: Model, targets=()) -> None:
+    """Raise ``ValueError`` for models that cannot be fitted to more frames.
+
+    ``targets`` are those of a model that is not fitted yet.
+    """
+    name = type(model).__name__
+    if type(model) not in UPDATES:
+        raise ValueError(
+            f"{name} cannot be updated: its fit is not one linear problem; fit it to "
+            "all frames"
+        )
+    has_energies = getattr(model, "potential_", None) is not None
+    if isinstance(model, ChargeModel) and set(targets) & set(ENERGIES):
+        has_energies = True
+    if has_energies:
+        raise ValueError(
+            f"a {name} with energies cannot be updated: its fit is not one linear "
+            "problem; fit it to all frames"
+        )
+
+
+def update_potential(model, frames, sums, options, clock) -> None:
+    """Update a `SparsePotential`."""
+    (own,) = sums.fits[-1:]
+    present = [
+        name
+        for name in own.noises
+        if any(get_target(atoms, name) is not None for atoms in frames)
+    ]
+    found = collect_targets(frames, present).values
+    missing = [None] * len(frames)
+    targets = EnergyTargets({name: found.get(name, missing) for name in own.noises})
+    baseline = dict(zip(model.species_.tolist(), model.baseline_, strict=True))
+    targets.subtract_baseline(frames, model.species_, baseline)
+    problem = PotentialProblem(model, frames, targets, np.ones(len(frames)))
+    result = fit_more(problem, own, **options)
+    result.std_scales = model.std_scales_
+    model._finish(result, options["random_state"], clock, len(frames))
+
+
+def update_charges(model, frames, sums, options, clock) -> None:
+    """Update a `ChargeModel` without energies."""
+    (own,) = sums.fits[-1:]
+    scales = model.std_scales_
+    # charges are not conditioned on a posterior before there is one
+    del model.solution_
+    result = fit_more(ChargeProblem(model, frames, own.noises), own, **options)
+    model.learn(result.solution, scales)
+    share_features(model)
+    model.held_out_errors_ = result.errors
+    model.summary_ = model.summary_ | summary_of(result, scales, clock)
+
+
+def update_tensors(model, frames, sums, options, clock) -> None:
+    """Update a `TensorModel`, part by part."""
+    fits = iter(sums.fits)
+    for name, parts in model.parts_.items():
+        tensor = model.tensors_[name]
+        values, _ = collect_tensor(frames, name)
+        values = [own.reshape(len(own), -1) for own in values]
+        for index, part in enumerate(parts):
+            kernels = model.kernels_[part.order, part.sigma]
+            problem = PartProblem(
+                frames, values, tensor, index, kernels, model.species_, model.progress
+            )
+            problem.part = replace(part)
+            result = fit_more(problem, next(fits), **options)
+            problem.part.take(result)
+            problem.part.std_scale = part.std_scale
+            parts[index] = problem.part
+    model.summary_ = {
+        "n_structures": len(frames),
+        "species": model.species_.tolist(),
+        **summarize_parts(model.tensors_, model.parts_),
+        "seconds": clock.seconds,
+    }
+
+
+def summary_of(result: FitResult, scales: dict, clock: Clock) -> dict:
+    """Return what a summary says about an update."""
+    return {**result.summary(), "std_scales": scales, "seconds": clock.seconds}
+
+
+#: How models of every class are updated.
+UPDATES = {
+    SparsePotential: update_potential,
+    ChargeModel: update_charges,
+    DipoleModel: update_charges,
+    TensorModel: update_tensors,
+    BornChargeModel: update_tensors,
+}
