@@ -1,7 +1,8 @@
 """Tails of linear models of whole-structure descriptors, beside SOAP and LODE
 ===========================================================================
 
-Run it with ``python examples/10_global_descriptors.py``.
+Run it with ``python examples/10_global_descriptors.py``; names of models of example 02
+restrict the comparison with these for the dimers.
 
 The molecules of example 07 and the dimers of example 02, fitted at short distances and
 predicted far apart, by linear models on moments of the Coulomb matrix, on the
@@ -12,6 +13,7 @@ are compared with. Draws curves in ``examples/output``.
 
 import os
 import pathlib
+import sys
 from importlib import import_module
 
 import numpy as np
@@ -115,7 +117,8 @@ def compare_dimers():
         label: GlobalPotential(own, energy_noise=1e-4, force_noise=1e-2)
         for label, own in DESCRIPTORS.items()
     }
-    models |= {name: build_potential(own) for name, own in beyond.MODELS.items()}
+    chosen = sys.argv[1:] or beyond.MODELS
+    models |= {name: build_potential(beyond.MODELS[name]) for name in chosen}
     references = [atoms.get_forces() for atoms in far]
     predicted = {"no force": [0.0 * forces for forces in references]}
     for name, model in models.items():

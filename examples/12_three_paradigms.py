@@ -1,7 +1,7 @@
 """Dipoles of growing zwitterions: explicit, implicit and equilibrated charges
 ===========================================================================
 
-Run it with ``python examples/12_three_paradigms.py``.
+Run it with ``python examples/12_three_paradigms.py``, or with names of models alone.
 
 Peptides NH3+ ... COO- of one to three residues and neutral, capped ones teach models of
 charges: `ChargeModel` from reference charges and dipoles, `DipoleModel` from dipoles,
@@ -13,6 +13,7 @@ Writes errors against length to ``examples/output``.
 
 import os
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -82,9 +83,10 @@ def main():
     for name, dipole in references.items():
         errors[name] = judge([dipole(atoms) for atoms in chains], chains)
         report(name, errors[name], chains)
-    for name, model in MODELS.items():
+    for name in sys.argv[1:] or MODELS:
         if SMALL and "," in name:
             continue
+        model = MODELS[name]
         start = time.process_time()
         results = model.fit(train).compute(chains, ["dipole"])
         seconds = time.process_time() - start

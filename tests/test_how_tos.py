@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     frames = read_structures(ROOT / "examples/data/water_clusters.xyz")
     small = [atoms for atoms in frames if len(atoms) <= 6]
     write_structures(folder / "train.xyz", small[:16])
-    write_structures(folder / "val.xyz", small[16:22])
+    write_structures(folder / "val.xyz", small[16:20])
     write_structures(folder / "start.xyz", small[:1])
     write_structures(folder / "pool.xyz", small[16:30])
     with pytest.MonkeyPatch.context() as patch:

@@ -15,14 +15,17 @@ from .options import (
     NameList,
     SpreadCommand,
     common_options,
+    dask_option,
     file_options,
     flatten,
+    jobs_option,
     overwrite_option,
     reading,
     report_option,
     strict_option,
     tell,
     threads_option,
+    use_processes,
     use_threads,
 )
 from .outputs import check_outputs
@@ -72,11 +75,14 @@ from .sources import paths_of
 @report_option
 @strict_option
 @threads_option
+@jobs_option
+@dask_option
 @overwrite_option
 @common_options
 def command(model_path, path, **options):
     """Compare the predictions of MODEL with the targets in FILE.xyz."""
-    with use_threads(options["threads"]):
+    processes = use_processes(options["jobs"], options["dask"])
+    with use_threads(options["threads"]), processes:
         evaluate(model_path, path, options)
 
 

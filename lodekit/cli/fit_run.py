@@ -14,7 +14,6 @@ from .main import say
 from .outputs import check_outputs, sums_path
 from .settings import complete, merge
 from .sources import join_names, paths_of
-from .toml_text import format_toml
 from .unused import warn
 
 
@@ -39,6 +38,8 @@ class FitRun:
     def run(self, dry_run):
         """Read, choose settings, fit, judge and write."""
         from lodekit.fitting.sums import kept_sums
+
+        from .toml_text import format_toml
 
         if not dry_run:
             self.check_destinations()
@@ -331,6 +332,7 @@ class FitRun:
         from lodekit.errors import ReportError
 
         from .evaluation import model_facts
+        from .toml_text import format_toml
 
         folder, output = self.options["report"], self.options["output"]
         try:

@@ -12,8 +12,11 @@ from .fit_run import FitRun
 from .options import (
     SpreadCommand,
     common_options,
+    dask_option,
+    jobs_option,
     overwrite_option,
     threads_option,
+    use_processes,
     use_threads,
 )
 from .outputs import check_outputs
@@ -59,6 +62,8 @@ KEPT = 0.2
 )
 @model_options
 @threads_option
+@jobs_option
+@dask_option
 @overwrite_option
 @common_options
 def command(train, **options):
@@ -71,7 +76,8 @@ def command(train, **options):
     """
     given, overrides = gather(options)
     refuse_densities(given, "learning-curve")
-    with use_threads(given["run"].get("threads")):
+    processes = use_processes(options["jobs"], options["dask"])
+    with use_threads(given["run"].get("threads")), processes:
         check_plot(options["plot"], train, options)
         run = FitRun(train, given, overrides, options["as_json"], options["settings"])
         draw(run, list(options["sizes"]), options)

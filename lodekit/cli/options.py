@@ -217,13 +217,13 @@ jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Let N processes make the rows of a fit, each with its share of the cores.",
+    help="Let N processes make rows of fits and predictions, each with its share of "
+    "the cores.",
 )
 dask_option = click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Let the workers of a cluster of dask make the rows of a fit, such as "
-    "tcp://host:8786.",
+    help="Let the workers of a cluster of dask do so, such as tcp://host:8786.",
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, default=None, help="Replace what exists."

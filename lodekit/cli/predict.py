@@ -10,12 +10,15 @@ from .options import (
     NameList,
     SpreadCommand,
     common_options,
+    dask_option,
     file_options,
     flatten,
+    jobs_option,
     overwrite_option,
     reading,
     strict_option,
     threads_option,
+    use_processes,
     use_threads,
 )
 from .outputs import check_outputs
@@ -85,6 +88,8 @@ from .sources import paths_of
 @file_options
 @strict_option
 @threads_option
+@jobs_option
+@dask_option
 @overwrite_option
 @common_options
 def command(model_path, path, **options):
@@ -98,7 +103,8 @@ def command(model_path, path, **options):
     """
     if options["output"] is None and options["cubes"] is None:
         raise click.UsageError("Missing option '--output' / '-o'.")
-    with use_threads(options["threads"]):
+    processes = use_processes(options["jobs"], options["dask"])
+    with use_threads(options["threads"]), processes:
         if writes_densities(options):
             predict_densities(model_path, path, options)
         else:
@@ -226,7 +232,8 @@ class PieceWork:
         from lodekit.observables.moments import check_points
 
         from .annotation import check_room
-        from .prediction import check_frames, compute_piece
+        from .prediction import check_frames
+        from .shared_predictions import predict_shared
 
         check_frames(self.model, piece.frames, self.path, piece.n_before)
         names = [*self.properties, *self.field]
@@ -238,7 +245,7 @@ class PieceWork:
                 raise StructureError(f"{where}: {problem}") from None
         if self.needs_points:
             check_points(piece.frames)
-        results = compute_piece(self.model, piece.frames, self.properties, **self.field)
+        results = predict_shared(self.model, piece.frames, self.properties, self.field)
         self.watch.look(piece.frames)
         for result in results:
             result.update({name: np.array(own) for name, own in self.field.items()})

@@ -84,13 +84,13 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
     """
     from lodekit.models.charge_checks import field_argument
 
+    from .shared_predictions import predict_shared
+
     more = field_argument(model, field)
-    results = []
     with progress(len(frames), description) as advance:
-        for start, stop in chunks(frames):
-            results += compute_piece(model, frames[start:stop], properties, **more)
-            advance(stop - start)
-    return results
+        return predict_shared(
+            model, frames, properties, more, lambda own: advance(len(own))
+        )
 
 
 def compute_piece(model, frames, properties, **more):
@@ -120,15 +120,20 @@ def _lacking(structure):
     return names if any(p is not None for p in points) else (*names, "mep")
 
 
-def chunks(frames):
+def chunks(frames, n_processes=1):
     """Yield first and last-plus-one index of runs of frames of bounded size.
+
+    Where several processes share the work, every one gets some.
 
     >>> list(chunks([range(15_000), range(15_000), range(2)]))
     [(0, 1), (1, 3)]
     """
     start = n_atoms = 0
+    most = CHUNK_FRAMES
+    if n_processes > 1:
+        most = max(1, min(CHUNK_FRAMES, -(-len(frames) // (2 * n_processes))))
     for stop, structure in enumerate(frames):
-        full = n_atoms + len(structure) > CHUNK_ATOMS or stop - start >= CHUNK_FRAMES
+        full = n_atoms + len(structure) > CHUNK_ATOMS or stop - start >= most
         if stop > start and full:
             yield start, stop
             start, n_atoms = stop, 0

@@ -10,7 +10,7 @@ from .settings import merge
 from .sources import join_names, paths_of
 
 #: How a file is read where nothing else is said.
-PLAIN = {"keys": {}, "units": {}, "where": {}, "validation_where": {}}
+PLAIN: dict[str, dict] = {"keys": {}, "units": {}, "where": {}, "validation_where": {}}
 
 
 class UpdateRun(FitRun):

@@ -13,6 +13,7 @@ or with the backend "dask" by the client of a cluster of dask.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -24,13 +25,15 @@ from lodekit.threads import limit_threads
 LEAST_FRAMES = 2
 
 
+def n_processes() -> int:
+    """Return how many processes joblib was told to use, 1 where it was not."""
+    asked = joblib.Parallel().n_jobs
+    return 1 if asked in (None, 0, 1) else joblib.effective_n_jobs(asked)
+
+
 def n_shares(n_frames: int) -> int:
     """Return into how many shares the frames go, 1 where nobody asked for more."""
-    asked = joblib.Parallel().n_jobs
-    if asked in (None, 0, 1):
-        return 1
-    n_jobs = joblib.effective_n_jobs(asked)
-    return max(1, min(n_jobs, n_frames // LEAST_FRAMES))
+    return max(1, min(n_processes(), n_frames // LEAST_FRAMES))
 
 
 def add_shared_rows(fitting, equations, kept, count: int) -> None:
@@ -83,11 +86,26 @@ def split_groups(groups: np.ndarray, count: int) -> list[np.ndarray]:
 def sum_share(fitting, frames: np.ndarray, count: int, caller: int):
     """Return the sums of the rows of some frames, and the rows that are kept."""
     equations, kept = fitting.equations(), fitting.kept_groups()
+    with one_of(count, caller):
+        fitting.add_rows(equations, kept, frames)
+    return equations.get_arrays(), kept.parts
+
+
+@contextmanager
+def one_of(count: int, caller: int):
+    """Take a share of the cores, in silence, where this is not the calling process.
+
+    Parameters
+    ----------
+    count : int
+        Number of processes.
+    caller : int
+        Number of the process that shares the work.
+    """
     n_threads = None
     with as_before():
         if os.getpid() != caller:
             be_quiet()
             n_threads = max(1, (os.cpu_count() or 1) // count)
         with limit_threads(n_threads):
-            fitting.add_rows(equations, kept, frames)
-    return equations.get_arrays(), kept.parts
+            yield

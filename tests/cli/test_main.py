@@ -23,6 +23,7 @@ HEAVY = (
     "metatensor",
     "matplotlib",
     "tqdm",
+    *("tomlkit", "jinja2"),
 )
 
 
