@@ -45,9 +45,9 @@ class IpiDriver:
     template : str or ase.Atoms
         A structure with the elements, the order of atoms, the boundary and, where the
         model needs it, the total charge.
-    extras : list of str
+    extras : list of str, or str
         Properties of `model.compute` that i-PI gets as extras, such as ``["charges",
-        "dipole"]``.
+        "dipole"]`` or "charges dipole".
     on_extrapolation : {"warn", "raise", "ignore"}
         See `LodekitCalculator`.
     """
@@ -58,7 +58,9 @@ class IpiDriver:
         self.atoms = template.copy()
         self.calculator = LodekitCalculator(model, on_extrapolation=on_extrapolation)
         self.atoms.calc = self.calculator
-        self.extras = [extras] if isinstance(extras, str) else list(extras)
+        if isinstance(extras, str):  # i-PI reads lists as texts
+            extras = extras.strip("[] ").replace(",", " ").split()
+        self.extras = list(extras)
 
     def __call__(self, cell, positions):
         """Return the answer for one structure, or those for a list of them."""

@@ -36,6 +36,10 @@ def template():
 
 def test_answers_are_in_atomic_units(model):
     atoms = template()
+    assert IpiDriver(model, atoms, extras="[charges, dipole]").extras == [
+        "charges",
+        "dipole",
+    ]
     driver = IpiDriver(model, atoms, extras=["energy_std"])
     cell, positions = atoms.cell.array.T / Bohr, atoms.positions / Bohr
     energy, forces, virial, extras = driver(cell, positions)
