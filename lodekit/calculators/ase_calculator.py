@@ -10,10 +10,15 @@ What ASE asks for is what is computed: energies alone cost less than forces, and
 is computed only when it is wanted.
 """
 
+from __future__ import annotations
+
 import os
 import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import (
     Calculator,
     PropertyNotImplementedError,
@@ -35,13 +40,15 @@ from lodekit.structures import get_target
 _ALWAYS = {
     name for name, own in QUANTITIES.items() if own.in_ase and not own.is_gradient
 }
+#: A field or displacement in V/Å, or what returns one.
+Control = Sequence[float] | np.ndarray | Callable[[], Any] | None
 #: What may happen far from the training data.
 _REACTIONS = ("warn", "raise", "ignore")
 #: Factor by which the extrapolation grows before another warning.
 _GROWTH = 2.0
 
 
-def _given(atoms):
+def _given(atoms: Atoms) -> tuple:
     """Return total charge, fragments and their charges of a structure, to compare."""
     labels, charges = atoms.arrays.get(LABELS), atoms.info.get(CHARGES)
     return (
@@ -51,7 +58,7 @@ def _given(atoms):
     )
 
 
-def _check_std(model, std):
+def _check_std(model: Any, std: bool | str | Sequence[str]) -> bool | list[str]:
     """Return True, or names of properties that have a standard deviation."""
     if isinstance(std, bool):
         return std
@@ -126,12 +133,12 @@ class LodekitCalculator(Calculator):
 
     def __init__(
         self,
-        model,
-        std=False,
-        field=None,
-        on_extrapolation="warn",
-        displacement=None,
-    ):
+        model: Any,
+        std: bool | str | Sequence[str] = False,
+        field: Control = None,
+        on_extrapolation: str = "warn",
+        displacement: Control = None,
+    ) -> None:
         super().__init__()
         if on_extrapolation not in _REACTIONS:
             raise ValueError(
@@ -143,7 +150,8 @@ class LodekitCalculator(Calculator):
             model = load_model(model)
         self.model = model
         self.std = _check_std(model, std)
-        self._controls, self._values = {"field": None, "displacement": None}, {}
+        self._controls: dict[str, Any] = {"field": None, "displacement": None}
+        self._values: dict[str, list] = {}
         self.field, self.displacement = field, displacement
         self._species = frozenset(model.species_.tolist())
         names = (*all_properties, *ATOMIC_MOMENTS)
@@ -153,24 +161,24 @@ class LodekitCalculator(Calculator):
         self.implemented_properties = known
 
     @property
-    def field(self):
+    def field(self) -> Control:
         """Electric field in V/Å, a function that returns it, or None."""
         return self._controls["field"]
 
     @field.setter
-    def field(self, field):
+    def field(self, field: Control) -> None:
         self._set_control("field", field)
 
     @property
-    def displacement(self):
+    def displacement(self) -> Control:
         """Electric displacement in V/Å, a function that returns it, or None."""
         return self._controls["displacement"]
 
     @displacement.setter
-    def displacement(self, displacement):
+    def displacement(self, displacement: Control) -> None:
         self._set_control("displacement", displacement)
 
-    def _set_control(self, name, value):
+    def _set_control(self, name: str, value: Control) -> None:
         field_argument(self.model, value, name)
         self._controls[name] = value
         if all(own is not None for own in self._controls.values()):
@@ -181,12 +189,12 @@ class LodekitCalculator(Calculator):
             )
         self.reset()
 
-    def _control(self):
+    def _control(self) -> dict[str, Any]:
         """Return the present field, or displacement, as arguments of the model."""
         present = {n: v() if callable(v) else v for n, v in self._controls.items()}
         return {n: v for n, v in present.items() if v is not None}
 
-    def check_state(self, atoms, tol=0.0):
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Return what changed since the last call, by however little.
 
         Charges that are given count.
@@ -201,7 +209,9 @@ class LodekitCalculator(Calculator):
         before, now = (_given(a) for a in (self.atoms, atoms))
         return [] if now == before else ["initial_charges"]
 
-    def get_property(self, name, atoms=None, allow_calculation=True):
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
         """Return one property; ASE calls this."""
         if name in self.implemented_properties:
             return super().get_property(name, atoms, allow_calculation)
@@ -221,7 +231,12 @@ class LodekitCalculator(Calculator):
             self.calculate(self.atoms if atoms is None else atoms, [name], changes)
         return np.copy(self.results[name])[()]
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Iterable[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Compute properties of a structure; ASE calls this.
 
         Parameters
@@ -258,7 +273,7 @@ class LodekitCalculator(Calculator):
         # ASE keeps results while the structure stays: what was asked before is kept.
         self.results.update(results)
 
-    def _extrapolate(self):
+    def _extrapolate(self) -> dict[str, np.ndarray]:
         """Return the extrapolation as a result, and react where it is large.
 
         Raises
@@ -279,7 +294,7 @@ class LodekitCalculator(Calculator):
             warnings.warn(text, stacklevel=2)
         return {EXTRAPOLATION: found.values}
 
-    def _wanted(self, properties):
+    def _wanted(self, properties: Iterable[str]) -> list[str]:
         """Return what to compute when some properties are asked for."""
         wanted = _ALWAYS.union(properties) - {"free_energy"}
         if "stress" in wanted:
@@ -289,7 +304,7 @@ class LodekitCalculator(Calculator):
         wanted -= {n for n in wanted if not quantity(n).fits(self.atoms.pbc)}
         return sorted(wanted.intersection(self.model.properties))
 
-    def _check(self, properties):
+    def _check(self, properties: Iterable[str]) -> None:
         pbc = self.atoms.pbc
         for name in properties:
             if not quantity(name).fits(pbc):

@@ -15,11 +15,16 @@ References
 Y. Litman et al., J. Chem. Phys. 161, 062504 (2024).
 """
 
+from __future__ import annotations
+
 import json
 import os
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.io import read
 from ase.units import Bohr, Hartree
 
@@ -52,7 +57,14 @@ class IpiDriver:
         See `LodekitCalculator`.
     """
 
-    def __init__(self, model, template, extras=(), on_extrapolation="warn", **others):
+    def __init__(
+        self,
+        model: Any,
+        template: str | os.PathLike | Atoms,
+        extras: str | Sequence[str] = (),
+        on_extrapolation: str = "warn",
+        **others: Any,
+    ) -> None:
         if isinstance(template, (str, os.PathLike)):
             template = read(template)
         self.atoms = template.copy()
@@ -62,13 +74,15 @@ class IpiDriver:
             extras = extras.strip("[] ").replace(",", " ").split()
         self.extras = list(extras)
 
-    def __call__(self, cell, positions):
+    def __call__(self, cell: Any, positions: Any) -> Any:
         """Return the answer for one structure, or those for a list of them."""
         if isinstance(cell, list):
             return [self(*pair) for pair in zip(cell, positions, strict=True)]
         return self.compute(cell, positions)
 
-    def compute(self, cell, positions):
+    def compute(
+        self, cell: np.ndarray, positions: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray, str]:
         """Return energy, forces, virial and extras of a structure.
 
         Parameters
@@ -105,7 +119,12 @@ class IpiDriver:
         return energy, forces, virial, json.dumps(extras) if extras else ""
 
 
-def serve(driver: IpiDriver, address="localhost", port=31415, unix=False) -> int:
+def serve(
+    driver: IpiDriver,
+    address: str = "localhost",
+    port: int = 31415,
+    unix: bool = False,
+) -> int:
     """Answer what i-PI asks through a socket, until it ends.
 
     Parameters
@@ -151,9 +170,10 @@ class Conversation:
     driver : IpiDriver
     """
 
-    def __init__(self, connection, driver):
+    def __init__(self, connection: socket.socket, driver: IpiDriver) -> None:
         self.connection, self.driver = connection, driver
-        self.is_ready, self.answer, self.n_answers = False, None, 0
+        self.is_ready, self.n_answers = False, 0
+        self.answer: tuple | None = None
 
     def run(self) -> int:
         """Answer until i-PI ends; return the number of structures."""
@@ -169,20 +189,20 @@ class Conversation:
                 return self.n_answers
             actions[message]()
 
-    def tell_status(self):
+    def tell_status(self) -> None:
         """Say what comes next."""
         if not self.is_ready:
             self.send("NEEDINIT")
         else:
             self.send("READY" if self.answer is None else "HAVEDATA")
 
-    def begin(self):
+    def begin(self) -> None:
         """Take what i-PI says at the beginning, which is not needed."""
         self.receive(WHOLE, 1)
         self.receive_bytes(int(self.receive(WHOLE, 1)[0]))
         self.is_ready = True
 
-    def compute(self):
+    def compute(self) -> None:
         """Receive a structure and compute it."""
         cell = self.receive(REAL, 9).reshape(3, 3)
         self.receive(REAL, 9)  # its inverse
@@ -190,7 +210,7 @@ class Conversation:
         positions = self.receive(REAL, 3 * n_atoms).reshape(-1, 3)
         self.answer = self.driver(cell, positions)
 
-    def send_answer(self):
+    def send_answer(self) -> None:
         """Send energy, forces, virial and extras."""
         energy, forces, virial, extras = self.answer
         self.send("FORCEREADY")
@@ -205,15 +225,15 @@ class Conversation:
         self.answer = None
         self.n_answers += 1
 
-    def send(self, message: str):
+    def send(self, message: str) -> None:
         """Send a message of fixed length."""
         self.connection.sendall(message.ljust(HEADER).encode())
 
-    def receive(self, kind, count: int):
+    def receive(self, kind: np.dtype, count: int) -> np.ndarray:
         """Receive numbers."""
         return np.frombuffer(self.receive_bytes(count * kind.itemsize), kind)
 
-    def receive_bytes(self, count: int, may_end=False) -> bytes:
+    def receive_bytes(self, count: int, may_end: bool = False) -> bytes:
         """Receive so many bytes.
 
         Raises

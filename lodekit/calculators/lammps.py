@@ -18,6 +18,9 @@ A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import convert
@@ -30,7 +33,14 @@ FIX = "lodekit"
 VIRIAL_ORDER = [0, 1, 2, 5, 4, 3]
 
 
-def attach_model(lmp, model, elements, *, total_charge=None, **options):
+def attach_model(
+    lmp: Any,
+    model: Any,
+    elements: Sequence[str],
+    *,
+    total_charge: float | None = None,
+    **options: Any,
+) -> LammpsCoupling:
     """Let a model act on all atoms of a running LAMMPS.
 
     Parameters
@@ -73,7 +83,14 @@ class LammpsCoupling:
         What went wrong at a step: errors do not pass through LAMMPS, which stops then.
     """
 
-    def __init__(self, lmp, model, elements, total_charge, options):
+    def __init__(
+        self,
+        lmp: Any,
+        model: Any,
+        elements: Sequence[str],
+        total_charge: float | None,
+        options: dict[str, Any],
+    ) -> None:
         self.units = lmp.extract_global("units")
         if self.units not in ("metal", "real"):
             raise ValueError(f"LAMMPS needs units metal or real, got {self.units}")
@@ -90,7 +107,8 @@ class LammpsCoupling:
         if total_charge is not None:
             self.atoms.info["total_charge"] = float(total_charge)
         self.atoms.calc = LodekitCalculator(model, **options)
-        self.lmp, self.error = lmp, None
+        self.lmp = lmp
+        self.error: Exception | None = None
 
     def run(self, n_steps: int) -> None:
         """Run LAMMPS, and raise what the model raises.
@@ -105,7 +123,15 @@ class LammpsCoupling:
         if self.error is not None:
             raise self.error
 
-    def answer(self, lmp, step, n_atoms, tags, positions, forces):
+    def answer(
+        self,
+        lmp: Any,
+        step: int,
+        n_atoms: int,
+        tags: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+    ) -> None:
         """Compute a step; LAMMPS calls it."""
         try:
             self.compute(lmp, n_atoms, tags, positions, forces)
@@ -114,7 +140,14 @@ class LammpsCoupling:
             forces[:] = 0.0
             lmp.force_timeout()
 
-    def compute(self, lmp, n_atoms, tags, positions, forces):
+    def compute(
+        self,
+        lmp: Any,
+        n_atoms: int,
+        tags: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+    ) -> None:
         """Fill the forces, and tell energy and virial."""
         atoms, order = self.atoms, np.ravel(tags) - 1
         low, high, xy, yz, xz, _, _ = lmp.extract_box()
