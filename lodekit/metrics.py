@@ -64,7 +64,7 @@ class NegativeRMSE:
             For a target that no frame has.
         """
         frames = as_frames(frames)
-        squares = {target: [] for target in self.targets}
+        squares: dict[str, list] = {target: [] for target in self.targets}
         for wanted, indices in self._groups(frames, y).items():
             some = [frames[i] for i in indices]
             results = model.compute(some, list(wanted))
@@ -84,7 +84,7 @@ class NegativeRMSE:
 
     def _groups(self, frames, y) -> dict[tuple, list[int]]:
         """Return indices of frames by the targets that they have."""
-        groups = {}
+        groups: dict = {}
         for index, atoms in enumerate(frames):
             has = tuple(name for name in self.targets if _has(atoms, name, y))
             if has:

@@ -56,7 +56,8 @@ def limit_threads(n_threads):
     import numba
 
     before = numba.get_num_threads()
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    most = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009
+    numba.set_num_threads(min(n_threads, most))
     try:
         with blas_libraries().limit(limits=n_threads):
             yield

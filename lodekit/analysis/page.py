@@ -125,6 +125,19 @@ def part(macro, *arguments):
     return Markup(getattr(_PARTS, macro)(*arguments).strip())
 
 
+def viewer(structures):
+    """Return structures that a reader can turn, without a network.
+
+    Parameters
+    ----------
+    structures : list of dict
+        Each with a "title", its "size" (half its extent), "atoms" (position, colour and
+        radius) and "edges" of its cell (two ends).
+    """
+    template = _TEMPLATES.get_template("viewer.html.jinja")
+    return Markup(template.render(structures=structures))
+
+
 def table(headings, rows, numbers):
     """Return a table; ``numbers`` are the columns that are set to the right."""
     return part("table", headings, rows, numbers)

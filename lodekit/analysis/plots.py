@@ -11,7 +11,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoLocator, MaxNLocator
+from matplotlib.ticker import (
+    AutoLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+)
 
 from lodekit.quantities import quantity
 
@@ -25,6 +31,8 @@ DENSE = 3000
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#0891b2")
 _BACKGROUND = "#9ca3af"
 PANEL = 3.9  # inches
+#: Ratio of the ends of a logarithmic axis below which 2 and 5 are written as well.
+FEW_DECADES = 50.0
 
 
 def name_of(target):
@@ -33,7 +41,9 @@ def name_of(target):
 
 
 def target_figure(target, comparisons, frames):
-    """Return a figure with three panels: parity, histogram, errors against size.
+    """Return a figure of panels: parity, histogram, errors against size.
+
+    Of several sets, a fourth one has the parity of the last set on its own range.
 
     Parameters
     ----------
@@ -52,14 +62,18 @@ def target_figure(target, comparisons, frames):
     """
     if target == "energy":
         comparisons = _relative_energies(comparisons, frames)
-    figure = Figure(figsize=(3 * PANEL, PANEL), layout="constrained")
-    parity, histogram, size = figure.subplots(1, 3)
+    n_rows, n_columns = (2, 2) if len(comparisons) > 1 else (1, 3)
+    shape = n_columns * PANEL, n_rows * PANEL
+    figure = Figure(figsize=shape, layout="constrained")
+    parity, histogram, size, *rest = figure.subplots(n_rows, n_columns).ravel()
     colors = set_colors(comparisons)
     draw_parity(parity, target, comparisons, colors)
     draw_error_histogram(histogram, comparisons, colors)
     draw_error_against_size(size, target, comparisons, colors)
-    if len(comparisons) > 1:
+    if rest:
         histogram.legend(frameon=False, fontsize=8)
+        last = list(comparisons)[-1]
+        draw_parity(rest[0], target, {last: comparisons[last]}, colors)
     return figure
 
 
@@ -134,21 +148,23 @@ def draw_error_against_size(axes, target, comparisons, colors):
         size, error = _sizes_and_errors(target, comparison)
         error = factor * np.maximum(error, 1e-9)
         chosen = _thinned(size.size)
+        scale = 1.0 if target == "forces" else factor
         axes.scatter(
-            size[chosen],
+            scale * size[chosen],
             error[chosen],
             color=colors[name],
             **_point_style(chosen.size),
         )
         centres, rmse = running_rmse(size, error)
-        axes.plot(centres, rmse, "o-", color=_darker(colors[name]), markersize=4)
+        line = {"color": _darker(colors[name]), "markersize": 4}
+        axes.plot(scale * centres, rmse, "o-", **line)
         floors.append(np.quantile(error, 0.003))
     axes.set_yscale("log")
     axes.set_ylim(bottom=min(floors))
     if target == "forces":
         axes.set_xscale("log")
     per_atom = "|F|" if target == "forces" else name_of(target)
-    reference_unit = next(iter(comparisons.values())).unit
+    reference_unit = "eV/Å" if target == "forces" else unit
     axes.set_xlabel(f"reference {per_atom} ({reference_unit})", fontsize=8)
     axes.set_ylabel(f"absolute error ({unit}), line: RMSE", fontsize=8)
     tidy(axes)
@@ -304,6 +320,12 @@ def tidy(axes):
     for axis in (axes.xaxis, axes.yaxis):
         if isinstance(axis.get_major_locator(), AutoLocator):
             axis.set_major_locator(MaxNLocator(5))
+        elif axis.get_scale() == "log":
+            low, high = axis.get_view_interval()
+            few = high < FEW_DECADES * low
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -12,13 +12,15 @@ from .page import (
     settings_block,
     structure_table,
     table,
+    viewer,
     write_page,
 )
 from .tables import HEADINGS, error_rows
 
 CAPTION = (
-    "Left: points on the line are exact. Middle: a narrow peak at zero, the same for "
-    "all sets. Right: errors that grow with the value itself miss rare structures."
+    "Predicted against reference: points on the line are exact; of several sets, the "
+    "last one stands alone as well. Errors: a narrow peak at zero, the same for all "
+    "sets. Errors against size: those that grow with the value miss rare structures."
 )
 CALIBRATION = (
     "Good deviations have errors along the line: 68 % of them within one deviation, 95 "
@@ -129,7 +131,7 @@ def draw_images(frames, comparisons):
 def _worst_frames(frames, comparisons):
     """Return a table and pictures of the frames with the largest errors."""
     from .plots import png_bytes
-    from .worst_frames import worst_figure, worst_rows
+    from .worst_frames import worst_figure, worst_rows, worst_structures
 
     targets = {name for own in comparisons.values() for name in own}
     target = next((name for name in ("forces", "energy") if name in targets), None)
@@ -143,7 +145,8 @@ def _worst_frames(frames, comparisons):
     if figure is None:
         return shown
     caption = f"The frames with the largest errors of {target}, by set and number."
-    return shown + image("Worst frames", png_bytes(figure, 100), caption)
+    picture = image("Worst frames", png_bytes(figure, 100), caption)
+    return shown + picture + viewer(worst_structures(frames, comparisons, target))
 
 
 def _plain(name):

@@ -3,7 +3,10 @@
 import warnings
 
 import numpy as np
+from ase.data import covalent_radii
+from ase.data.colors import jmol_colors
 from ase.visualize.plot import plot_atoms
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from .tables import readable
@@ -89,6 +92,55 @@ def worst_figure(frames, comparisons, target):
     for axes in panels:
         axes.set_axis_off()
     return figure
+
+
+def worst_structures(frames, comparisons, target):
+    """Return the worst frames for `lodekit.analysis.page.viewer`."""
+    structures = []
+    for name, index, error in find_worst(comparisons, target):
+        atoms = frames[name][index]
+        if len(atoms) > MOST_ATOMS:
+            continue
+        unit = readable(comparisons[name][target].unit)[0]
+        value = _number(comparisons[name][target].unit, error)
+        corners = (
+            unit_cube() @ atoms.cell.array if atoms.pbc.any() else np.zeros((0, 3))
+        )
+        middle = atoms.positions.mean(axis=0)
+        reach = np.concatenate([atoms.positions, corners]) - middle
+        structures.append(
+            {
+                "title": f"{name}, frame {index + 1}: {target} {value} {unit}",
+                "size": round(float(np.linalg.norm(reach, axis=1).max()) + 1.0, 3),
+                "atoms": [
+                    [np.round(own - middle, 3).tolist(), to_hex(jmol_colors[z]), radius]
+                    for own, z, radius in zip(
+                        atoms.positions,
+                        atoms.numbers,
+                        np.round(0.6 * covalent_radii[atoms.numbers], 2).tolist(),
+                        strict=True,
+                    )
+                ],
+                "edges": cell_edges(corners - middle) if len(corners) else [],
+            }
+        )
+    return structures
+
+
+def unit_cube():
+    """Return the corners of the unit cube, (8, 3)."""
+    return np.array(list(np.ndindex(2, 2, 2)), float)
+
+
+def cell_edges(corners):
+    """Return the ends of the twelve edges of a cell with these corners (8, 3)."""
+    cube = unit_cube()
+    return [
+        [np.round(corners[a], 3).tolist(), np.round(corners[b], 3).tolist()]
+        for a in range(8)
+        for b in range(a + 1, 8)
+        if np.abs(cube[a] - cube[b]).sum() == 1.0
+    ]
 
 
 def _heading(comparisons, target):

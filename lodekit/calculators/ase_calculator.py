@@ -131,6 +131,8 @@ class LodekitCalculator(Calculator):
     energy is a part of the energy only, and does not stand in for it.
     """
 
+    atoms: Any
+
     def __init__(
         self,
         model: Any,

@@ -18,9 +18,9 @@ Y. Litman et al., J. Chem. Phys. 161, 062504 (2024).
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,14 +60,13 @@ class IpiDriver:
     def __init__(
         self,
         model: Any,
-        template: str | os.PathLike | Atoms,
+        template: str | Path | Atoms,
         extras: str | Sequence[str] = (),
         on_extrapolation: str = "warn",
         **others: Any,
     ) -> None:
-        if isinstance(template, (str, os.PathLike)):
-            template = read(template)
-        self.atoms = template.copy()
+        atoms: Any = read(template) if isinstance(template, (str, Path)) else template
+        self.atoms = atoms.copy()
         self.calculator = LodekitCalculator(model, on_extrapolation=on_extrapolation)
         self.atoms.calc = self.calculator
         if isinstance(extras, str):  # i-PI reads lists as texts
@@ -173,7 +172,7 @@ class Conversation:
     def __init__(self, connection: socket.socket, driver: IpiDriver) -> None:
         self.connection, self.driver = connection, driver
         self.is_ready, self.n_answers = False, 0
-        self.answer: tuple | None = None
+        self.answer: Any = None
 
     def run(self) -> int:
         """Answer until i-PI ends; return the number of structures."""

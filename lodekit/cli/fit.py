@@ -115,8 +115,7 @@ def command(train, **options):
         as_json, settings_file = options["as_json"], options["settings"]
         if options["update"]:
             refuse(options)
-            run = UpdateRun(options["update"], train, given, as_json)
-            run.run()
+            UpdateRun(options["update"], train, given, as_json).run()
             return
         kind = DensityFitRun if given["run"]["model"] == "density" else FitRun
         run = kind(train, given, overrides, as_json, settings_file)

@@ -4,6 +4,7 @@ import json
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,6 +29,7 @@ class FitRun:
         self.as_json = as_json
         self.options = given["run"]
         self.reading = given["structures"]
+        self.sums: Any = None
         self.kind = KINDS[self.options["model"]]
         # of frames, not of the model
         parts = [

@@ -125,7 +125,7 @@ class Choice:
 
     def __init__(self, where):
         self.where = {key: str(value) for key, value in (where or {}).items()}
-        self.values = {key: set() for key in self.where}
+        self.values: dict[str, set] = {key: set() for key in self.where}
         self.matched = dict.fromkeys(self.where, False)
 
     def takes(self, frame) -> bool:

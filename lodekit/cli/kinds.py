@@ -1,9 +1,41 @@
 """Kinds of models that ``lodekit fit`` knows."""
 
+from __future__ import annotations
+
+from typing import Any, Protocol
+
 from lodekit.quantities import CHARGES, ENERGIES, family, quantity
 
 #: Targets of charges that are fitted where nothing is named.
 USUAL = tuple(name for name in CHARGES if quantity(name).by_default)
+
+
+class Kind(Protocol):
+    """What a kind of model has for the command line.
+
+    Attributes
+    ----------
+    targets, default_targets : tuple of str
+        Targets that can be fitted, any where there are none, and those that are fitted
+        where the user names none.
+    needs_total_charge : bool
+    """
+
+    targets: tuple[str, ...]
+    default_targets: tuple[str, ...]
+    needs_total_charge: bool
+
+    def default_settings(self, frames: list, targets: list[str]) -> dict:
+        """Return complete settings for frames."""
+        ...
+
+    def check_settings(self, settings: dict) -> dict:
+        """Return complete settings, or say what is wrong with them."""
+        ...
+
+    def build(self, settings: dict) -> Any:
+        """Return an unfitted model."""
+        ...
 
 
 class Potential:
@@ -73,8 +105,8 @@ class Tensors:
     """A `TensorModel` of any tensors that the frames have."""
 
     #: Any name is a target.
-    targets = ()
-    default_targets = family("tensors")
+    targets: tuple[str, ...] = ()
+    default_targets: tuple[str, ...] = family("tensors")
     needs_total_charge = False
 
     def default_settings(self, frames, targets):
@@ -99,7 +131,8 @@ class Tensors:
 class BornCharges(Tensors):
     """A `BornChargeModel`."""
 
-    targets = default_targets = ("born_effective_charges",)
+    targets: tuple[str, ...] = ("born_effective_charges",)
+    default_targets = targets
     needs_total_charge = True
 
     def build(self, settings):
@@ -175,7 +208,7 @@ class Densities:
 
 
 POLARIZATION = (*ENERGIES, *family("polarization"))
-KINDS = {
+KINDS: dict[str, Kind] = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
     "dipole": Charges("DipoleModel", ("dipole",)),

@@ -169,7 +169,8 @@ def nested_order(frames):
     import numpy as np
 
     order = np.random.RandomState(0).permutation(len(frames)).tolist()
-    first, seen = [], set()
+    first: list[int] = []
+    seen: set[int] = set()
     for index in order:
         new = set(frames[index].numbers.tolist()) - seen
         if new:

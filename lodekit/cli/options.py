@@ -50,7 +50,8 @@ def spread_values(arguments, names, takes_files=()):
     >>> spread_values(["--targets", "energy", "forces", "a.xyz"], {"--targets"})
     ['--targets', 'energy', '--targets', 'forces', 'a.xyz']
     """
-    spread, option = [], None
+    spread: list[str] = []
+    option = None
     for place, argument in enumerate(arguments):
         if argument == "--":
             return spread + list(arguments[place:])

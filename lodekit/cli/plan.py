@@ -92,7 +92,7 @@ def all_terms(run, frames, settings):
         parts.append(("potential.", settings["potential"]["terms"], model.potential))
     for prefix, terms, part in parts:
         descriptors = getattr(part, "descriptor", None)
-        covariances = getattr(part, "covariance", None)
+        covariances = getattr(part, "covariance", None) or []
         if not isinstance(descriptors, (list, tuple)):  # terms are not known before
             continue
         for number, (name, term) in enumerate(terms.items()):

@@ -202,7 +202,7 @@ class PieceWork:
                 "--field and --displacement were given; one of them follows from the "
                 "other"
             )
-        self.field = {}
+        self.field: dict = {}
         for name, value in control.items():
             self.field |= field_argument(model, value, name)
 

@@ -57,7 +57,7 @@ def parse_assignments(assignments):
     >>> parse_assignments(["fit.energy_noise=1e-3", "terms.soap.n_sparse=500"])
     {'fit': {'energy_noise': 0.001}, 'terms': {'soap': {'n_sparse': 500}}}
     """
-    settings = {}
+    settings: dict = {}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         path = name.strip().split(".")

@@ -48,7 +48,7 @@ def split_and_write(frames, shares, groups, stem, overwrite):
 
     names = PARTS[: len(shares)]
     if stem is not None:
-        names = part_paths(stem, shares)
+        names = paths = part_paths(stem, shares)
     try:
         indices = split_frames(frames, shares, groups)
     except ValueError as problem:
@@ -58,7 +58,7 @@ def split_and_write(frames, shares, groups, stem, overwrite):
     for name, chosen in parts.items():
         line = f"{name}: {len(chosen)} structures"
         if stem is not None:
-            path = names[name]
+            path = paths[name]
             some = [frames[i] for i in chosen]
             write_structures(path, some, overwrite=overwrite)
             line += f", in {path}"

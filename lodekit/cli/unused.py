@@ -124,7 +124,7 @@ def check_states(frames, kind):
                 "or latent-charges, or the frames of one charge with --where "
                 f"total_charge={min(charges) + 0.0:g}",
             )
-    spins = {}
+    spins: dict = {}
     for frame in frames:
         for key, value in spin_keys(frame).items() if len(frame) > 1 else ():
             spins.setdefault(key, set()).add(value)

@@ -78,7 +78,8 @@ class Checkpoint:
     def __init__(self, path: Path):
         self.path = path
         self.n_kept = 0
-        self.meta, self.arrays = {}, {}
+        self.meta: dict = {}
+        self.arrays: dict = {}
         if path.exists():
             self.read()
 

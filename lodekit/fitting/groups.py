@@ -112,11 +112,11 @@ def describe(frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         graphs.append(name_molecules(batch, pairs))
         rigid.append(name_molecules(batch, pairs, RIGID))
         geometries.append(count_pairs(batch, pairs, species))
-    kinds = [
+    by_graph, by_bonds = (
         np.unique(np.concatenate(names), return_inverse=True)[1]
         for names in (graphs, rigid)
-    ]
-    return *kinds, np.concatenate(geometries)
+    )
+    return by_graph, by_bonds, np.concatenate(geometries)
 
 
 def longest_bond(species: np.ndarray) -> float:

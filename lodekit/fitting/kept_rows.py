@@ -16,7 +16,8 @@ class KeptRows:
 
     def clear(self) -> None:
         """Forget everything."""
-        self.kept, self.left = {}, KEPT_BYTES
+        self.kept: dict = {}
+        self.left = KEPT_BYTES
 
     def of(self, batch: tuple):
         """Return ``keep(name, make)`` for one batch."""

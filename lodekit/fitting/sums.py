@@ -77,11 +77,13 @@ class KeptSums:
 
     def save(self, path, model_hash: str) -> None:
         """Write the sums to a file, with the hash of the file of their model."""
-        arrays, meta = {}, {"model": model_hash, "frames": self.frames, "fits": []}
+        arrays: dict = {}
+        noises: list = []
         for number, own in enumerate(self.fits):
-            meta["fits"].append({"noises": own.noises})
+            noises.append({"noises": own.noises})
             for name, array in own.equations.get_arrays().items():
                 arrays[f"{number}/{name}"] = array
+        meta = {"model": model_hash, "frames": self.frames, "fits": noises}
         text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
         with written_whole(Path(path), CheckpointError) as file:
             np.savez(file, meta=text, **arrays)

@@ -139,7 +139,7 @@ class TrainingRange:
         frames : list of ase.Atoms
             Of known elements.
         """
-        results = []
+        results: list[Extrapolation] = []
         with threads_for(frames):
             for numbers, owners, surroundings in look_at(frames, self.descriptor):
                 values = self.distances(numbers, surroundings)
