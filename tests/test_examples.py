@@ -345,6 +345,16 @@ def test_a_crystal_has_branches_whole_charges_and_both_phonons(tmp_path):
     assert ratio == pytest.approx(1.0, abs=2e-6)
 
 
+def test_bands_of_a_cluster_are_where_its_normal_modes_are(tmp_path):
+    printed = run_example("23_infrared_spectrum.py", tmp_path)
+    for name, n_modes in (("bending", 3), ("stretching", 6)):
+        place, count, mean = find_numbers(
+            rf"^{name} +band at (\d+) 1/cm, (\d+) modes about (\d+)", printed
+        )
+        assert count == n_modes
+        assert abs(place - mean) < 350.0  # modes of one band are that far apart
+
+
 def test_induced_dipoles_obey_closed_forms(tmp_path):
     printed = run_example("17_induced_dipoles.py", tmp_path)
     rows = re.findall(r"^(0\.\d\d) +(\S+) +(\S+) +(\S+)$", printed, re.M)
