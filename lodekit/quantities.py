@@ -174,6 +174,14 @@ _TABLE = (
         label="polarizability component",
     ),
     Quantity(
+        "electric_field",
+        "V/Å",
+        shape=(3,),
+        keys=("REF_electric_field", "electric_field"),
+        energy_power=1,
+        length_power=-1,
+    ),
+    Quantity(
         "dielectric_tensor",
         "1",
         shape=(3, 3),

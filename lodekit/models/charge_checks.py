@@ -100,3 +100,52 @@ def field_argument(model, field, name: str = "field") -> dict:
 def is_number(value) -> bool:
     """Return whether ``value`` is a real number and no truth value."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def check_vector(name: str, value) -> np.ndarray:
+    """Return a field as three numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    numbers = as_numbers(value)
+    if numbers is None or numbers.shape != (3,) or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{name} must be three finite numbers in V/Å, got {value!r:.60}"
+        )
+    return numbers.astype(float)
+
+
+def check_fields(model, frames, field, displacement):
+    """Return a field and a displacement as arrays or None.
+
+    Raises
+    ------
+    ValueError
+        For both at once, no three numbers, a displacement of structures that are not
+        periodic, a model without dipoles.
+    """
+    if field is not None and displacement is not None:
+        raise ValueError(
+            "a field and a displacement were given; one of them follows from the other"
+        )
+    vectors = []
+    for name, value in (("field", field), ("displacement", displacement)):
+        if value is not None:
+            numbers = check_vector(name, value)
+            if model.dipoles_ is None:
+                raise ValueError(
+                    "the model was fitted without polarization, dipoles or Born "
+                    f"charges and has no response to a {name}"
+                )
+            value = numbers
+        vectors.append(value)
+    if displacement is not None:
+        for index, atoms in enumerate(frames):
+            if not atoms.pbc.all():
+                raise ValueError(
+                    "a displacement is defined for structures that are periodic in "
+                    f"three directions, {frame_name(index)} is not; give a field"
+                )
+    return vectors

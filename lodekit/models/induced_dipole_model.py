@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import check_total_charges
+from lodekit.observables.fields import refuse_fields
 from lodekit.observables.oxidation_states import (
     check_oxidation_states,
     find_oxidation_states,
@@ -27,6 +28,7 @@ from .charge_checks import (
     check_fraction,
     check_noises,
     check_quantum,
+    check_vector,
     check_weights,
 )
 from .charge_energy import remainders
@@ -47,7 +49,6 @@ from .induced_dipole_prediction import (
 from .induced_dipole_state import InducedDipoleState
 from .model import Model
 from .polarization_parts import TARGETS, choose_polarization_targets, fit_potential
-from .polarization_prediction import check_vector
 from .prediction import check_species
 
 #: Atoms whose features are held at once.
@@ -167,6 +168,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         clock = Clock()
         frames = as_frames(frames)
         check_structures(frames)
+        refuse_fields(frames, self)
         check_fraction(self.validation_fraction)
         check_quantum(self.quantum)
         check_total_charges(frames)

@@ -25,6 +25,7 @@ from lodekit.observables.charges import (
     row_counts,
     target_rows,
 )
+from lodekit.observables.fields import refuse_fields
 from lodekit.quantities import CHARGES, ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
@@ -89,6 +90,7 @@ class LinearChargeModel(ChargeState, Model):
         clock = Clock()
         frames = as_frames(frames)
         check_structures(frames)
+        refuse_fields(frames, self)
         check_fraction(self.validation_fraction)
         weights = check_weights(sample_weight, len(frames))
         random_state = check_random_state(self.random_state)

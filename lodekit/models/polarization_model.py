@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
+from lodekit.observables.fields import fields_of
 from lodekit.observables.oxidation_states import (
     check_oxidation_states,
     find_oxidation_states,
@@ -28,6 +29,7 @@ from lodekit.threads import threads_for
 
 from .atomic_dipoles import select_dipoles
 from .charge_checks import (
+    check_fields,
     check_fraction,
     check_noises,
     check_quantum,
@@ -36,6 +38,7 @@ from .charge_checks import (
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
 from .model import Model
+from .polarization_fields import subtract_induced, without_fields
 from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
     TARGETS,
@@ -49,7 +52,6 @@ from .polarization_parts import (
 from .polarization_prediction import (
     BATCH_ATOMS,
     PolarizationPrediction,
-    check_fields,
     defined_properties,
 )
 from .polarization_state import PolarizationState
@@ -70,7 +72,8 @@ class PolarizationModel(PolarizationState, Model):
     derivatives of this one function: the sum of Z over the atoms is the total charge,
     and an atom that goes through a periodic cell carries the whole charge q. Any of
     energy, forces, stress, polarization, dipole (of open structures),
-    born_effective_charges and polarizability is fitted where a frame has it.
+    born_effective_charges and polarizability is fitted where a frame has it. Frames
+    with an ``electric_field`` (V/Å) are those in this field.
 
     Parameters
     ----------
@@ -197,12 +200,12 @@ class PolarizationModel(PolarizationState, Model):
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
-        if {*names} - {*ENERGIES, "polarizability"}:
-            results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self.polarizability_ = None
         if "polarizability" in names:
             self.polarizability_ = fit_polarizability(self, frames, weighting)
             clock.lap("polarizability")
+        if {*names} - {*ENERGIES, "polarizability"}:
+            results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self._fit_energies(frames, weighting)
         clock.lap("energies")
         self.learn_range(frames, groups)
@@ -236,6 +239,7 @@ class PolarizationModel(PolarizationState, Model):
     def _fit_dipoles(self, frames, weighting: dict, random_state, clock: Clock):
         """Fit the atomic dipoles; return the result of the fit."""
         targets = PolarizationTargets.collect(frames, self.targets_)
+        subtract_induced(self, frames, targets)
         charges = self._center_charges()
         if charges is not None:
             targets.keep_centers(frames, self.species_, charges)
@@ -276,6 +280,7 @@ class PolarizationModel(PolarizationState, Model):
         """Fit the potential to what the electrostatic energy leaves."""
         energies = [name for name in self.targets_ if name in ENERGIES]
         self.electrostatics_ = None
+        frames = without_fields(self, frames, energies) if energies else frames
         if energies and self.electrostatic_width is not None:
             self.electrostatics_ = self._electrostatics(find_screening(self, frames))
             frames = leave_over(self, frames, energies)
@@ -319,8 +324,10 @@ class PolarizationModel(PolarizationState, Model):
             fixed ions, (3, 3), periodic frames). What was fitted and is defined for the
             frame where None.
         field : array-like of shape (3,), optional
-            Electric field E in V/Å. The stress is that at constant voltages E . a along
-            the cell vectors a, which does not depend on branches.
+            Electric field E in V/Å; where None, and without a displacement, the
+            ``electric_field`` of each frame that has one. The stress is that at
+            constant voltages E . a along the cell vectors a, which does not depend on
+            branches.
         displacement : array-like of shape (3,), optional
             Electric displacement D / eps_0 in V/Å instead, of periodic frames; the
             energy is U_0 + (V / 8 pi k) E . eps . E, with E what D leaves, and the
@@ -340,16 +347,19 @@ class PolarizationModel(PolarizationState, Model):
         frames = as_frames(frames)
         check_structures(frames)
         check_species(frames, self.species_)
-        fields = check_fields(self, frames, field, displacement)
+        field, displacement = check_fields(self, frames, field, displacement)
         if isinstance(properties, str):
             properties = [properties]
         results = []
         with threads_for(frames):
             for group in batches(frames, BATCH_ATOMS):
                 some = [frames[i] for i in group]
-                results += PolarizationPrediction(self, some, *fields).results(
-                    properties
-                )
+                own = field
+                if field is None and displacement is None and self.dipoles_ is not None:
+                    own = fields_of(some)
+                results += PolarizationPrediction(
+                    self, some, own, displacement
+                ).results(properties)
         return results
 
     def predict(self, frames) -> np.ndarray:

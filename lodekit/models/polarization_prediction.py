@@ -31,7 +31,6 @@ from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
-from lodekit.structures.values import as_numbers
 from lodekit.units import COULOMB_CONSTANT, FOUR_PI
 
 from .charge_checks import check_stress
@@ -55,55 +54,6 @@ def defined_properties(model) -> list[str]:
     return names
 
 
-def check_vector(name: str, value) -> np.ndarray:
-    """Return a field as three numbers.
-
-    Raises
-    ------
-    ValueError
-    """
-    numbers = as_numbers(value)
-    if numbers is None or numbers.shape != (3,) or not np.isfinite(numbers).all():
-        raise ValueError(
-            f"{name} must be three finite numbers in V/Å, got {value!r:.60}"
-        )
-    return numbers.astype(float)
-
-
-def check_fields(model, frames, field, displacement):
-    """Return a field and a displacement as arrays or None.
-
-    Raises
-    ------
-    ValueError
-        For both at once, no three numbers, a displacement of structures that are not
-        periodic, a model without dipoles.
-    """
-    if field is not None and displacement is not None:
-        raise ValueError(
-            "a field and a displacement were given; one of them follows from the other"
-        )
-    vectors = []
-    for name, value in (("field", field), ("displacement", displacement)):
-        if value is not None:
-            numbers = check_vector(name, value)
-            if model.dipoles_ is None:
-                raise ValueError(
-                    "the model was fitted without polarization, dipoles or Born "
-                    f"charges and has no response to a {name}"
-                )
-            value = numbers
-        vectors.append(value)
-    if displacement is not None:
-        for index, atoms in enumerate(frames):
-            if not atoms.pbc.all():
-                raise ValueError(
-                    "a displacement is defined for structures that are periodic in "
-                    f"three directions, {frame_name(index)} is not; give a field"
-                )
-    return vectors
-
-
 class PolarizationPrediction:
     """What a fitted model says of some frames.
 
@@ -111,7 +61,8 @@ class PolarizationPrediction:
     ----------
     model : PolarizationModel
     frames : list of ase.Atoms
-    field, displacement : ndarray of shape (3,) or None
+    field : ndarray of shape (3,) or (n_frames, 3) or None
+    displacement : ndarray of shape (3,) or None
         In V/Å.
     """
 
@@ -194,9 +145,17 @@ class PolarizationPrediction:
         for axis, direction in enumerate(np.eye(3)):
             adjoint = np.broadcast_to(direction, (self.batch.n_atoms, 3))
             charges[:, axis] += self.state.gradients(self.weights, adjoint)[0]
-            if self.has_field and self.has_polarizability:
-                outer = direction[:, None] * self.fields[:, None]
-                charges[:, axis] += self.polarizability_gradients(outer)[0]
+        if self.has_field and self.has_polarizability:
+            charges += self.induced_born_charges
+        return charges
+
+    @cached_property
+    def induced_born_charges(self) -> np.ndarray:
+        """What the field adds to Z, (n_atoms, 3, 3)."""
+        charges = np.empty((self.batch.n_atoms, 3, 3))
+        for axis, direction in enumerate(np.eye(3)):
+            outer = direction[:, None] * self.fields[:, None]
+            charges[:, axis] = self.polarizability_gradients(outer)[0]
         return charges
 
     @property
@@ -261,7 +220,7 @@ class PolarizationPrediction:
         """E of every structure in V/Å, (n_structures, 3)."""
         if self.displacement is None:
             field = np.zeros(3) if self.field is None else self.field
-            return np.tile(field, (len(self.frames), 1))
+            return np.broadcast_to(field, (len(self.frames), 3))
         factors = FOUR_PI * COULOMB_CONSTANT / self.volumes
         rest = self.displacement - factors[:, None] * self.moments
         return np.linalg.solve(self.dielectric_tensors, rest[:, :, None])[:, :, 0]

@@ -14,6 +14,7 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import build_rows, collect_targets
+from lodekit.observables.fields import refuse_fields
 from lodekit.observables.rows import Rows
 from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
@@ -197,6 +198,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
     def _check(self, frames, sample_weight) -> np.ndarray:
         """Check arguments and return the weight of every frame."""
         check_structures(frames)
+        refuse_fields(frames, self)
         if self.solver not in ("cholesky", "qr"):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
         check_whole("n_ensemble", self.n_ensemble)

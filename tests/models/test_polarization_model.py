@@ -3,6 +3,7 @@
 import numpy as np
 import polar_crystals as crystals
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from finite_differences import central_differences, displaced
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -22,7 +23,11 @@ from lodekit.models import (
     SparsePotential,
     TensorModel,
 )
-from lodekit.observables.polarization import transpose_born_charges
+from lodekit.models.polarization_fields import subtract_induced, without_fields
+from lodekit.observables.polarization import (
+    PolarizationTargets,
+    transpose_born_charges,
+)
 from lodekit.structures.stress import as_matrix
 
 FIELD = np.array([0.05, -0.03, 0.08])
@@ -281,6 +286,48 @@ def test_piezoelectric_currents_are_changes_of_polarization(model, new):
     numerical = central_differences(polarization, np.zeros(6)).T
     found = piezoelectric_tensor(model, atoms) * atoms.get_volume()
     np.testing.assert_allclose(found, numerical, atol=1e-6)
+
+
+def in_a_field(model, atoms, branch):
+    """A structure with what the model says of it in a field, on some branch."""
+    (found,) = model.compute(atoms, field=FIELD)
+    step = branch @ atoms.cell[:]
+    labelled = atoms.copy()
+    labelled.info = {"electric_field": FIELD}
+    labelled.info["polarization"] = found["polarization"] + step
+    labelled.arrays["becs"] = found["born_effective_charges"].reshape(-1, 9)
+    names = ("energy", "forces", "stress")
+    results = {name: found[name] for name in names}
+    results["energy"] -= FIELD @ step
+    labelled.calc = SinglePointCalculator(labelled, **results)
+    return labelled
+
+
+def test_frames_in_a_field_tell_what_there_is_without_one(model, new):
+    frames = [in_a_field(model, new[0], np.array([1, 0, -2])), new[1]]
+    names = ["energy", "forces", "stress"]
+    (expected,) = model.compute(new[0])
+    (found,) = model.compute(frames[0], names)
+    assert found["energy"] == model.compute(new[0], field=FIELD)[0]["energy"]
+    rest = without_fields(model, frames, names)
+    for name in names:
+        value = rest[0].calc.results[name]
+        np.testing.assert_allclose(value, expected[name], atol=1e-9)
+    assert rest[1].calc.results["energy"] == new[1].get_potential_energy()
+    electric = ["polarization", "born_effective_charges"]
+    targets = PolarizationTargets.collect(frames, electric)
+    subtract_induced(model, frames, targets)
+    moment = targets.moments[0] - [1, 0, -2] @ new[0].cell[:]
+    np.testing.assert_allclose(moment, expected["polarization"], atol=1e-9)
+    charges = expected["born_effective_charges"]
+    np.testing.assert_allclose(targets.born_charges[0], charges, atol=1e-9)
+    del frames[0].info["polarization"]
+    with pytest.raises(ValueError, match="frame 1 .* no polarization, which says"):
+        without_fields(model, frames, names)
+    with pytest.raises(ValueError, match="frame 1 .* fit polarizabilities as well"):
+        small(targets=["born_effective_charges"]).fit(frames)
+    with pytest.raises(ValueError, match="a SparsePotential takes for none"):
+        SparsePotential().fit(frames)
 
 
 def test_an_audit_finds_all_laws_of_polarization(model, new):

@@ -1,0 +1,94 @@
+"""Training structures of a `PolarizationModel` that were computed in a field."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.observables.fields import fields_of
+from lodekit.observables.polarization import moment_of
+from lodekit.structures import frame_name
+
+from .charge_energy import EnergyParts, remainders
+from .polarization_prediction import PolarizationPrediction
+
+
+def subtract_induced(model, frames, targets) -> None:
+    """Take what fields induce from moments and Born charges, in place.
+
+    Parameters
+    ----------
+    model : PolarizationModel
+        With its polarizability.
+    frames : list of ase.Atoms
+    targets : PolarizationTargets
+
+    Raises
+    ------
+    ValueError
+        If the model has no polarizability.
+    """
+    for index, field in frames_in_fields(frames):
+        moment, charges = targets.moments[index], targets.born_charges[index]
+        if moment is None and charges is None:
+            continue
+        if model.polarizability_ is None:
+            raise ValueError(
+                f"{frame_name(index)} was computed in an electric field, which induces "
+                "moments: fit polarizabilities as well, or leave the frame out"
+            )
+        prediction = PolarizationPrediction(model, [frames[index]], field)
+        if moment is not None:
+            targets.moments[index] = moment - prediction.polarizabilities[0] @ field
+        if charges is not None:
+            targets.born_charges[index] = charges - prediction.induced_born_charges
+
+
+def frames_in_fields(frames):
+    """Yield index and field in V/Å of the frames that were computed in one."""
+    fields = fields_of(frames)
+    if fields is not None:
+        for index in np.flatnonzero(fields.any(axis=1)):
+            yield int(index), fields[index]
+
+
+def without_fields(model, frames, names: list) -> list:
+    """Return frames with the energies, forces and stress that they have in no field.
+
+    Raises
+    ------
+    ValueError
+        If the model has no response to a field, or a periodic frame with an energy no
+        polarization.
+    """
+    inside = dict(frames_in_fields(frames))
+    if not inside:
+        return frames
+    parts = []
+    for index, atoms in enumerate(frames):
+        if index not in inside:
+            parts.append(EnergyParts(0.0, np.zeros((len(atoms), 3)), np.zeros((3, 3))))
+            continue
+        if model.dipoles_ is None:
+            raise ValueError(
+                f"{frame_name(index)} was computed in an electric field: fit dipoles, "
+                "polarizations or Born charges as well, or leave the frame out"
+            )
+        parts.append(field_part(model, atoms, inside[index], names, frame_name(index)))
+    return remainders(frames, parts, names)
+
+
+def field_part(model, atoms, field, names, name: str) -> EnergyParts:
+    """Return what a field adds to energy, forces and strain derivative."""
+    prediction = PolarizationPrediction(model, [atoms], field)
+    energy = float(prediction.field_energies[0])
+    if atoms.pbc.all() and "energy" in names:
+        moment = moment_of(atoms)
+        if moment is None:
+            raise ValueError(
+                f"{name} has an energy in an electric field and no polarization, which "
+                "says on which branch the energy is"
+            )
+        induced = field @ prediction.polarizabilities[0] @ field
+        energy = float(0.5 * induced - field @ moment)
+    positions, strain = prediction.field_gradients
+    return EnergyParts(energy, -positions, strain[0])

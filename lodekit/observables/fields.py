@@ -1,0 +1,37 @@
+"""Electric fields in which structures were computed: ``electric_field`` in V/Å.
+
+Energies and moments in a field E are
+
+    U(E) = U_0 - E . M - E . alpha . E / 2,    M(E) = M + alpha . E,
+
+with M and alpha without a field. M of a periodic structure is known up to quanta, and
+so is U(E); with the value of M(E) of the same calculation, U_0 = U(E) + E . M(E) - E .
+alpha . E / 2 is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lodekit.structures import frame_name, get_target
+
+FIELD = "electric_field"
+
+
+def fields_of(frames):
+    """Return the fields of structures in V/Å, (n_frames, 3); None without any."""
+    values = [get_target(atoms, FIELD) for atoms in frames]
+    fields = np.array([np.zeros(3) if own is None else own for own in values])
+    return fields if fields.any() else None
+
+
+def refuse_fields(frames, model) -> None:
+    """Raise ``ValueError`` for structures in a field, which a model does not know."""
+    fields = fields_of(frames)
+    if fields is not None:
+        index = int(np.flatnonzero(fields.any(axis=1))[0])
+        raise ValueError(
+            f"{frame_name(index)} was computed in an electric field, which a "
+            f"{type(model).__name__} takes for none; fit a PolarizationModel "
+            "(--model polarization), or leave the frame out"
+        )
