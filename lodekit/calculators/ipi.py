@@ -100,7 +100,7 @@ class IpiDriver:
         virial : ndarray of shape (3, 3)
             In Hartree; 0 where the structure is not periodic in three directions.
         extras : str
-            JSON, in eV, Å and e; empty where nothing was asked for.
+            JSON, in eV, Å and e, see `extra_values`; empty where nothing was asked for.
         """
         atoms = self.atoms
         if atoms.pbc.any():
@@ -111,11 +111,29 @@ class IpiDriver:
         virial = np.zeros((3, 3))
         if atoms.pbc.all():
             virial = -atoms.get_stress(voigt=False) * (atoms.get_volume() / Hartree)
-        extras = {
-            name: np.asarray(self.calculator.get_property(name, atoms)).tolist()
-            for name in self.extras
-        }
+        extras: dict[str, Any] = {}
+        for name in self.extras:
+            extras |= extra_values(name, self.calculator.get_property(name, atoms))
         return energy, forces, virial, json.dumps(extras) if extras else ""
+
+
+def extra_values(name: str, value: Any) -> dict[str, Any]:
+    """Return a property as i-PI gets it, by name.
+
+    What i-PI itself reads, for dynamics in a field, has its units and order: "dipole",
+    the dipole of open and the polarization of periodic structures, is in e·Bohr, and
+    "BEC", beside the Born charges, has displacements as rows and moments as columns, (3
+    n_atoms, 3).
+    """
+    array = np.asarray(value)
+    if name == "dipole":
+        return {name: (array / Bohr).tolist()}
+    values = {name: array.tolist()}
+    if name == "polarization":
+        values["dipole"] = (array / Bohr).tolist()
+    if name == "born_effective_charges":
+        values["BEC"] = array.swapaxes(1, 2).reshape(-1, 3).tolist()
+    return values
 
 
 def serve(

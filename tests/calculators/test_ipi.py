@@ -17,7 +17,7 @@ from stub_model import StubModel, make_frames
 
 from lodekit import model_file
 from lodekit.calculators import LodekitCalculator
-from lodekit.calculators.ipi import IpiDriver, serve
+from lodekit.calculators.ipi import IpiDriver, extra_values, serve
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -50,6 +50,14 @@ def test_answers_are_in_atomic_units(model):
     expected = -stress * atoms.get_volume()
     np.testing.assert_allclose(virial * Hartree, expected, atol=1e-10)
     assert json.loads(extras)["energy_std"] == pytest.approx(1e-3 * len(atoms))
+    charges = np.arange(18.0).reshape(2, 3, 3)
+    rows = extra_values("born_effective_charges", charges)["BEC"]
+    field = np.array([0.1, -0.2, 0.3])  # i-PI's forces in it are BEC @ field
+    expected = np.einsum("iab,a->ib", charges, field).ravel()
+    np.testing.assert_allclose(np.array(rows) @ field, expected)
+    moment = extra_values("polarization", [Bohr, 0.0, 0.0])
+    assert moment["dipole"] == extra_values("dipole", [Bohr, 0.0, 0.0])["dipole"]
+    assert moment["dipole"] == [1.0, 0.0, 0.0]
     (again,) = driver([cell], [positions])
     assert again[0] == energy
 
