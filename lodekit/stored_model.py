@@ -71,6 +71,10 @@ class StoredModel:
             raise ValueError(f"the setting {name!r} is {value!r}")
         return value
 
+    def positive_or_none(self, name: str, **limits) -> float | None:
+        """Return a setting that is a positive number, or None; it must be there."""
+        return None if self.settings[name] is None else self.positive(name, **limits)
+
     def has_setting(self, name: str) -> bool:
         """Return whether there is a setting that is not None."""
         return self.settings.get(name) is not None

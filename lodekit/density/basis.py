@@ -211,20 +211,29 @@ class DensityBasis:
             elements = {
                 symbol: [
                     Shell(
-                        int(shell["l"]),
-                        tuple(map(float, shell["exponents"])),
-                        tuple(map(float, shell["coefficients"])),
+                        shell["l"],
+                        numbers_of(shell["exponents"]),
+                        numbers_of(shell["coefficients"]),
                     )
                     for shell in shells
                 ]
                 for symbol, shells in description["elements"].items()
             }
+            if not isinstance(description["name"], str):
+                raise TypeError("name is no text")
             return cls(elements, description["name"])
         except (KeyError, TypeError, AttributeError) as problem:
             raise BasisError(
                 f"a basis description lacks something ({type(problem).__name__}: "
                 f"{problem}); write it with DensityBasis.to_dict"
             ) from None
+
+
+def numbers_of(values) -> tuple[float, ...]:
+    """Return a list of numbers of a description; a truth value is none."""
+    if any(type(value) not in (int, float) for value in values):
+        raise TypeError(f"{values!r:.60} are no numbers")
+    return tuple(map(float, values))
 
 
 def number_of(element: str | int) -> int:
@@ -243,7 +252,7 @@ def check_shells(element: str | int, shells: Iterable[Shell]) -> tuple[Shell, ..
         raise BasisError(f"the basis has no shells for {element}")
     for shell in shells:
         a, d = np.array(shell.exponents), np.array(shell.coefficients)
-        if not 0 <= shell.l <= HIGHEST_L:
+        if type(shell.l) is not int or not 0 <= shell.l <= HIGHEST_L:
             raise BasisError(
                 f"a shell of {element} has l = {shell.l}; l must be from 0 to "
                 f"{HIGHEST_L}"

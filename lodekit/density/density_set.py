@@ -55,7 +55,8 @@ class DensitySet:
     coefficients : list of ndarray of shape (n_functions,)
         One array for every frame, in the order of the basis, in Å^(-3/2).
     responses : list of ndarray of shape (n_functions, 3), optional
-        Derivatives of the coefficients by a uniform field along x, y, z, per V/Å.
+        Derivatives of the coefficients by a uniform field along x, y, z, per V/Å. An
+        axis of NaN is not known: a metal slab has no response to a field in its plane.
     nuclear_charges : dict
         In e by atomic number, of elements with a pseudopotential.
     record : dict
@@ -81,12 +82,30 @@ class DensitySet:
             columns = [
                 np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses
             ]
-            by_axis = [
-                self._checked([r[:, x] for r in columns], "responses") for x in range(3)
-            ]
-            self.responses = [
-                np.stack(xyz, axis=1) for xyz in zip(*by_axis, strict=True)
-            ]
+            for axis in range(3):
+                own = [r[:, axis] for r in columns]
+                known = [np.zeros(len(r)) if np.isnan(r).all() else r for r in own]
+                self._checked(known, "responses")
+            self.responses = columns
+
+    @property
+    def axes(self) -> list[int]:
+        """Axes of fields whose responses are known, 0 to 2, the same of all frames.
+
+        Raises
+        ------
+        BasisError
+            If they differ from frame to frame, or there are none.
+        """
+        known = {
+            tuple(np.flatnonzero(~np.isnan(r).all(axis=0))) for r in self.responses
+        }
+        if len(known) != 1 or known == {()}:
+            raise BasisError(
+                "responses must be known along the same axes of all frames, at least "
+                "along one"
+            )
+        return [int(axis) for axis in known.pop()]
 
     def _checked(self, arrays, name):
         if len(arrays) != len(self.frames):

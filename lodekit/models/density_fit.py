@@ -78,6 +78,8 @@ class DensityData:
     frames : list of ase.Atoms
     basis : DensityBasis
     targets : list of ndarray of shape (n_functions, n_cases)
+    cases : list of int
+        Their numbers among the cases of the features: axes of fields that are known.
     metric : callable
         Returns M (n_functions, n_functions) of a frame by its index.
     """
@@ -85,6 +87,7 @@ class DensityData:
     frames: list
     basis: DensityBasis
     targets: list
+    cases: list
     metric: object
 
     def __post_init__(self):
@@ -150,14 +153,14 @@ class DensityData:
         with threads_for([self.frames[portion[0]]]):
             metrics = np.array([self.metric(i) for i in portion])
         places = {k: p for k, p in self.places[portion[0]].items()}
-        for case in range(features.n_cases):
+        for number, case in enumerate(self.cases):
             own = {
                 key: evaluated[key][case].reshape(
                     len(portion), len(where), 2 * key[1] + 1, -1
                 )
                 for key, where in places.items()
             }
-            values = np.array([self.targets[i][:, case] for i in portion])
+            values = np.array([self.targets[i][:, number] for i in portion])
             yield StructureRows(places, own, metrics, values)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from lodekit.density import DensityBasis, DensityMetric
 from lodekit.parameters import encode
@@ -11,7 +11,7 @@ from lodekit.stored_model import StoredModel
 
 from .density_features import DensityFeatures
 from .density_uncertainty import DensityCovariance
-from .tensor_state import read_kernels
+from .tensor_state import kernel_state, read_kernels
 
 #: Parameters that are written apart.
 OBJECTS = ("basis", "metric")
@@ -31,30 +31,16 @@ class DensityState:
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add basis, kernels, means and weights."""
         store = PointStore()
-        kernels_by_key = self.features_.kernels
+        kernels, more = kernel_state(self.features_.kernels, store)
         charges = self.nuclear_charges_.items()
         settings |= {
             "metric": None if self.metric is None else asdict(self.metric),
             "has_basis": self.basis is not None,
             "basis": self.basis_.to_dict(),
             "nuclear_charges": {str(z): float(charge) for z, charge in charges},
-            "terms": [
-                {
-                    "equivariants": encode(kernel.equivariants, "descriptor"),
-                    "covariance": encode(kernel.covariance, "covariance"),
-                }
-                for kernel in next(iter(kernels_by_key.values()))
-            ],
-            "kernels": [],
+            **kernels,
         }
-        for (order, sigma), kernels in kernels_by_key.items():
-            entry = {"order": order, "sigma": sigma, "terms": []}
-            for number, kernel in enumerate(kernels):
-                name = f"kernels/{order}/{sigma}/{number}"
-                term, more = kernel.get_state(name, store)
-                entry["terms"].append(term)
-                arrays |= more
-            settings["kernels"].append(entry)
+        arrays |= more
         arrays |= {f"means/{z}": own for z, own in self.means_.items()}
         arrays |= {f"weights/{z}/{l}": own for (z, l), own in self.weights_.items()}
         arrays |= store.arrays()
@@ -69,8 +55,7 @@ class DensityState:
         own = StoredModel({"settings": charges, "arrays": {}})
         if stored.setting("has_basis", bool):
             self.basis = self.basis_
-        if stored.has_setting("metric"):
-            self.metric = DensityMetric(**stored.setting("metric", dict))
+        self.metric = read_metric(stored)
         self.nuclear_charges_ = {int(z): own.positive(z) for z in charges}
         self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
         self.features_.kernels = read_kernels(stored, self.species_)
@@ -89,3 +74,14 @@ class DensityState:
         self.covariance_ = None
         if stored.has_setting("covariance"):
             self.covariance_ = DensityCovariance.from_stored(stored, shapes)
+
+
+def read_metric(stored: StoredModel) -> DensityMetric | None:
+    """Return the metric that was a parameter of the model, if any."""
+    if stored.settings["metric"] is None:
+        return None
+    own = StoredModel({"settings": stored.setting("metric", dict), "arrays": {}})
+    if set(own.settings) != {field.name for field in fields(DensityMetric)}:
+        raise ValueError(f"the metric is {own.settings!r:.60}")
+    weights = [own.positive(name, least=0.0) for name in ("overlap", "coulomb")]
+    return DensityMetric(*weights, own.positive("accuracy", largest=1.0))

@@ -153,7 +153,8 @@ class ElectronDensityModel(DensityState, Model):
         frames : DensitySet, or list of ase.Atoms
         y : list of ndarray, optional
             Coefficients of every frame, (n_functions,), or changes, (n_functions, 3),
-            where ``frames`` is a list; in the order and the unit of `DensityBasis`.
+            where ``frames`` is a list; in the order and the unit of `DensityBasis`. An
+            axis of NaN is not fitted.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
         metrics : list of ndarray of shape (n_functions, n_functions), optional
@@ -248,8 +249,11 @@ class ElectronDensityModel(DensityState, Model):
                 "the densities have no responses to a field; make them with "
                 "lodekit.density.pyscf_response, or choose target='density'"
             )
-        targets = densities.responses
-        if not self.is_response:
+        if self.is_response:
+            axes = densities.axes
+            targets = [values[:, axes] for values in densities.responses]
+        else:
+            axes = [0]
             targets = [values[:, None] for values in densities.coefficients]
             check_electrons_of(densities)
         if metrics is not None:
@@ -259,8 +263,7 @@ class ElectronDensityModel(DensityState, Model):
             metric = self.metric or DensityMetric()
             frames, basis = densities.frames, densities.basis
             matrix = RecentMatrices(lambda index: metric.matrix(frames[index], basis))
-
-        return DensityData(densities.frames, densities.basis, list(targets), matrix)
+        return DensityData(densities.frames, densities.basis, targets, axes, matrix)
 
     @property
     def properties(self) -> list[str]:
@@ -367,7 +370,7 @@ class ElectronDensityModel(DensityState, Model):
         squares = {"errors": [], "deviations": [], "norms": []}
         for index, own in enumerate(predicted):
             matrix = data.metric(index)
-            error = own.reshape(len(own), -1) - expected[index]
+            error = own.reshape(len(own), -1)[:, data.cases] - expected[index]
             vectors = error, data.targets[index], expected[index]
             for name, vector in zip(squares, vectors, strict=True):
                 squares[name].append(np.sum(vector * (matrix @ vector)))

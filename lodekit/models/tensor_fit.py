@@ -24,8 +24,9 @@ ROWS = "tensor"
 #: Prior standard deviation of the constant of an element, over the root mean square of
 #: scalars divided by the number of atoms.
 ELEMENT_PRIOR = 10.0
-#: Smallest spread of scalars that are all but constant, over their length.
-SMALLEST_SPREAD = 1e-6
+#: Smallest spread of scalars that are all but sums of constants of elements, over their
+#: length: digits of the constants are left beside it.
+SMALLEST_SPREAD = 1e-4
 
 
 class TermAmplitude:

@@ -185,10 +185,9 @@ def read_part(stored: StoredModel, key: tuple, kernels: dict, species) -> Tensor
         stored.positive("element_prior"),
         std_scale=stored.positive("std_scale"),
         noise=stored.positive("noise"),
+        left_out_error=stored.positive_or_none("left_out_error", least=0.0),
         n_rows=StoredModel.count(stored.setting("n_rows", int)),
     )
-    if stored.has_setting("left_out_error"):
-        part.left_out_error = stored.positive("left_out_error")
     rank = n_elements + sum(kernel.rank for kernel in terms)
     part.solution = read_solution(stored, stored.array("weights", rank))
     return part

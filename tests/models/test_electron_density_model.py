@@ -22,6 +22,7 @@ from lodekit.density import (
     electron_counts,
 )
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
+from lodekit.errors import BasisError
 from lodekit.models import ElectronDensityModel
 from lodekit.models.density_prediction import polarizability
 from lodekit.regression import PolynomialCovariance
@@ -65,6 +66,22 @@ def test_responses_of_known_form_are_learned(densities, response_model):
     new = densities.select(range(45, 60))
     assert response_model.density_error(new) < 3.0
     assert response_model.score(new) > 0.999
+
+
+def test_responses_along_one_axis_are_learned_alone(densities):
+    """What is not known has no say, and follows by symmetry from what is."""
+    some, new = densities.select(range(45)), densities.select(range(45, 60))
+    along_z = [np.where([1, 1, 0], np.nan, own) for own in some.responses]
+    known = DensitySet(some.frames, BASIS, some.coefficients, along_z)
+    assert known.axes == [2]
+    model = small(target="response").fit(known)
+    assert model.density_error(new) < 5.0
+    assert model.density_error(known) < 5.0
+    mixed = DensitySet(
+        some.frames, BASIS, some.coefficients, [*along_z[:-1], some.responses[-1]]
+    )
+    with pytest.raises(BasisError, match="known along the same axes of all frames"):
+        model.fit(mixed)
 
 
 def test_coefficients_of_a_list_of_frames(densities, model):

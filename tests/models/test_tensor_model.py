@@ -221,6 +221,18 @@ def test_channels_that_a_descriptor_has_selected_are_kept(frames):
     assert {points.tensors.shape[2] for points in kernel.points.values()} == {9}
 
 
+@pytest.mark.parametrize("value", [[3.0], 2.0 * np.eye(3).ravel(), 1e6 * np.ones(1)])
+def test_targets_that_are_constant_are_learned(frames, value):
+    """Constants of elements say it all."""
+    some = [atoms.copy() for atoms in frames[:12]]
+    for atoms in some:
+        atoms.info["constant"] = np.array(value)
+    model = small(targets=["constant"], n_sparse=3, n_channels=10).fit(some)
+    (result,) = model.compute(frames[20], ["constant", "constant_std"])
+    np.testing.assert_allclose(np.ravel(result["constant"]), value, rtol=1e-9)
+    assert np.max(result["constant_std"]) < 1e-5 * np.max(value)
+
+
 def test_scalars_have_a_constant_of_every_element(frames):
     some = [atoms.copy() for atoms in frames[:20]]
     for number, atoms in enumerate(some):
