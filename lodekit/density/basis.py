@@ -252,7 +252,8 @@ def check_shells(element: str | int, shells: Iterable[Shell]) -> tuple[Shell, ..
         raise BasisError(f"the basis has no shells for {element}")
     for shell in shells:
         a, d = np.array(shell.exponents), np.array(shell.coefficients)
-        if type(shell.l) is not int or not 0 <= shell.l <= HIGHEST_L:
+        is_whole = isinstance(shell.l, (int, np.integer))
+        if not is_whole or not 0 <= shell.l <= HIGHEST_L:
             raise BasisError(
                 f"a shell of {element} has l = {shell.l}; l must be from 0 to "
                 f"{HIGHEST_L}"
