@@ -186,13 +186,13 @@ def test_arrays_that_are_missing_or_too_many_are_refused(states):
 MAY_BE_NONE = {"metric", "left_out_error"}
 #: Settings of which other values belong to other models: names, contraction
 #: coefficients, what a tensor belongs to, whether the basis was a parameter.
-MAY_BE_OTHER = {
+MAY_BE_OTHER = (
     (True, "is_charged"),
     (True, "per_atom"),
     (True, "has_basis"),
     ("x", "name"),
     (-1, "coefficients"),
-}
+)
 
 
 def places(table, place=()):

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from lodekit.errors import DensityFileError, SettingsError
+from lodekit.structures import frame_name
+from lodekit.whole_files import check_destination, written_whole
 
 from .density_files import read_densities
 from .frames import read_frames
@@ -115,6 +117,8 @@ def evaluate_densities(model, model_path, path, options):
             f"({densities.basis.describe()}), and the model in {model.basis_.name} "
             f"({model.basis_.describe()})"
         )
+    if options["plane"]:
+        check_destination(options["plane"], options["overwrite"], DensityFileError)
     watch = RangeWatch(model, path)
     watch.look(densities.frames)
     errors = judge_densities(model, densities, options["grid"])
@@ -122,4 +126,30 @@ def evaluate_densities(model, model_path, path, options):
         extra = {"extrapolation": watch.summary()} if watch.numbers else {}
         click.echo(json.dumps({**errors, **extra}, ensure_ascii=False))
     tell(format_errors({Path(path).name: errors}), options)
+    if options["plane"]:
+        index = draw_worst(model, densities, options["plane"])
+        tell(f"wrote {options['plane']} of {frame_name(index)}", options)
     watch.finish(options["strict"])
+
+
+def draw_worst(model, densities, path):
+    """Draw the density with the largest error on a plane; return its number.
+
+    Of a response, what a field along the first axis that is known changes.
+    """
+    from lodekit.analysis.density_planes import density_difference_figure
+    from lodekit.density import ElectronDensity
+
+    index = int(model.squared_errors(densities)["errors"].argmax())
+    predicted = model.densities([densities.frames[index]])
+    pair = []
+    for one, place in ((densities, index), (predicted, 0)):
+        if model.is_response:
+            atoms = one.frames[place]
+            column = one.responses[place][:, densities.axes[0]]
+            pair.append(ElectronDensity(atoms, one.basis, column, [0.0] * len(atoms)))
+        else:
+            pair.append(one.density(place))
+    with written_whole(Path(path), DensityFileError) as file:
+        density_difference_figure(*pair).savefig(file, dpi=150, format="png")
+    return index

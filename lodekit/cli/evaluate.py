@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lodekit.errors import StructureError, StructureFileError
+from lodekit.errors import SettingsError, StructureError, StructureFileError
 
 from .density_files import aux_basis_option, is_density_source, structures_option
 from .density_results import evaluate_densities
@@ -64,6 +64,13 @@ from .sources import paths_of
     help="Compare densities on a grid of this spacing, too.",
 )
 @click.option(
+    "--plane",
+    type=click.Path(),
+    metavar="OUT.png",
+    help="Draw the density with the largest error, and this error, in the plane of its "
+    "atoms.",
+)
+@click.option(
     "--chemiscope",
     type=click.Path(),
     metavar="OUT.json.gz",
@@ -108,6 +115,9 @@ def evaluate(model_path, path, options):
     if is_density_source(path):
         evaluate_densities(model, model_path, path, options)
         return
+    for name in ("grid", "plane", "structures", "aux_basis"):
+        if options[name]:
+            raise SettingsError(f"--{name.replace('_', '-')} is for densities")
     frames = read_frames(path, **reading(options))
     asked = flatten(options["targets"])
     targets = present_targets(model, frames, asked, path)

@@ -7,13 +7,17 @@ import numpy as np
 from lodekit.density import DensityBasis, ElectronDensity, channel_places
 from lodekit.density.moments import dipoles_of
 from lodekit.density.sites import Sites
+from lodekit.density.uncertainty import (
+    beside_electrons,
+    dipole_integrals,
+    electron_spread,
+    project_integrals,
+)
+from lodekit.fitting.density_fit import mean_coefficients
 from lodekit.observables.charge_observable import total_charge
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import as_voigt
 from lodekit.units import COULOMB_CONSTANT
-
-from .density_fit import mean_coefficients
-from .density_uncertainty import dipole_integrals, electron_spread, project_integrals
 
 #: What is predicted: coefficients, or their changes in a field.
 COEFFICIENTS = "density_coefficients"
@@ -58,15 +62,8 @@ class DensityPrediction:
     def deviations(self, atoms, starts: dict) -> dict:
         """Return standard deviations of the dipole, or of the polarizability."""
         model = self.model
-        places = channel_places(model.basis_, atoms.numbers)
         integrals = dipole_integrals(atoms, model.basis_)
-        projected = []
-        for case in range(model.features_.n_cases):
-            own = {
-                key: self.features[key][case, starts[key] : starts[key] + len(where)]
-                for key, where in places.items()
-            }
-            projected.append(project_integrals(integrals, places, own))
+        projected = self.project(atoms, starts, integrals)
         if not model.is_response:
             values = [model.covariance_.deviation(own) for own in projected[0]]
             return {DIPOLE_STD: np.array(values)}
@@ -74,10 +71,46 @@ class DensityPrediction:
         for a, b in np.ndindex(3, 3):
             mean = {
                 key: 0.5 * (projected[b][a][key] + projected[a][b][key])
-                for key in places
+                for key in projected[a][b]
             }
             matrix[a, b] = COULOMB_CONSTANT * model.covariance_.deviation(mean)
         return {POLARIZABILITY_STD: matrix}
+
+    def project(self, atoms, starts: dict, integrals: np.ndarray) -> list[list[dict]]:
+        """Return p of every case and every column of integrals (n_functions, n)."""
+        places = channel_places(self.model.basis_, atoms.numbers)
+        projected = []
+        for case in range(self.model.features_.n_cases):
+            own = {
+                key: self.features[key][case, starts[key] : starts[key] + len(where)]
+                for key, where in places.items()
+            }
+            projected.append(project_integrals(integrals, places, own))
+        return projected
+
+    def integral_std(self, integrals) -> np.ndarray:
+        """Return standard deviations for the first frame.
+
+        Parameters
+        ----------
+        integrals : ndarray of shape (n_functions, n)
+
+        Returns
+        -------
+        deviations : ndarray of shape (n,) or (n, 3)
+        """
+        atoms, model = self.frames[0], self.model
+        size = model.basis_.size(atoms.numbers)
+        integrals = np.asarray(integrals, dtype=float)
+        if integrals.ndim != 2 or len(integrals) != size:
+            raise ValueError(
+                f"`integrals` must have shape ({size}, n), one row for every function, "
+                f"got {integrals.shape}"
+            )
+        own = beside_electrons(atoms, model.basis_, integrals)
+        projected = self.project(atoms, dict.fromkeys(self.values, 0), own)
+        values = [[model.covariance_.deviation(p) for p in case] for case in projected]
+        return np.array(values).T if model.is_response else np.array(values[0])
 
     def coefficients(self, atoms, starts: dict) -> np.ndarray:
         """Return coefficients of the next frame, (n_functions, n_cases).

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from lodekit.density import DensityBasis, DensityMetric
+from lodekit.density.features import DensityFeatures
+from lodekit.density.uncertainty import DensityCovariance
 from lodekit.parameters import encode
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
-from .density_features import DensityFeatures
-from .density_uncertainty import DensityCovariance
 from .tensor_state import kernel_state, read_kernels
 
 #: Parameters that are written apart.

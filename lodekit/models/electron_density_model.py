@@ -6,8 +6,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from lodekit.density import DensityMetric, DensitySet, ElectronDensity
+from lodekit.density import DensitySet, ElectronDensity
+from lodekit.density.features import DensityFeatures
 from lodekit.fitting.clock import Clock
+from lodekit.fitting.density_fit import (
+    BATCH_ATOMS,
+    draw_left_out,
+    fit_densities,
+)
 from lodekit.fitting.groups import find_groups
 from lodekit.fitting.tensor_kernels import select_kernels
 from lodekit.quantities import family
@@ -17,15 +23,6 @@ from lodekit.structures.batch import as_frames
 from lodekit.terms.tensors import build_tensor_terms, density_terms
 
 from .charge_checks import check_fraction
-from .density_checks import check_electrons_of, check_metrics, check_positive
-from .density_features import DensityFeatures
-from .density_fit import (
-    BATCH_ATOMS,
-    DensityData,
-    RecentMatrices,
-    draw_left_out,
-    fit_densities,
-)
 from .density_prediction import (
     COEFFICIENTS,
     DIPOLE_STD,
@@ -34,6 +31,7 @@ from .density_prediction import (
     DensityPrediction,
 )
 from .density_state import DensityState
+from .density_targets import check_positive, collect_densities, density_data
 from .extrapolating import with_extrapolation
 from .model import Model
 from .prediction import check_species
@@ -51,7 +49,7 @@ class ElectronDensityModel(DensityState, Model):
     The coefficients of the shells of atom i with angular momentum l are c[n, m] =
     mean[n] + Phi_i[m] . w[n], with features Phi of order l that turn like spherical
     harmonics, shared by all shells n. Weights minimise the metric norm of the error of
-    the whole density, see `lodekit.models.density_fit`. The number of electrons is
+    the whole density, see `lodekit.fitting.density_fit`. The number of electrons is
     exact.
 
     Parameters
@@ -169,7 +167,7 @@ class ElectronDensityModel(DensityState, Model):
             If coefficients do not fit the basis.
         """
         clock = Clock()
-        densities = self.densities_of(frames, y)
+        densities = collect_densities(self, frames, y)
         frames = densities.frames
         check_structures(frames)
         check_fraction(self.validation_fraction)
@@ -177,7 +175,7 @@ class ElectronDensityModel(DensityState, Model):
         if self.strength is not None:
             check_positive("strength", self.strength)
         random_state = check_random_state(self.random_state)
-        data = self.collect(densities, metrics)
+        data = density_data(self, densities, metrics)
         self.basis_, self.nuclear_charges_ = densities.basis, densities.nuclear_charges
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
@@ -220,50 +218,6 @@ class ElectronDensityModel(DensityState, Model):
             "seconds": clock.seconds,
         }
         return self
-
-    def densities_of(self, frames, y=None) -> DensitySet:
-        """Return structures with their coefficients as a `DensitySet`."""
-        if isinstance(frames, DensitySet):
-            return frames
-        if y is None:
-            raise ValueError(
-                "fit needs a DensitySet, or frames and the coefficients of each of them"
-            )
-        if self.basis is None:
-            raise ValueError(
-                "coefficients without a DensitySet need the basis they are in; give "
-                "ElectronDensityModel(basis=...)"
-            )
-        frames = as_frames(frames)
-        if not self.is_response:
-            return DensitySet(frames, self.basis, list(y))
-        zeros = [np.zeros(self.basis.size(atoms.numbers)) for atoms in frames]
-        return DensitySet(frames, self.basis, zeros, list(y))
-
-    def collect(self, densities: DensitySet, metrics) -> DensityData:
-        """Return what is fitted, or judged."""
-        if not len(densities):
-            raise ValueError("there are no structures to fit")
-        if self.is_response and densities.responses is None:
-            raise ValueError(
-                "the densities have no responses to a field; make them with "
-                "lodekit.density.pyscf_response, or choose target='density'"
-            )
-        if self.is_response:
-            axes = densities.axes
-            targets = [values[:, axes] for values in densities.responses]
-        else:
-            axes = [0]
-            targets = [values[:, None] for values in densities.coefficients]
-            check_electrons_of(densities)
-        if metrics is not None:
-            check_metrics(densities, metrics)
-            matrix = metrics.__getitem__
-        else:
-            metric = self.metric or DensityMetric()
-            frames, basis = densities.frames, densities.basis
-            matrix = RecentMatrices(lambda index: metric.matrix(frames[index], basis))
-        return DensityData(densities.frames, densities.basis, targets, axes, matrix)
 
     @property
     def properties(self) -> list[str]:
@@ -348,6 +302,36 @@ class ElectronDensityModel(DensityState, Model):
         """Return the predicted density of one structure."""
         return self.densities([atoms]).density(0)
 
+    def integral_std(self, atoms, integrals) -> np.ndarray:
+        """Return standard deviations of integrals of the predicted density.
+
+        Such as numbers of electrons in a region, or potentials at points: whatever is
+        linear in the coefficients.
+
+        Parameters
+        ----------
+        atoms : ase.Atoms
+        integrals : ndarray of shape (n_functions, n)
+            q of the integrals q . c.
+
+        Returns
+        -------
+        deviations : ndarray of shape (n,), or (n, 3) of a response along x, y, z
+
+        Raises
+        ------
+        ValueError
+            If the model has none: it was fitted without leaving structures out, or to
+            periodic ones.
+        """
+        check_is_fitted(self, "weights_")
+        if self.covariance_ is None:
+            raise ValueError(
+                "the model has no standard deviations; fit it to open structures, with "
+                "a validation_fraction that leaves some of them out"
+            )
+        return DensityPrediction(self, [atoms]).integral_std(integrals)
+
     def squared_errors(self, frames, y=None, metrics=None) -> dict[str, np.ndarray]:
         """Return squared metric norms of errors, deviations and densities.
 
@@ -362,8 +346,8 @@ class ElectronDensityModel(DensityState, Model):
             "errors", "deviations" from atoms with the mean coefficients of the
             training structures, and "norms".
         """
-        densities = self.densities_of(frames, y)
-        data = self.collect(densities, metrics)
+        densities = collect_densities(self, frames, y)
+        data = density_data(self, densities, metrics)
         predicted = self.predict(densities.frames)
         expected = data.targets
         data.subtract(self.means_)

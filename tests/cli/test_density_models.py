@@ -1,6 +1,7 @@
 """The whole path with a model of densities, from a file to cubes and errors."""
 
 import json
+import pathlib
 import sys
 from pathlib import Path
 
@@ -111,9 +112,13 @@ def test_evaluate_prints_errors_of_the_density(fitted, folder, lodekit):
     for name, own in fitted["errors"]["validation"].items():
         assert errors[name]["rmse"] == pytest.approx(own["rmse"], rel=1e-9)
     assert errors["density_on_grid"]["rmse"] < 2.0
-    status, out, _ = lodekit("evaluate", folder / "m.lodekit", folder / "new.npz")
-    assert status == 0
+    status, out, error = lodekit(
+        *("evaluate", folder / "m.lodekit", folder / "new.npz", "--plane", "worst.png")
+    )
+    assert status == 0, error
     assert "electrostatic_energy" in out
+    assert "wrote worst.png of frame" in out + error
+    assert pathlib.Path("worst.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_layout_of_salted(fitted, folder, lodekit):

@@ -21,6 +21,8 @@ from lodekit.density import (
     channel_places,
     electron_counts,
 )
+from lodekit.density.moments import dipoles_of
+from lodekit.density.sites import Sites
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.errors import BasisError
 from lodekit.models import ElectronDensityModel
@@ -265,7 +267,7 @@ def test_bad_input(densities, model):
 def test_strengths_are_found_wherever_the_search_begins(densities, monkeypatch):
     some = densities.select(range(45))
     expected = small().fit(some).summary_
-    monkeypatch.setattr("lodekit.models.density_fit.STRENGTH", 1e-2)
+    monkeypatch.setattr("lodekit.fitting.density_fit.STRENGTH", 1e-2)
     found = small().fit(some).summary_
     assert found["strength"] == pytest.approx(expected["strength"], rel=1.0)
     assert found["held_out_percent"] == pytest.approx(
@@ -288,6 +290,20 @@ def test_standard_deviations_cover_errors_of_dipoles(densities, model, response_
         np.testing.assert_allclose(*[result[names[1]], result[names[1]].T], rtol=1e-9)
         ratios.append(error / result["polarizability_std"])
     assert 0.2 < np.sqrt(np.mean(np.square(ratios))) < 5.0
+
+
+def test_standard_deviations_of_integrals(model, response_model):
+    """Those of dipoles are known otherwise; electrons are exact."""
+    atoms = bent(93)
+    integrals = dipoles_of(Sites.of_atoms(atoms, BASIS))
+    (expected,) = model.compute(atoms, ["dipole_std"])
+    own = model.integral_std(atoms, integrals)
+    np.testing.assert_allclose(own, expected["dipole_std"], rtol=1e-12)
+    counts = electron_counts(atoms, BASIS)[:, None]
+    np.testing.assert_allclose(model.integral_std(atoms, counts), 0.0, atol=1e-12)
+    assert response_model.integral_std(atoms, integrals).shape == (3, 3)
+    with pytest.raises(ValueError, match="one row for every function"):
+        model.integral_std(atoms, integrals[:-1])
 
 
 def test_standard_deviations_are_those_of_the_posterior(densities, model):

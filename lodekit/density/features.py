@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lodekit.density.basis import DensityBasis
 from lodekit.descriptors.clebsch_gordan import clebsch_gordan
 from lodekit.structures.batch import StructureBatch
+
+from .basis import DensityBasis
 
 #: Harmonics of order 1 are y, z, x.
 AXES = [2, 0, 1]

@@ -13,12 +13,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from lodekit.density import DensityBasis, channel_places
-from lodekit.density.moments import charges_of, dipoles_of
-from lodekit.density.sites import Sites
 from lodekit.regression.block_layout import StructureRows
 from lodekit.regression.block_posterior import BlockFactors
 from lodekit.stored_model import StoredModel
+
+from .basis import DensityBasis
+from .channels import channel_places
+from .moments import charges_of, dipoles_of
+from .sites import Sites
 
 
 @dataclass
@@ -96,8 +98,13 @@ def atomic_overlap(basis: DensityBasis, z: int) -> np.ndarray:
 
 def dipole_integrals(atoms, basis: DensityBasis) -> np.ndarray:
     """Return q of the dipole without what electrons that are kept take, (n, 3)."""
-    charges, spread = electron_spread(atoms, basis)
     integrals = dipoles_of(Sites.of_atoms(atoms, basis))
+    return beside_electrons(atoms, basis, integrals)
+
+
+def beside_electrons(atoms, basis: DensityBasis, integrals: np.ndarray) -> np.ndarray:
+    """Return q (n_functions, n) without what electrons that are kept take."""
+    charges, spread = electron_spread(atoms, basis)
     return integrals - np.outer(charges, spread @ integrals) / (charges @ spread)
 
 

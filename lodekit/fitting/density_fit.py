@@ -14,16 +14,16 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from lodekit.density import DensityBasis, channel_places
-from lodekit.fitting.groups import can_be_left_out
-from lodekit.fitting.progress import progress_bar
+from lodekit.density.features import DensityFeatures
+from lodekit.density.uncertainty import DensityCovariance, calibrate
 from lodekit.regression.block_equations import BlockEquations
 from lodekit.regression.block_iterations import BlockIterations
 from lodekit.regression.block_layout import BlockLayout, StructureRows
 from lodekit.structures.batch import StructureBatch
 from lodekit.threads import threads_for
 
-from .density_features import DensityFeatures
-from .density_uncertainty import DensityCovariance, calibrate
+from .groups import can_be_left_out
+from .progress import progress_bar
 
 #: Prior variances fall by this from l to l + 1, beside those of the coefficients.
 DECAY = 2.0
