@@ -221,8 +221,6 @@ def changed(settings, place, value=None):
 def test_settings_that_lack_something_are_refused(states):
     for cls, settings, arrays in states:
         for place in places(settings):
-            if place[-1] == "left_out_error":  # tensors need not have one
-                continue
             state = {"settings": changed(settings, place), "arrays": arrays}
             with pytest.raises(Exception):  # noqa: B017, PT011
                 cls.from_state(state)
