@@ -14,6 +14,13 @@ and eight molecules judge.
 response: sodium_responses.npz of ``examples/make_metal_densities.py``. Small clusters
 are fitted, larger ones judge, SOAP beside SOAP and LODE.
 
+slabs: slab_responses.npz of ``examples/make_slab_densities.py``. Thin slabs of
+aluminium are fitted, thick ones judge, SOAP beside LODE.
+
+qm7b: dipoles and polarizabilities of the 1,010 molecules of qm7b_dipole_pol in FOLDER,
+by `DipoleModel` and `TensorModel`, five parts of which each judges once; with
+``--folds 1`` one of them.
+
 features: equivariant features of a box of water, and those of featomic where it is
 installed.
 
@@ -30,6 +37,7 @@ import argparse
 import json
 import pathlib
 import resource
+import sys
 import time
 
 import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of BLAS)
@@ -39,20 +47,28 @@ import numpy as np
 
 from lodekit import read_structures
 from lodekit.density import DensitySet, load_basis, read_salted
+from lodekit.density.moments import dipoles_of
+from lodekit.density.sites import Sites
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     LodeSphericalExpansion,
     SphericalExpansion,
 )
-from lodekit.models import ElectronDensityModel
+from lodekit.models import DipoleModel, ElectronDensityModel, TensorModel
 from lodekit.models.density_errors import judge_densities
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
+from lodekit.structures import get_target
+from lodekit.units import BOHR, COULOMB_CONSTANT
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REPOSITORY_DATA = ROOT / "examples" / "data"
 SODIUM, REPOSITORY_WATER = "sodium_responses.npz", "water_densities.npz"
+SLABS = "slab_responses.npz"
 #: Atoms of the largest sodium cluster that is fitted.
 LARGEST_FITTED = 6
+#: Layers of the thickest slabs that are fitted.
+MOST_LAYERS = 5
+DEBYE = 0.20819434  # e·Å
 #: SALTED 3.0 on the same files and one core of another machine.
 SALTED = {
     "salted_water_pyscf": {
@@ -284,6 +300,27 @@ def transfer(folder):
     }
 
 
+def metal_cases(density):
+    """Return terms and powers of SOAP, of LODE, and of both together."""
+    local, far = EquivariantPowerSpectrum(density), EquivariantPowerSpectrum(lode())
+    return {
+        "SOAP": ([local], [2]),
+        "LODE, linear": ([far], [1]),
+        "LODE, linear and squared": ([far, far], [1, 2]),
+        "SOAP and LODE, all linear": ([local, far], [1, 1]),
+        "SOAP and LODE": ([local, far, far], [2, 1, 2]),
+    }
+
+
+def fit_responses(terms, powers, train):
+    """Return the fitted model, and seconds."""
+    covariances = [EquivariantCovariance(power) for power in powers]
+    model = ElectronDensityModel(
+        terms, covariances, 40, target="response", n_channels=80
+    )
+    return timed_fit(model, train)[:2]
+
+
 def response(folder):
     """Changes of the density of sodium clusters in a field: small fit, large judge."""
     densities, note = find_densities(
@@ -295,26 +332,9 @@ def response(folder):
     sizes = np.array([len(atoms) for atoms in densities.frames])
     train = densities.select(np.flatnonzero(sizes <= LARGEST_FITTED))
     density = soap(max_angular=3, max_radial=4, width=0.7, cutoff=6.0, smoothing=1.0)
-    local, far = EquivariantPowerSpectrum(density), EquivariantPowerSpectrum(lode())
-    cases = {
-        "SOAP": ([local], [2]),
-        "LODE, linear": ([far], [1]),
-        "LODE, linear and squared": ([far, far], [1, 2]),
-        "SOAP and LODE, all linear": ([local, far], [1, 1]),
-        "SOAP and LODE": ([local, far, far], [2, 1, 2]),
-    }
     rows = {}
-    for name, (terms, powers) in cases.items():
-        model, seconds, _ = timed_fit(
-            ElectronDensityModel(
-                terms,
-                [EquivariantCovariance(power) for power in powers],
-                40,
-                target="response",
-                n_channels=80,
-            ),
-            train,
-        )
+    for name, (terms, powers) in metal_cases(density).items():
+        model, seconds = fit_responses(terms, powers, train)
         rows[name] = {"seconds": seconds, "n_weights": model.summary_["rank"]}
         for size in np.unique(sizes):
             own = densities.select(np.flatnonzero(sizes == size))
@@ -338,6 +358,90 @@ def response(folder):
         "seconds": best["seconds"],
         "peak_gb": peak_gb(),
         "note": note,
+        "rows": rows,
+    }
+
+
+def slabs(folder):
+    """Changes of the density of slabs in a field along their normal."""
+    densities, note = find_densities(
+        folder,
+        [SLABS],
+        SLABS,
+        "made by: python examples/make_slab_densities.py --output FOLDER",
+    )
+    layers = np.array([len(atoms) for atoms in densities.frames])
+    train = densities.select(np.flatnonzero(layers <= MOST_LAYERS))
+    density = soap(max_angular=3, max_radial=4, width=0.7, cutoff=6.0, smoothing=1.0)
+    rows = {}
+    for name, (terms, powers) in metal_cases(density).items():
+        model, seconds = fit_responses(terms, powers, train)
+        rows[name] = {"seconds": seconds, "n_weights": model.summary_["rank"]}
+        for number in np.unique(layers):
+            own = densities.select(np.flatnonzero(layers == number))
+            found = moments_along_normal(own, model.predict(own.frames))
+            wanted = moments_along_normal(own, own.responses)
+            rows[name][f"{number} layers"] = {
+                "n": len(own),
+                "response_percent": model.density_error(own),
+                "polarizability_percent": 100.0
+                * float(np.sqrt(np.mean((found - wanted) ** 2)) / wanted.mean()),
+            }
+    best, thickest = rows["LODE, linear and squared"], f"{layers.max()} layers"
+    return {
+        "density_error_percent": best[thickest]["response_percent"],
+        "seconds": best["seconds"],
+        "peak_gb": peak_gb(),
+        "note": note,
+        "rows": rows,
+    }
+
+
+def moments_along_normal(densities, responses):
+    """Return the polarizabilities of slabs along z, in Å³ for a cell."""
+    values = []
+    for atoms, response in zip(densities.frames, responses, strict=True):
+        heights = dipoles_of(Sites.of_atoms(atoms, densities.basis))[:, 2]
+        values.append(-COULOMB_CONSTANT * heights @ response[:, 2])
+    return np.array(values)
+
+
+def qm7b(folder, n_folds=5):
+    """Dipoles and polarizabilities of molecules of up to seven heavy atoms."""
+    file = folder / "qm7b_dipole_pol" / "train.xyz"
+    if not file.exists():
+        raise SystemExit(
+            f"there is no {file}: train.xyz of the example of dipoles and "
+            "polarizabilities in GPUMD-Tutorials"
+        )
+    frames = read_structures(file)
+    part_of = np.random.default_rng(0).permutation(len(frames)) % max(n_folds, 5)
+    models = {
+        "dipole": (DipoleModel, DEBYE),
+        "polarizability": (TensorModel, BOHR**3),
+    }
+    rows = {}
+    for target, (kind, unit) in models.items():
+        squares, seconds = [], 0.0
+        for part in range(n_folds):
+            train = [a for a, own in zip(frames, part_of, strict=True) if own != part]
+            test = [a for a, own in zip(frames, part_of, strict=True) if own == part]
+            start = time.process_time()
+            model = kind(targets=[target]).fit(train)
+            seconds += time.process_time() - start
+            for atoms, result in zip(test, model.compute(test, [target]), strict=True):
+                wanted = np.ravel(get_target(atoms, target))
+                squares.append(np.mean((np.ravel(result[target]) - wanted) ** 2))
+            error = float(np.sqrt(np.mean(squares))) / unit
+            print(f"{target}, {part + 1} of {n_folds}: {error:.4f}", file=sys.stderr)
+        rows[target] = {"rmse": error, "processor_seconds_a_fit": seconds / n_folds}
+    return {
+        "density_error_percent": None,
+        "seconds": sum(row["processor_seconds_a_fit"] for row in rows.values()),
+        "peak_gb": peak_gb(),
+        "n_train": len(train),
+        "dipole_debye": rows["dipole"]["rmse"],
+        "polarizability_bohr3": rows["polarizability"]["rmse"],
         "rows": rows,
     }
 
@@ -367,7 +471,15 @@ def features(folder):
 
 CASES = {
     function.__name__: function
-    for function in (salted_water_pyscf, monomers_600, transfer, response, features)
+    for function in (
+        salted_water_pyscf,
+        monomers_600,
+        transfer,
+        response,
+        slabs,
+        qm7b,
+        features,
+    )
 }
 
 
@@ -390,10 +502,14 @@ def main():
     parser.add_argument("case", choices=list(CASES))
     parser.add_argument("--data", type=pathlib.Path, default=REPOSITORY_DATA)
     parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="parts of qm7b that judge [5]"
+    )
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"--data: there is no folder {arguments.data}")
-    answer = {"case": arguments.case, **CASES[arguments.case](arguments.data)}
+    more = {"n_folds": arguments.folds} if arguments.case == "qm7b" else {}
+    answer = {"case": arguments.case, **CASES[arguments.case](arguments.data, **more)}
     if answer.get("note") is None:
         answer.pop("note", None)
     if arguments.case in SALTED and "note" not in answer:

@@ -272,11 +272,16 @@ def choose_strength(equations, rows: list, given: float | None = None) -> tuple:
 
 
 def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:
-    """Return frames to be left out: whole groups, at most a share of all frames."""
+    """Return frames to be left out: whole groups, at most a share of all frames.
+
+    One group is left out even where it is larger, unless the share is zero.
+    """
     leavable = can_be_left_out(frames, groups)
     order = check_random_state(random_state).permutation(leavable)
     sizes = np.cumsum(np.bincount(groups, minlength=groups.max() + 1)[order])
-    return np.flatnonzero(np.isin(groups, order[sizes <= fraction * len(frames)]))
+    affordable = sizes <= fraction * len(frames)
+    affordable[:1] |= fraction > 0.0
+    return np.flatnonzero(np.isin(groups, order[affordable]))
 
 
 def fit_densities(
