@@ -225,8 +225,10 @@ def running_rmse(size, error, n_bins=12):
     order = np.argsort(size, kind="stable")
     n_bins = int(np.clip(size.size // 20, 1, n_bins))
     bins = np.array_split(order, n_bins)
-    centres = np.array([size[own].mean() for own in bins])
-    return centres, np.array([np.sqrt(np.mean(error[own] ** 2)) for own in bins])
+    centres = np.array([size[members].mean() for members in bins])
+    return centres, np.array(
+        [np.sqrt(np.mean(error[members] ** 2)) for members in bins]
+    )
 
 
 def png_bytes(figure, dpi=150):

@@ -109,18 +109,22 @@ def draw_images(frames, comparisons):
     from .plots import calibration_figure, png_bytes, target_figure
 
     images = []
-    compared = dict.fromkeys(name for own in comparisons.values() for name in own)
+    compared = dict.fromkeys(
+        name for by_target in comparisons.values() for name in by_target
+    )
     # in the order of the table, tensors of other names at the end
     for target in [*UNITS, *(name for name in compared if name not in UNITS)]:
         parts = {
-            name: own[target] for name, own in comparisons.items() if target in own
+            name: by_target[target]
+            for name, by_target in comparisons.items()
+            if target in by_target
         }
         if parts:
             figure = target_figure(target, parts, frames)
             heading, data = target.capitalize(), png_bytes(figure)
             images.append((_plain(target), heading, data, CAPTION))
-    for name, own in comparisons.items():
-        figure = calibration_figure(own)
+    for name, by_target in comparisons.items():
+        figure = calibration_figure(by_target)
         if figure is not None:
             heading = f"Standard deviations against errors, {name}"
             own_name = f"calibration_{_plain(name)}"
@@ -133,7 +137,7 @@ def _worst_frames(frames, comparisons):
     from .plots import png_bytes
     from .worst_frames import worst_figure, worst_rows, worst_structures
 
-    targets = {name for own in comparisons.values() for name in own}
+    targets = {name for by_target in comparisons.values() for name in by_target}
     target = next((name for name in ("forces", "energy") if name in targets), None)
     if target is None and targets:
         target = sorted(targets)[0]

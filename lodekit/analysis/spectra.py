@@ -172,8 +172,8 @@ def raman_spectra(polarizabilities, timestep: float, resolution=10.0):
     means = np.trace(values, axis1=1, axis2=2)[:, None] / 3.0
     rest = values - means[:, :, None] * np.eye(3)
     spectra = []
-    for own, factor in ((means, 1.0), (rest.reshape(-1, 9), 2.0 / 15.0)):
-        wavenumbers, spectrum = power_spectrum(own, timestep, resolution)
+    for signal, factor in ((means, 1.0), (rest.reshape(-1, 9), 2.0 / 15.0)):
+        wavenumbers, spectrum = power_spectrum(signal, timestep, resolution)
         spectra.append(Spectrum(wavenumbers, factor * spectrum, "Å^6/fs"))
     return tuple(spectra)
 
@@ -204,6 +204,6 @@ def dielectric_tensor(moments, volumes, temperature: float, n_blocks: int = 5):
     factor = FOUR_PI * COULOMB_CONSTANT / (BOLTZMANN * temperature * np.mean(volumes))
     deviations = moments - moments.mean(axis=0)
     products = factor * np.einsum("ta,tb->tab", deviations, deviations)
-    blocks = [own.mean(axis=0) for own in np.array_split(products, n_blocks)]
+    blocks = [block.mean(axis=0) for block in np.array_split(products, n_blocks)]
     error = np.std(blocks, axis=0, ddof=1) / np.sqrt(n_blocks)
     return products.mean(axis=0), error

@@ -53,7 +53,9 @@ def worst_rows(frames, comparisons, target):
 
     Other targets of the same frames stand beside; frames count from 1.
     """
-    others = dict.fromkeys(name for own in comparisons.values() for name in own)
+    others = dict.fromkeys(
+        name for by_target in comparisons.values() for name in by_target
+    )
     others = [name for name in others if name != target]
     headings = ["set", "frame", "atoms", "formula"]
     headings += [_heading(comparisons, name) for name in (target, *others)]
@@ -113,8 +115,12 @@ def worst_structures(frames, comparisons, target):
                 "title": f"{name}, frame {index + 1}: {target} {value} {unit}",
                 "size": round(float(np.linalg.norm(reach, axis=1).max()) + 1.0, 3),
                 "atoms": [
-                    [np.round(own - middle, 3).tolist(), to_hex(jmol_colors[z]), radius]
-                    for own, z, radius in zip(
+                    [
+                        np.round(place - middle, 3).tolist(),
+                        to_hex(jmol_colors[z]),
+                        radius,
+                    ]
+                    for place, z, radius in zip(
                         atoms.positions,
                         atoms.numbers,
                         np.round(0.6 * covalent_radii[atoms.numbers], 2).tolist(),
@@ -144,7 +150,11 @@ def cell_edges(corners):
 
 
 def _heading(comparisons, target):
-    unit = next(own[target].unit for own in comparisons.values() if target in own)
+    unit = next(
+        by_target[target].unit
+        for by_target in comparisons.values()
+        if target in by_target
+    )
     return f"{target}, {readable(unit)[0]}"
 
 

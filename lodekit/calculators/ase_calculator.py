@@ -38,7 +38,7 @@ from lodekit.structures import get_target
 
 #: What is computed whenever anything is, where the model and the boundary allow it.
 _ALWAYS = {
-    name for name, own in QUANTITIES.items() if own.in_ase and not own.is_gradient
+    name for name, one in QUANTITIES.items() if one.in_ase and not one.is_gradient
 }
 #: A field or displacement in V/Å, or what returns one.
 Control = Sequence[float] | np.ndarray | Callable[[], Any] | None
@@ -183,7 +183,7 @@ class LodekitCalculator(Calculator):
     def _set_control(self, name: str, value: Control) -> None:
         field_argument(self.model, value, name)
         self._controls[name] = value
-        if all(own is not None for own in self._controls.values()):
+        if all(control is not None for control in self._controls.values()):
             self._controls[name] = None
             raise ValueError(
                 "a field and a displacement were given; one of them follows from the "
@@ -287,14 +287,14 @@ class LodekitCalculator(Calculator):
             return {}
         if EXTRAPOLATION in self.results:  # of the same structure
             return {EXTRAPOLATION: self.results[EXTRAPOLATION]}
-        (found,) = self.model.extrapolate(self.atoms)
-        text = f"the structure is far from the training data: {found.reason}"
-        if found.reason and self.on_extrapolation == "raise":
+        (extrapolation,) = self.model.extrapolate(self.atoms)
+        text = f"the structure is far from the training data: {extrapolation.reason}"
+        if extrapolation.reason and self.on_extrapolation == "raise":
             raise ExtrapolationError(text)
-        if found.reason and found.largest >= _GROWTH * self._warned:
-            self._warned = found.largest
+        if extrapolation.reason and extrapolation.largest >= _GROWTH * self._warned:
+            self._warned = extrapolation.largest
             warnings.warn(text, stacklevel=2)
-        return {EXTRAPOLATION: found.values}
+        return {EXTRAPOLATION: extrapolation.values}
 
     def _wanted(self, properties: Iterable[str]) -> list[str]:
         """Return what to compute when some properties are asked for."""

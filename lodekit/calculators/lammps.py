@@ -154,14 +154,14 @@ class LammpsCoupling:
         a, b, c = np.subtract(high, low)
         cell = np.array([[a, 0.0, 0.0], [xy, b, 0.0], [xz, yz, c]])
         atoms.cell[:] = np.where(atoms.pbc[:, None], cell, 0.0)
-        moved = np.empty((n_atoms, 3))
-        moved[order] = positions
-        atoms.positions = moved
-        own, found = self.units, atoms.get_forces()
-        forces[:] = convert(found, "force", "ASE", own)[order]
+        sorted_positions = np.empty((n_atoms, 3))
+        sorted_positions[order] = positions
+        atoms.positions = sorted_positions
+        units, ase_forces = self.units, atoms.get_forces()
+        forces[:] = convert(ase_forces, "force", "ASE", units)[order]
         energy = atoms.get_potential_energy()
-        lmp.fix_external_set_energy_global(FIX, convert(energy, "energy", "ASE", own))
+        lmp.fix_external_set_energy_global(FIX, convert(energy, "energy", "ASE", units))
         if atoms.pbc.all():
             virial = -atoms.get_stress()[VIRIAL_ORDER] * atoms.get_volume()
-            virial = convert(virial, "energy", "ASE", own).tolist()
+            virial = convert(virial, "energy", "ASE", units).tolist()
             lmp.fix_external_set_virial_global(FIX, virial)

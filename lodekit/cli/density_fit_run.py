@@ -103,7 +103,9 @@ class DensityFitRun(FitRun):
         from lodekit.model_file import save_model
         from lodekit.models.density_errors import judge_densities
 
-        errors = {name: judge_densities(model, own) for name, own in sets.items()}
+        errors = {
+            name: judge_densities(model, densities) for name, densities in sets.items()
+        }
         record = {
             "training_file": join_names([Path(name).name for name in self.train]),
             "settings": self.record_settings(settings),

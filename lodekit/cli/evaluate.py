@@ -157,11 +157,11 @@ def check_chemiscope(options, inputs):
     check_outputs(path, StructureFileError, inputs, overwrite=overwrite)
 
 
-def write_viewer(frames, comparisons, found, path, options):
+def write_viewer(frames, comparisons, extrapolations, path, options):
     """Write the file for chemiscope."""
     from lodekit.analysis.chemiscope_file import chemiscope_dataset, write_chemiscope
 
-    values = [own.values for own in found]
+    values = [extrapolation.values for extrapolation in extrapolations]
     output = Path(options["chemiscope"])
     name = f"errors on {Path(path).name}"
     write_chemiscope(output, chemiscope_dataset(frames, comparisons, values, name))
@@ -227,9 +227,11 @@ def show(errors, groups, comparisons, options, extrapolation):
     from lodekit.analysis.tables import format_errors
 
     within = {
-        target: {f"{level:.0f}": fraction for level, fraction in coverage(own).items()}
-        for target, own in comparisons.items()
-        if own.std is not None and options["std"]
+        target: {
+            f"{level:.0f}": fraction for level, fraction in coverage(comparison).items()
+        }
+        for target, comparison in comparisons.items()
+        if comparison.std is not None and options["std"]
     }
     if options["as_json"]:
         (answer,) = errors.values()

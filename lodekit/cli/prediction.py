@@ -89,7 +89,7 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
     more = field_argument(model, field)
     with progress(len(frames), description) as advance:
         return predict_shared(
-            model, frames, properties, more, lambda own: advance(len(own))
+            model, frames, properties, more, lambda results: advance(len(results))
         )
 
 

@@ -156,8 +156,8 @@ def score(frames, way, options):
         )
     results = compute_in_chunks(model, frames, [name], "judging")
     if way == "extrapolation":
-        return [float(own[name].max()) for own in results]
+        return [float(result[name].max()) for result in results]
     return [
-        float(own[name]) / len(atoms)
-        for own, atoms in zip(results, frames, strict=True)
+        float(result[name]) / len(atoms)
+        for result, atoms in zip(results, frames, strict=True)
     ]

@@ -30,9 +30,9 @@ def predict_shared(model, frames, properties, more, advance=len):
 
     pieces = [frames[start:stop] for start, stop in chunks(frames, n_processes())]
     results = []
-    for own in map_pieces(predict_piece, pieces, model, properties, more):
-        results += own
-        advance(own)
+    for piece in map_pieces(predict_piece, pieces, model, properties, more):
+        results += piece
+        advance(piece)
     return results
 
 

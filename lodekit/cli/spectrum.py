@@ -111,7 +111,7 @@ def make_spectra(path, options):
         spectra |= dict(zip(names, made, strict=True))
     answer = {
         "n": len(frames),
-        "peaks": {name: own.peaks() for name, own in spectra.items()},
+        "peaks": {name: spectrum.peaks() for name, spectrum in spectra.items()},
     }
     if is_periodic and len(frames) >= 10:
         parts = dielectric_tensor(moments, volumes, options["temperature"])
@@ -137,13 +137,13 @@ def read_moments(path, frames, options):
     names = ["polarization" if pbc.all() else "dipole"]
     names += ["polarizability"] * options["raman"]
     values = compute(frames, names, path, options)
-    moments = np.array([own[names[0]] for own in values], dtype=float)
+    moments = np.array([result[names[0]] for result in values], dtype=float)
     if pbc.all():
         quanta = [polarization_quanta(atoms) for atoms in frames]
         moments = unwrap(moments, quanta).values
     tensors = None
     if options["raman"]:
-        tensors = np.array([own[names[1]] for own in values]).reshape(-1, 3, 3)
+        tensors = np.array([result[names[1]] for result in values]).reshape(-1, 3, 3)
     return moments, tensors
 
 
@@ -182,8 +182,8 @@ def write_outputs(spectra, options):
 
     first = next(iter(spectra.values()))
     if options["output"]:
-        columns = [first.wavenumbers, *(own.intensities for own in spectra.values())]
-        names = [f"{name} ({own.unit})" for name, own in spectra.items()]
+        columns = [first.wavenumbers, *(one.intensities for one in spectra.values())]
+        names = [f"{name} ({one.unit})" for name, one in spectra.items()]
         header = ", ".join(["wavenumber (1/cm)", *names])
         with written_whole(Path(options["output"]).resolve()) as file:
             np.savetxt(
@@ -209,11 +209,11 @@ def draw(spectra, path):
 
     figure = Figure(figsize=(6.0, 2.4 * len(spectra)), layout="constrained")
     panels = figure.subplots(len(spectra), 1, squeeze=False)[:, 0]
-    for panel, (name, own) in zip(panels, spectra.items(), strict=True):
-        panel.plot(own.wavenumbers, own.intensities)
-        seen = own.intensities > 1e-3 * own.intensities.max(initial=0.0)
-        last = own.wavenumbers[seen].max(initial=100.0)
-        panel.set(xlim=(0.0, 1.05 * last), ylabel=f"{name}, {own.unit}")
+    for panel, (name, spectrum) in zip(panels, spectra.items(), strict=True):
+        panel.plot(spectrum.wavenumbers, spectrum.intensities)
+        seen = spectrum.intensities > 1e-3 * spectrum.intensities.max(initial=0.0)
+        last = spectrum.wavenumbers[seen].max(initial=100.0)
+        panel.set(xlim=(0.0, 1.05 * last), ylabel=f"{name}, {spectrum.unit}")
     panels[-1].set_xlabel("wavenumber, 1/cm")
     with replaced_whole(Path(path).resolve()) as partial:
         figure.savefig(partial, dpi=150)

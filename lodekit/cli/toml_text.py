@@ -34,10 +34,10 @@ def _fill(table, settings, path):
             sections[str(key)] = value
         else:
             table.add(str(key), _plain(value))
-    for key, own in sections.items():
-        has_values = not own or not all(isinstance(v, dict) for v in own.values())
+    for key, values in sections.items():
+        has_values = not values or not all(isinstance(v, dict) for v in values.values())
         section = tomlkit.table(not (has_values or (*path, key) not in _PARENTS))
-        _fill(section, own, (*path, key))
+        _fill(section, values, (*path, key))
         table.add(key, section)
 
 

@@ -83,8 +83,10 @@ class DensitySet:
                 np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses
             ]
             for axis in range(3):
-                own = [r[:, axis] for r in columns]
-                known = [np.zeros(len(r)) if np.isnan(r).all() else r for r in own]
+                along_axis = [r[:, axis] for r in columns]
+                known = [
+                    np.zeros(len(r)) if np.isnan(r).all() else r for r in along_axis
+                ]
                 self._checked(known, "responses")
             self.responses = columns
 
@@ -174,11 +176,11 @@ class DensitySet:
                 raise BasisError("some densities have responses and others have none")
         responses = None
         if first.responses is not None:
-            responses = [values for own in sets for values in own.responses]
+            responses = [values for part in sets for values in part.responses]
         return cls(
-            [atoms for own in sets for atoms in own.frames],
+            [atoms for part in sets for atoms in part.frames],
             first.basis,
-            [values for own in sets for values in own.coefficients],
+            [values for part in sets for values in part.coefficients],
             responses,
             first.nuclear_charges,
             first.record,

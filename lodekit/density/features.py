@@ -81,8 +81,8 @@ class DensityFeatures:
 
     def orders(self, z: int) -> set[tuple[int, int]]:
         """Return order and sigma of all features of an element."""
-        own = [l for number, l in self.channels if number == z]
-        return {key for l in own for key, _ in self.parts(l)}
+        momenta = [l for number, l in self.channels if number == z]
+        return {key for l in momenta for key, _ in self.parts(l)}
 
     @property
     def keys(self) -> list[tuple[int, int]]:
@@ -99,7 +99,9 @@ class DensityFeatures:
     def rank(self, key: tuple[int, int], z: int) -> int:
         """Return the number of features of an order, all terms together."""
         points = [kernel.points.get(z) for kernel in self.kernels[key]]
-        return sum(own.rank for own in points if own is not None)
+        return sum(
+            kernel_points.rank for kernel_points in points if kernel_points is not None
+        )
 
     def evaluate(self, batch: StructureBatch) -> dict:
         """Return features by element and l.
@@ -127,12 +129,12 @@ class DensityFeatures:
                     n_atoms = int(np.sum(batch.species == z))
                     empty = np.zeros((n_atoms, 2 * key[0] + 1, 0))
                     known[key, z] = np.concatenate([empty, *rows], axis=2)
-                own = known[key, z]
+                rows = known[key, z]
                 if self.is_response:
-                    own = np.einsum("amk,ikr->aimr", coupling, own, optimize=True)
-                    parts.append(own)
+                    rows = np.einsum("amk,ikr->aimr", coupling, rows, optimize=True)
+                    parts.append(rows)
                 else:
-                    parts.append(own[None])
+                    parts.append(rows[None])
             features[z, l] = np.concatenate(parts, axis=3)
         return features
 
@@ -146,7 +148,7 @@ class DensityFeatures:
         weights : dict of (z, l) to ndarray of shape (n_shells, rank)
         """
         values = {}
-        for key, own in features.items():
-            product = own.reshape(-1, own.shape[3]) @ weights[key].T
-            values[key] = product.reshape(*own.shape[:3], -1).swapaxes(2, 3)
+        for key, rows in features.items():
+            product = rows.reshape(-1, rows.shape[3]) @ weights[key].T
+            values[key] = product.reshape(*rows.shape[:3], -1).swapaxes(2, 3)
         return values

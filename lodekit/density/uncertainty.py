@@ -43,34 +43,34 @@ class DensityCovariance:
     def deviation(self, projected: dict) -> float:
         """Return the standard deviation of p w, p (n_shells, rank) by z and l."""
         variances = (
-            self.factors[key].variance(own, self.strength)
-            for key, own in projected.items()
+            self.factors[key].variance(values, self.strength)
+            for key, values in projected.items()
         )
         return self.scale * float(np.sqrt(sum(variances)))
 
     def get_state(self) -> tuple[dict, dict]:
         """Return settings and arrays for a model file."""
         arrays = {
-            f"covariance/{z}/{l}/{field.name}": getattr(own, field.name)
-            for (z, l), own in self.factors.items()
-            for field in fields(own)
+            f"covariance/{z}/{l}/{field.name}": getattr(factor, field.name)
+            for (z, l), factor in self.factors.items()
+            for field in fields(factor)
         }
         return {"strength": self.strength, "scale": self.scale}, arrays
 
     @classmethod
     def from_stored(cls, stored: StoredModel, shapes: dict) -> DensityCovariance:
         """Return what `get_state` described, of blocks of these shapes."""
-        own = stored.part("covariance")
+        part = stored.part("covariance")
         factors = {}
         for (z, l), (n, rank) in shapes.items():
             sizes = (rank,), (rank, rank), (n,), (n, n)
             factors[z, l] = BlockFactors(
                 *(
-                    own.array(f"{z}/{l}/{field.name}", *size)
+                    part.array(f"{z}/{l}/{field.name}", *size)
                     for field, size in zip(fields(BlockFactors), sizes, strict=True)
                 )
             )
-        return cls(factors, own.positive("strength"), own.positive("scale"))
+        return cls(factors, part.positive("strength"), part.positive("scale"))
 
 
 def electron_spread(atoms, basis: DensityBasis) -> tuple[np.ndarray, np.ndarray]:
@@ -79,8 +79,10 @@ def electron_spread(atoms, basis: DensityBasis) -> tuple[np.ndarray, np.ndarray]
     spread = np.zeros(len(charges))
     for (z, l), where in channel_places(basis, atoms.numbers).items():
         if l == 0:
-            own = charges[where[0, :, 0]]
-            spread[where[:, :, 0]] = np.linalg.solve(atomic_overlap(basis, z), own)
+            charges_of_element = charges[where[0, :, 0]]
+            spread[where[:, :, 0]] = np.linalg.solve(
+                atomic_overlap(basis, z), charges_of_element
+            )
     return charges, spread
 
 
@@ -145,13 +147,15 @@ def calibrate(
         All open ones.
     """
     ratios = []
-    for indices, own in rows:
-        residuals = own.values - own.expand(weights)
+    for indices, structure_rows in rows:
+        residuals = structure_rows.values - structure_rows.expand(weights)
         for number, index in enumerate(indices):
             integrals = dipole_integrals(frames[index], basis)
-            features = {key: values[number] for key, values in own.features.items()}
+            features = {
+                key: values[number] for key, values in structure_rows.features.items()
+            }
             errors = residuals[number] @ integrals
-            projected = project_integrals(integrals, own.places, features)
+            projected = project_integrals(integrals, structure_rows.places, features)
             deviations = np.array([covariance.deviation(one) for one in projected])
             ratios.append(errors / np.maximum(deviations, 1e-30))
     return float(np.sqrt(np.mean(np.square(ratios))))

@@ -85,7 +85,7 @@ class SurroundingsDescriptor:
             np.sqrt((expansion.values[:, l**2 : (l + 1) ** 2] ** 2).sum(axis=1))
             for l in range(MAX_ANGULAR + 1)
         ]
-        norms = np.concatenate([own.reshape(batch.n_atoms, -1) for own in norms], 1)
+        norms = np.concatenate([part.reshape(batch.n_atoms, -1) for part in norms], 1)
         bonds = bonds_of(batch, pairs, expansion.factors[:, 0])
         return Surroundings(bonds, norms, expansion.has_neighbor)
 

@@ -130,8 +130,8 @@ class ExpansionArrays:
         rows = np.unique(np.concatenate([part[0] for part in parts]))
         n_lm, _, n_radial = self.values.shape[1:]
         derivatives = np.zeros((rows.size, 3, n_lm, len(parts), n_radial))
-        for place, (own, values) in enumerate(parts):
-            derivatives[np.searchsorted(rows, own), :, :, place] = values
+        for place, (places, values) in enumerate(parts):
+            derivatives[np.searchsorted(rows, places), :, :, place] = values
         return rows, derivatives.reshape(rows.size, 3, n_lm, -1)
 
 

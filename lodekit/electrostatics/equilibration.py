@@ -286,14 +286,14 @@ class ChargeEquilibration(EquilibrationEnergy):
         energy = 0.5 * charges @ (slopes + potentials)
         return EquilibratedCharges(charges, float(energy), potentials)
 
-    def minimum_gradients(self, found: EquilibratedCharges, field=None):
+    def minimum_gradients(self, equilibrated: EquilibratedCharges, field=None):
         """Return the derivatives of the least energy by positions and strain.
 
         As `gradients`, for charges that were found in the same ``field``.
         """
-        return self.gradients(found.charges, field)
+        return self.gradients(equilibrated.charges, field)
 
-    def charge_gradients(self, found: EquilibratedCharges, slopes):
+    def charge_gradients(self, equilibrated: EquilibratedCharges, slopes):
         """Return the derivatives of sum_i f_i q_i with the charges of least energy.
 
         Those by the electronegativities are a = -Abar f; those of A follow from them.
@@ -314,7 +314,7 @@ class ChargeEquilibration(EquilibrationEnergy):
             Both at fixed electronegativities.
         """
         answers = self.respond(slopes)
-        return answers, *self.interaction.gradients(answers, found.charges)
+        return answers, *self.interaction.gradients(answers, equilibrated.charges)
 
     def start(self, total_charge: float, constrained=()) -> np.ndarray:
         """Return the least charges in e that fulfil the constraints, (n_atoms,).

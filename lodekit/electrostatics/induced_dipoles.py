@@ -256,8 +256,11 @@ class InducedDipoles:
         no_charges = np.zeros(len(pull))
         dipoles = np.zeros_like(pull)
         residual = pull.copy()
-        moved = np.einsum("iab,ib->ia", compliance, residual)
-        direction, product = moved.copy(), float((residual * moved).sum())
+        preconditioned = np.einsum("iab,ib->ia", compliance, residual)
+        direction, product = (
+            preconditioned.copy(),
+            float((residual * preconditioned).sum()),
+        )
         target = TOLERANCE**2 * product
         for _ in range(MAX_ITERATIONS):
             if product <= target:
@@ -270,9 +273,9 @@ class InducedDipoles:
             step = product / curvature
             dipoles += step * direction
             residual -= step * bent
-            moved = np.einsum("iab,ib->ia", compliance, residual)
-            before, product = product, float((residual * moved).sum())
-            direction = moved + (product / before) * direction
+            preconditioned = np.einsum("iab,ib->ia", compliance, residual)
+            before, product = product, float((residual * preconditioned).sum())
+            direction = preconditioned + (product / before) * direction
         raise catastrophe()
 
     def susceptibility(self) -> np.ndarray:

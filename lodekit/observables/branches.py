@@ -186,9 +186,9 @@ def unwrap(values, quanta) -> Folding:
     """
     values = np.asarray(values, dtype=float).reshape(-1, 3)
     parts, before = [], None
-    for own, lattice in zip(values, quanta, strict=True):
-        estimate = own if before is None else before @ lattice
-        parts.append(fold([own], [estimate], [lattice]))
+    for value, lattice in zip(values, quanta, strict=True):
+        estimate = value if before is None else before @ lattice
+        parts.append(fold([value], [estimate], [lattice]))
         before = np.linalg.solve(lattice.T, parts[-1].values[0])
     names = ("values", "branches", "residuals", "shares")
     return Folding(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
@@ -231,7 +231,7 @@ def fold_path(start, end, born_charges, n_points: int = 8) -> np.ndarray:
         atoms.positions += 0.5 * (1.0 + node) * step
         frames.append(atoms)
     charges = born_charges(frames)
-    changes = [np.einsum("iab,ib->a", own, step) for own in charges]
+    changes = [np.einsum("iab,ib->a", at_node, step) for at_node in charges]
     return 0.5 * weights @ np.array(changes)
 
 

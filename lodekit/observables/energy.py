@@ -48,9 +48,9 @@ class EnergyTargets:
         counts = [
             [
                 value is not None and quantity(name).count(len(atoms))
-                for name, value in own
+                for name, value in targets
             ]
-            for atoms, own in zip(frames, self.by_frame(), strict=True)
+            for atoms, targets in zip(frames, self.by_frame(), strict=True)
         ]
         return np.array(counts, dtype=int).sum(axis=1)
 

@@ -21,7 +21,7 @@ FIELD = "electric_field"
 def fields_of(frames):
     """Return the fields of structures in V/Å, (n_frames, 3); None without any."""
     values = [get_target(atoms, FIELD) for atoms in frames]
-    fields = np.array([np.zeros(3) if own is None else own for own in values])
+    fields = np.array([np.zeros(3) if field is None else field for field in values])
     return fields if fields.any() else None
 
 

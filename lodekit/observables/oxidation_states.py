@@ -172,7 +172,7 @@ def nearest_neutral(choices, counts, totals, means):
 
     The nearest to the ``means`` where they are known, the first otherwise.
     """
-    size = np.prod([float(len(own)) for own in choices])
+    size = np.prod([float(len(states)) for states in choices])
     if not 0 < size <= MOST_COMBINATIONS:
         return None
     trials = np.array(list(product(*choices)), dtype=float)

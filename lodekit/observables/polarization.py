@@ -132,23 +132,23 @@ class PolarizationTargets:
         StructureError
             If an atom of another element has a displacement.
         """
-        for index, (atoms, own) in enumerate(
+        for index, (atoms, displacements) in enumerate(
             zip(frames, self.displacements, strict=True)
         ):
-            if own is None:
+            if displacements is None:
                 continue
             is_center = charges[np.searchsorted(species, atoms.numbers)] != 0.0
-            if own[~is_center].any():
-                first = np.flatnonzero(own.any(axis=1) & ~is_center)[0]
+            if displacements[~is_center].any():
+                first = np.flatnonzero(displacements.any(axis=1) & ~is_center)[0]
                 raise StructureError(
                     f"{frame_name(index)} has a displaced Wannier centroid at "
                     f"{atoms.symbols[first]}, which has no charge among center_charges"
                 )
-            self.displacements[index] = own[is_center]
+            self.displacements[index] = displacements[is_center]
 
     def some(self, chosen):
         """Return the targets of some frames."""
-        lists = [[own[i] for i in chosen] for own in self.lists()]
+        lists = [[values[i] for i in chosen] for values in self.lists()]
         return type(self)(*lists)
 
     def carry_charge(self, frames) -> bool:
@@ -191,7 +191,7 @@ class PolarizationTargets:
     def arrays(self):
         """Yield all values."""
         for values in self.lists():
-            yield from (own for own in values if own is not None)
+            yield from (value for value in values if value is not None)
 
     def fold(self, frames, chosen, estimates, quantum: float):
         """Return M of some frames on the branch nearest to estimates.

@@ -31,7 +31,7 @@ class Rows:
     def join(cls, parts: list[Rows]) -> Rows:
         """Return the rows of all parts, one after the other."""
         matrices, values, frames, places = zip(
-            *((own.matrix, own.values, own.frames, own.places) for own in parts),
+            *((part.matrix, part.values, part.frames, part.places) for part in parts),
             strict=True,
         )
         known = None if places[0] is None else np.concatenate(places)

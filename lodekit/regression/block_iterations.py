@@ -36,7 +36,7 @@ class BlockIterations:
     @staticmethod
     def bytes_needed(rows: StructureRows) -> int:
         """Return the memory that the rows of some structures take."""
-        features = sum(own.nbytes for own in rows.features.values())
+        features = sum(values.nbytes for values in rows.features.values())
         return features + rows.metrics.nbytes + rows.values.nbytes
 
     def add(self, rows: StructureRows) -> None:
@@ -60,8 +60,8 @@ class BlockIterations:
 
         def apply(residual: np.ndarray, strength: float) -> np.ndarray:
             parts = {
-                key: factors[key].solve(own, strength)
-                for key, own in self.layout.split(residual).items()
+                key: factors[key].solve(part, strength)
+                for key, part in self.layout.split(residual).items()
             }
             return self.layout.join(parts)
 

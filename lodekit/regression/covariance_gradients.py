@@ -207,9 +207,9 @@ def add_linear_gradients(moving: MovingFactor, weights, scales, rows):
     used = np.flatnonzero(scales[owners])
     keys = moving.movers[used] * n_channels + moving.channels[used]
     order = np.argsort(keys, kind="stable")
-    moved, starts = np.unique(keys[order], return_index=True)
+    targets, starts = np.unique(keys[order], return_index=True)
     stops = np.append(starts, order.size)[1:]
-    for key, start, stop in zip(moved, starts, stops, strict=True):
+    for key, start, stop in zip(targets, starts, stops, strict=True):
         atom, channel = divmod(key, n_channels)
         entries = used[order[start:stop]]
         add_products(

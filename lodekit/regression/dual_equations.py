@@ -289,8 +289,8 @@ class DualEquations:
         if known < len(self.matrix):
             old, new = self.matrix[:known], self.matrix[known:]
             cross = old @ new.T
-            own = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
-            self.covariance = own
+            covariance = np.block([[self.covariance, cross], [cross.T, new @ new.T]])
+            self.covariance = covariance
 
 
 def factorise(covariances: np.ndarray, variances: np.ndarray) -> np.ndarray:

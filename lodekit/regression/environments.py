@@ -236,16 +236,16 @@ def choose_environments(
     scaled = kernel.covariance.moves_lengths
     chosen = {}
     for z, atoms in candidates.items():
-        own, factors = collected[z]
-        distinct = distinct_rows(own, scaled)
+        features_of_species, factors = collected[z]
+        distinct = distinct_rows(features_of_species, scaled)
         if distinct.size < atoms.size:
-            own, atoms = own[distinct], atoms[distinct]
+            features_of_species, atoms = features_of_species[distinct], atoms[distinct]
             factors = [factor[distinct] for factor in factors]
         if atoms.size > n_sparse:
             n_components = max(N_COMPONENTS, n_sparse * ends)
-            points = principal_components(own, n_components, scaled)
+            points = principal_components(features_of_species, n_components, scaled)
             picked = np.sort(selection.select(points, n_sparse))
-            own, atoms = own[picked], atoms[picked]
+            features_of_species, atoms = features_of_species[picked], atoms[picked]
             factors = [factor[picked] for factor in factors]
-        chosen[z] = atoms, own, factors
+        chosen[z] = atoms, features_of_species, factors
     return chosen

@@ -206,7 +206,7 @@ class EquivariantKernel(PointKernel):
         Environments go to ``store``.
         """
         settings, arrays = store.add(self, name)
-        settings["scales"] = {str(z): own.scale for z, own in self.points.items()}
+        settings["scales"] = {str(z): points.scale for z, points in self.points.items()}
         return settings, arrays
 
     def take_state(self, stored: StoredModel, settings: dict, name: str) -> None:

@@ -110,10 +110,10 @@ class EquivariantState:
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return t, (n_atoms, 2 order + 1), for weights (rank,)."""
         values = np.zeros((self.batch.n_atoms, self.n_components))
-        for own in self.weigh_points(weights):
-            means = own.covariances.values @ own.directions
-            values[own.atoms] = np.einsum(
-                "iac,ic->ia", self.tensors(own.species), means
+        for weighted in self.weigh_points(weights):
+            means = weighted.covariances.values @ weighted.directions
+            values[weighted.atoms] = np.einsum(
+                "iac,ic->ia", self.tensors(weighted.species), means
             )
         return values
 
@@ -177,15 +177,17 @@ class EquivariantState:
     def feature_adjoints(self, weighted: list[WeightedPoints], adjoint: np.ndarray):
         """Return d(sum_i adjoint_i . t_i) by invariants, and by tensors of species."""
         by_features, by_tensors = np.zeros_like(self.invariants.features), {}
-        for own in weighted:
-            atoms, values = own.atoms, own.covariances
-            tensors = self.tensors(own.species)
-            pulled = np.einsum("iac,ia->ic", tensors, adjoint[atoms]) @ own.directions.T
-            by_features[atoms] = (pulled * values.slopes) @ own.points.features
+        for points in weighted:
+            atoms, values = points.atoms, points.covariances
+            tensors = self.tensors(points.species)
+            pulled = (
+                np.einsum("iac,ia->ic", tensors, adjoint[atoms]) @ points.directions.T
+            )
+            by_features[atoms] = (pulled * values.slopes) @ points.points.features
             shifts = (pulled * values.shifts).sum(axis=1)
             by_features[atoms] += shifts[:, None] * self.invariants.features[atoms]
-            means = values.values @ own.directions
-            key = self.kernel.order, self.kernel.sigma, own.species
+            means = values.values @ points.directions
+            key = self.kernel.order, self.kernel.sigma, points.species
             by_tensors[key] = adjoint[atoms][:, :, None] * means[:, None]
         return by_features, by_tensors
 
@@ -203,8 +205,13 @@ class EquivariantState:
                 Factor(left, right.coefficients, "left"),
                 Factor(right, left.coefficients, "right"),
             ]
-        known = {(id(own.expansion), own.side): own for own in self.invariants.factors}
-        return [known.get((id(own.expansion), own.side), own) for own in factors]
+        known = {
+            (id(factor.expansion), factor.side): factor
+            for factor in self.invariants.factors
+        }
+        return [
+            known.get((id(factor.expansion), factor.side), factor) for factor in factors
+        ]
 
     def atom_gradients(self, weights: np.ndarray) -> np.ndarray:
         """Return the derivatives of every component of every t_i.

@@ -73,7 +73,10 @@ class RowEvidence:
 
     def __init__(self, matrix, values, kinds, columns, parts):
         self.values, self.kinds, self.parts = values, kinds, parts
-        self.kernels = [matrix[:, own] @ matrix[:, own].T for own in columns]
+        self.kernels = [
+            matrix[:, columns_of_kernel] @ matrix[:, columns_of_kernel].T
+            for columns_of_kernel in columns
+        ]
         fixed = without(matrix, columns)
         self.fixed = fixed @ fixed.T
 
@@ -90,13 +93,13 @@ class RowEvidence:
         """Return the evidences to maximise in turn: of some rows, then of all."""
         return [self.take(np.flatnonzero(self.parts % THINNING == 0)), self]
 
-    def take(self, own: np.ndarray) -> RowEvidence:
+    def take(self, rows: np.ndarray) -> RowEvidence:
         """Return the evidence of some rows."""
         part = object.__new__(RowEvidence)
-        part.values, part.kinds = self.values[own], self.kinds[own]
-        part.parts = self.parts[own]
-        part.kernels = [kernel[np.ix_(own, own)] for kernel in self.kernels]
-        part.fixed = self.fixed[np.ix_(own, own)]
+        part.values, part.kinds = self.values[rows], self.kinds[rows]
+        part.parts = self.parts[rows]
+        part.kernels = [kernel[np.ix_(rows, rows)] for kernel in self.kernels]
+        part.fixed = self.fixed[np.ix_(rows, rows)]
         return part
 
     def loss(self, noises: np.ndarray, amplitudes: np.ndarray):
@@ -232,8 +235,8 @@ def multiply(lower: np.ndarray, vector: np.ndarray) -> np.ndarray:
 def without(matrix: np.ndarray, columns) -> np.ndarray:
     """Return the columns of a matrix that belong to no kernel."""
     kept = np.ones(matrix.shape[1], bool)
-    for own in columns:
-        kept[own] = False
+    for columns_of_kernel in columns:
+        kept[columns_of_kernel] = False
     return matrix[:, kept]
 
 

@@ -171,8 +171,10 @@ class Latent:
             d(a_i)/d(features of i) of every term.
         """
         values, adjoints = np.zeros(batch.n_atoms), []
-        for kernel, state, own in zip(self.kernels, states, coefficients, strict=True):
-            part, adjoint = kernel.contract(batch, state.features, own)
+        for kernel, state, alpha in zip(
+            self.kernels, states, coefficients, strict=True
+        ):
+            part, adjoint = kernel.contract(batch, state.features, alpha)
             values += part
             adjoints.append(adjoint)
         return values, adjoints
@@ -191,8 +193,8 @@ class Latent:
             self.kernels, states, self.coefficients(weights), covariances, strict=True
         )
         return [
-            kernel.adjoint(batch, state.features, own, known)
-            for kernel, state, own, known in parts
+            kernel.adjoint(batch, state.features, alpha, known)
+            for kernel, state, alpha, known in parts
         ]
 
     def gradients(self, batch: StructureBatch, states, adjoints, scales=None):
@@ -226,10 +228,12 @@ class Latent:
         """
         settings, arrays = [], {}
         for number, kernel in enumerate(self.kernels):
-            own, more = store.add(kernel, f"{name}/{number}")
+            term, more = store.add(kernel, f"{name}/{number}")
             descriptor = encode(kernel.descriptor, "descriptor")
             covariance = encode(kernel.covariance, "covariance")
-            settings.append({**own, "descriptor": descriptor, "covariance": covariance})
+            settings.append(
+                {**term, "descriptor": descriptor, "covariance": covariance}
+            )
             arrays |= more
         return settings, arrays
 

@@ -243,12 +243,12 @@ class NormalEquations:
     def merge(self, other: NormalEquations) -> None:
         """Add the sums of other rows of the same targets."""
         for name, gram in other.grams.items():
-            own = self.grams[name]
-            own.matrix += gram.matrix
-            own.moment += gram.moment
-            own.square += gram.square
-            own.n_rows += gram.n_rows
-            own.log_weights += gram.log_weights
+            sums = self.grams[name]
+            sums.matrix += gram.matrix
+            sums.moment += gram.moment
+            sums.square += gram.square
+            sums.n_rows += gram.n_rows
+            sums.log_weights += gram.log_weights
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the sums by name, for `set_arrays`."""

@@ -63,12 +63,12 @@ class HarmonicEntries:
             jacobian.derivatives[:, :, harmonics],
             adjoint[jacobian.centers],
         )
-        own, sums = sum_by_key(
+        targets, sums = sum_by_key(
             jacobian.centers * n_channels + jacobian.channels, derivatives
         )
         return cls.sort(
-            np.concatenate([jacobian.movers * n_channels + jacobian.channels, own]),
-            np.concatenate([jacobian.centers, own // n_channels]),
+            np.concatenate([jacobian.movers * n_channels + jacobian.channels, targets]),
+            np.concatenate([jacobian.centers, targets // n_channels]),
             np.concatenate([-derivatives, sums]),
             n_channels,
         )

@@ -143,14 +143,14 @@ class TensorKernel(PointKernel):
         tensors = np.ascontiguousarray(state.left.coefficients[:, self.harmonics])
         n_components = tensors.shape[1]
         rows = np.zeros((batch.n_atoms, n_components, self.rank))
-        for z, own in self.columns.items():
+        for z, columns in self.columns.items():
             points = self.points[z]
             atoms = np.flatnonzero(batch.species == z)
             values = self.covariances(
                 state.features[atoms], tensors[atoms], points, self.constants(z)
             )
-            shape = (atoms.size, n_components, own.stop - own.start)
-            rows[atoms, :, own] = (values @ points.projection).reshape(shape)
+            shape = (atoms.size, n_components, columns.stop - columns.start)
+            rows[atoms, :, columns] = (values @ points.projection).reshape(shape)
         return rows
 
     def reverse(self, batch: StructureBatch, state, weights, adjoint):
@@ -297,7 +297,7 @@ class TensorKernel(PointKernel):
         are known.
         """
         settings, arrays = store.add(self, name)
-        settings["scales"] = {str(z): own.scale for z, own in self.points.items()}
+        settings["scales"] = {str(z): points.scale for z, points in self.points.items()}
         for z, points in self.points.items():
             if not points.coefficients:
                 arrays[f"{name}/{z}/tensors"] = points.tensors

@@ -34,7 +34,7 @@ from .tensors import build_tensor_model, check_tensor_settings
 
 #: Classes of models by name.
 CLASSES = {
-    own.__name__: own for own in (PolarizationModel, WannierModel, InducedDipoleModel)
+    one.__name__: one for one in (PolarizationModel, WannierModel, InducedDipoleModel)
 }
 
 #: Sections of parts that are models of their own.

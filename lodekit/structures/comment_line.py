@@ -28,7 +28,7 @@ _FORTRAN_REAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)[dD][+-]?\d+")
 _BOOLEANS = dict.fromkeys(("T", "true", "True", "TRUE"), True)
 _BOOLEANS |= dict.fromkeys(("F", "false", "False", "FALSE"), False)
 #: Keys whose nine numbers are a matrix, column after column.
-MATRIX_KEYS = {name for name, own in TARGETS.items() if own.shape == (6,)}
+MATRIX_KEYS = {name for name, target in TARGETS.items() if target.shape == (6,)}
 #: Keys whose value stays text; uid is an identifier even if it looks like a number.
 _TEXT_KEYS = {"Properties", "uid"}
 #: Lists in lists of JSON, at the most: copies of structures follow them.

@@ -35,7 +35,7 @@ def check_other_format(path, properties):
     frame = _example(properties)
     with tempfile.TemporaryDirectory() as folder:
         lost = write_other(Path(folder) / path.name, path, [frame, frame])
-    names = [name for name in properties if any(f"'{name}'" in own for own in lost)]
+    names = [name for name in properties if any(f"'{name}'" in text for text in lost)]
     if names:
         raise StructureFileError(
             f"{path}: this format cannot hold {', '.join(names)}; write .xyz, which "

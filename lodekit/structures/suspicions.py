@@ -19,7 +19,7 @@ _FEWEST = 3
 _SIZE_RATIO = 5.0
 _FEWEST_SIZES = 5
 #: Targets whose sizes are compared: forces and stress.
-COMPARABLE = [name for name, own in TARGETS.items() if own.harmless < math.inf]
+COMPARABLE = [name for name, target in TARGETS.items() if target.harmless < math.inf]
 
 
 def suspicious_energies(compositions, energies_per_atom):

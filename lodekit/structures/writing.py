@@ -101,7 +101,9 @@ def frame_text(structure) -> str:
 
 def is_xyz(path) -> bool:
     """Return whether a file is written as extended XYZ, by its suffixes."""
-    suffixes = [own.lower() for own in path.suffixes if own.lower() not in _OPENERS]
+    suffixes = [
+        suffix.lower() for suffix in path.suffixes if suffix.lower() not in _OPENERS
+    ]
     return bool(suffixes) and suffixes[-1] in _XYZ_SUFFIXES
 
 

@@ -124,7 +124,10 @@ def find_charges(frames) -> dict[str, list[float]]:
     if not len(channels):
         return {}
     names = [chemical_symbols[z] for z in species]
-    return {name: own.tolist() for name, own in zip(names, channels.T, strict=True)}
+    return {
+        name: charges_of_element.tolist()
+        for name, charges_of_element in zip(names, channels.T, strict=True)
+    }
 
 
 def neutral_charges(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -172,11 +175,11 @@ def reduced_rows(rows: np.ndarray) -> np.ndarray:
 def mean_charges(frames, species: np.ndarray) -> np.ndarray | None:
     """Return the mean charges of the elements, None where a species has none."""
     known = [(a, get_target(a, "charges")) for a in frames]
-    known = [(atoms, own) for atoms, own in known if own is not None]
+    known = [(atoms, charges) for atoms, charges in known if charges is not None]
     if not known:
         return None
     numbers = np.concatenate([atoms.numbers for atoms, _ in known])
-    values = np.concatenate([np.asarray(own, dtype=float) for _, own in known])
+    values = np.concatenate([np.asarray(charges, dtype=float) for _, charges in known])
     if not np.isin(species, numbers).all():
         return None
     return np.array([values[numbers == z].mean() for z in species])

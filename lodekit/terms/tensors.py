@@ -139,8 +139,8 @@ def choose_tensor_terms(
         default=default or (lambda _: build_tensor_terms({"terms": tensor_terms()})),
     )
     invariants: dict = {}
-    for descriptor, own, _ in terms:
-        own.scalar.check()
+    for descriptor, covariance_of_term, _ in terms:
+        covariance_of_term.scalar.check()
         if id(descriptor) in invariants:
             continue
         invariants[id(descriptor)] = PowerSpectrum(descriptor.left, descriptor.right)
@@ -155,7 +155,10 @@ def choose_tensor_terms(
                 n_environments=n_environments,
                 random_state=random_state,
             )
-    return [(one, invariants[id(one)], own, size) for one, own, size in terms]
+    return [
+        (one, invariants[id(one)], covariance_of_term, size)
+        for one, covariance_of_term, size in terms
+    ]
 
 
 def check_keys(descriptor: EquivariantPowerSpectrum, keys: list) -> None:

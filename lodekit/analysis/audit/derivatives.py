@@ -55,14 +55,14 @@ def forces(subject, atoms, random) -> Finding:
     """Compare energies at both ends of paths with integrals of forces."""
     subject.require("energy")
     subject.require("forces")
-    (own,) = subject.values([atoms], "forces")
+    (reference,) = subject.values([atoms], "forces")
     paths = random.normal(size=(N_PATHS, len(atoms), 3))
 
     def error_of(length):
         errors = [work_error(subject, atoms, length * path) for path in paths]
-        return root_mean_square(errors) / (2.0 * length * force_scale(own))
+        return root_mean_square(errors) / (2.0 * length * force_scale(reference))
 
-    size = root_mean_square(own)
+    size = root_mean_square(reference)
     return Finding(least(error_of), f"of forces of {size:.2g} eV/Å")
 
 
@@ -92,12 +92,12 @@ def least(error_of) -> float:
 def closed_loop(subject, atoms, random) -> Finding:
     """Integrate forces around a circle in the space of all positions."""
     subject.require("forces")
-    (own,) = subject.values([atoms], "forces")
+    (reference,) = subject.values([atoms], "forces")
     axes = random.normal(size=(2, len(atoms), 3))
 
     def error_of(length):
         work, change = loop_work(subject, atoms, length * axes)
-        least_change = SMALL_CHANGE * length * np.sqrt(own.size)
+        least_change = SMALL_CHANGE * length * np.sqrt(reference.size)
         return abs(work) / (2.0 * np.pi * length * max(change, least_change))
 
     return Finding(least(error_of), "of the change of forces")
@@ -138,10 +138,10 @@ def stress(subject, atoms, random) -> Finding:
     subject.require("stress")
     if not atoms.pbc.all():
         raise NotApplicable("stress is defined for fully periodic structures only")
-    (own,) = subject.values([atoms], "stress")
+    (reference,) = subject.values([atoms], "stress")
     strains = random.normal(size=(N_PATHS, 3, 3))
     strains = 0.5 * (strains + strains.swapaxes(1, 2))
-    size = root_mean_square(as_matrix(own))
+    size = root_mean_square(as_matrix(reference))
     scale = 2.0 * 3.0 * max(size, SMALL_STRESS) * atoms.get_volume()
 
     def error_of(length):
@@ -160,9 +160,9 @@ def strain_error(subject, atoms, strain) -> float:
     start, end = subject.energies([strained(atoms, -strain), strained(atoms, strain)])
     along = [strained(atoms, t * strain) for t in PLACES]
     work = 0.0
-    for t, weight, frame, found in zip(
+    for t, weight, frame, stresses in zip(
         PLACES, WEIGHTS, along, subject.values(along, "stress"), strict=True
     ):
         further = np.linalg.solve(np.eye(3) + t * strain, strain)
-        work += weight * frame.get_volume() * np.sum(as_matrix(found) * further)
+        work += weight * frame.get_volume() * np.sum(as_matrix(stresses) * further)
     return end - start - work

@@ -124,7 +124,7 @@ def loop_change(subject, atoms, axes) -> tuple[float, float]:
     places = np.einsum("td,dia->tia", waves, axes)
     tangents = np.einsum("td,dia->tia", waves, [axes[1], -axes[0]])
     frames = [moved(atoms, place) for place in places]
-    born_charges = [own[BORN] for own in subject.model.compute(frames, [BORN])]
+    born_charges = [result[BORN] for result in subject.model.compute(frames, [BORN])]
     charges = np.array(born_charges)
     step = 2.0 * np.pi / len(ANGLES)
     change = step * np.einsum("tiab,tib->a", charges, tangents)

@@ -12,9 +12,9 @@ _AUDITED = (*ENERGIES, *CHARGES, *family("moments"), *family("dipoles"))
 #: How a property changes with its structure, see `Quantity.kind`. Points that nobody
 #: turns with the structure do not take part.
 KINDS = {
-    own.name: own.kind
-    for own in map(quantity, _AUDITED)
-    if own.kind != "numbers" and own.by_default
+    target.name: target.kind
+    for target in map(quantity, _AUDITED)
+    if target.kind != "numbers" and target.by_default
 }
 #: Names of the energy, with its derivatives, of models that have no other energy.
 ELECTROSTATIC = {name: f"electrostatic_{name}" for name in ENERGIES}
