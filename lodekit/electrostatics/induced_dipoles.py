@@ -36,6 +36,7 @@ from lodekit.units import COULOMB_CONSTANT
 from .multipole_matrix import MultipoleMatrix
 from .multipole_sums import FIELD_DEGREE, gradients_of
 from .multipoles import MultipoleInteraction
+from .thole import TholeInteraction
 
 #: Atoms up to which the matrix is made and factorised.
 DENSE_ATOMS = 700
@@ -79,7 +80,7 @@ class Induced:
     by_dipoles : ndarray of shape (n_atoms, 3)
         dU/d(mu_0) in V/Å.
     by_polarizabilities : ndarray of shape (n_atoms, 3, 3)
-        dU/da in eV/Å^3.
+        dU/da in eV/Å^3, at constant damping.
     """
 
     energy: float
@@ -107,6 +108,10 @@ class InducedDipoles:
     widths : float or array_like of shape (n_atoms,), optional
         Standard deviations of the Gaussians in Å, 0 for points; `default_widths` where
         None.
+    thole : float, optional
+        Thole's factor a (0.39 is usual): exponential clouds instead of Gaussians.
+    thole_polarizabilities : array_like of shape (n_atoms,), optional
+        Of which clouds are made, in Å^3; means of the polarizabilities where None.
     accuracy : float
         Relative error of the sums.
     iterative : bool, optional
@@ -116,7 +121,7 @@ class InducedDipoles:
     Raises
     ------
     ValueError
-        For polarizabilities that are not positive.
+        For polarizabilities that are not positive, widths and Thole's factor at once.
     """
 
     def __init__(
@@ -127,15 +132,26 @@ class InducedDipoles:
         polarizabilities,
         widths=None,
         *,
+        thole=None,
+        thole_polarizabilities=None,
         accuracy=1e-8,
         iterative=None,
     ):
         self.polarizabilities = check_polarizabilities(polarizabilities, len(positions))
-        if widths is None:
-            widths = default_widths(self.polarizabilities)
-        self.interaction = MultipoleInteraction(
-            positions, cell, pbc, widths, accuracy=accuracy
-        )
+        if thole is not None:
+            if widths is not None:
+                raise ValueError("give widths of Gaussians or Thole's factor, not both")
+            means = np.trace(self.polarizabilities, axis1=1, axis2=2) / 3.0
+            clouds = means if thole_polarizabilities is None else thole_polarizabilities
+            self.interaction = TholeInteraction(
+                positions, cell, pbc, clouds, thole, accuracy=accuracy
+            )
+        else:
+            if widths is None:
+                widths = default_widths(self.polarizabilities)
+            self.interaction = MultipoleInteraction(
+                positions, cell, pbc, widths, accuracy=accuracy
+            )
         n_atoms = len(self.interaction.positions)
         self.iterative = n_atoms > DENSE_ATOMS if iterative is None else iterative
         #: a^-1 in V / (e Å^2), by atom

@@ -23,6 +23,12 @@ def check_quantum(value) -> None:
         raise ValueError(f"quantum must be a positive charge in e, got {value!r}")
 
 
+def check_thole(value) -> None:
+    """Raise ``ValueError`` unless Thole's factor is a positive number or None."""
+    if value is not None and not (is_number(value) and 0 < value < np.inf):
+        raise ValueError(f"thole must be a positive number or None, got {value!r}")
+
+
 def check_noises(given: dict, targets) -> None:
     """Raise ``ValueError`` for the noise of no target, or out of range."""
     for name, noise in given.items():

@@ -47,12 +47,15 @@ class InducedLatents:
         from them.
     whole_charges : ndarray of shape (n_species,), optional
         q in e by element, where charges are not learned.
+    thole : float, optional
+        Factor of Thole's damping, instead of Gaussians.
     """
 
     species: np.ndarray
     kernels: dict
     reference: np.ndarray
     whole_charges: np.ndarray | None = None
+    thole: float | None = None
 
     @property
     def dipoles(self) -> AtomicDipoles:
@@ -120,7 +123,8 @@ class InducedBatch:
         self.logs = np.tanh(self.scalar_values(self.weights[2], LOG_PRIORS))
         self.polarizabilities = latents.reference[kinds] * np.exp(self.logs)
         self.log_slopes = 1.0 - self.logs**2
-        self.widths = default_widths(np.e * latents.reference)[kinds]
+        #: polarizabilities of which the damping is made
+        self.largest = np.e * latents.reference[kinds]
 
     def own(self, index: int) -> slice:
         """Return the atoms of one structure."""
@@ -244,12 +248,17 @@ class InducedBatch:
     def system(self, index: int, iterative=None) -> InducedDipoles:
         """Return the atoms of one structure, which polarize each other."""
         atoms, own = self.frames[index], self.own(index)
+        if self.latents.thole is None:
+            damping = {"widths": default_widths(self.largest[own])}
+        else:
+            damping = {"thole": self.latents.thole}
+            damping["thole_polarizabilities"] = self.largest[own]
         return InducedDipoles(
             atoms.positions,
             atoms.cell[:],
             atoms.pbc,
             self.polarizabilities[own],
-            self.widths[own],
+            **damping,
             iterative=iterative,
         )
 

@@ -28,6 +28,7 @@ from .charge_checks import (
     check_fraction,
     check_noises,
     check_quantum,
+    check_thole,
     check_vector,
     check_weights,
 )
@@ -84,6 +85,9 @@ class InducedDipoleModel(InducedDipoleState, Model):
         targets need them.
     quantum : float
         Charge of a quantum of polarization in e.
+    thole : float, optional
+        Factor of Thole's damping (0.39 is usual) of near atoms, which are Gaussians
+        where None.
     targets : list of str, optional
         Of energy, forces, stress, dipole (open structures), polarization (periodic
         ones), born_effective_charges and polarizability; all that the frames have where
@@ -124,6 +128,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         selection=None,
         oxidation_states=None,
         quantum=1.0,
+        thole=None,
         targets=None,
         noises=None,
         potential=None,
@@ -138,6 +143,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         self.selection = selection
         self.oxidation_states = oxidation_states
         self.quantum = quantum
+        self.thole = thole
         self.targets = targets
         self.noises = noises
         self.potential = potential
@@ -171,6 +177,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         refuse_fields(frames, self)
         check_fraction(self.validation_fraction)
         check_quantum(self.quantum)
+        check_thole(self.thole)
         check_total_charges(frames)
         weights = check_weights(sample_weight, len(frames))
         weighting = {"sample_weight": weights, "groups": groups}
@@ -240,7 +247,9 @@ class InducedDipoleModel(InducedDipoleState, Model):
             for key in keys
         }
         reference = reference_polarizabilities(frames, self.species_)
-        return InducedLatents(self.species_, kernels, reference, whole_charges)
+        return InducedLatents(
+            self.species_, kernels, reference, whole_charges, self.thole
+        )
 
     def _parts(self, frames) -> list:
         """Return the electrostatic energies of frames with their derivatives."""

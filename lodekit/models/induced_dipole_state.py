@@ -7,6 +7,7 @@ import numpy as np
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
+from .charge_checks import check_thole
 from .charge_state import read_solution, solution_arrays
 from .induced_dipole_latents import InducedLatents
 from .sparse_potential import SparsePotential
@@ -51,7 +52,10 @@ class InducedDipoleState:
             whole = stored.array("whole_charges", self.species_.size)
             if (whole != np.rint(whole)).any():
                 raise ValueError("the whole charges are not whole")
-        self.latents_ = InducedLatents(self.species_, kernels, reference, whole)
+        check_thole(self.thole)
+        self.latents_ = InducedLatents(
+            self.species_, kernels, reference, whole, self.thole
+        )
         weights = stored.array("weights", self.latents_.rank)
         self.solution_ = read_solution(stored, weights)
         self.potential_ = None

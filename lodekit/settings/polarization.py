@@ -42,7 +42,7 @@ PARTS = ("potential", "polarizability")
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "noises", "progress", *PARTS}
 #: Arguments that are not of the kind of their default.
-_FREE = ("oxidation_states", "targets", "center_charges", "screening")
+_FREE = ("oxidation_states", "targets", "center_charges", "screening", "thole")
 #: Keys of a part that the whole model decides on.
 _SHARED = {"targets", "noises", "validation_fraction"}
 

@@ -161,3 +161,53 @@ def test_default_widths_prevent_a_catastrophe_of_near_points():
         InducedDipoles(positions, np.zeros((3, 3)), False, [1.5, -0.1])
     with pytest.raises(ValueError, match="polarizabilities must have shape"):
         InducedDipoles(positions, np.zeros((3, 3)), False, [1.5])
+
+
+def test_tholes_damping_has_its_closed_form():
+    """T of two atoms has the factors 1 - e^-x and 1 - (1 + x) e^-x."""
+    a, r, factor = 1.3, 2.0, 0.39
+    positions = [[0.0, 0.0, 0.0], [0.0, 0.0, r]]
+    arguments = positions, np.zeros((3, 3)), False, [a, a]
+    x = factor * r**3 / a
+    third, fifth = 1.0 - np.exp(-x), 1.0 - (1.0 + x) * np.exp(-x)
+    expected = np.full(3, 2.0 * a / (1.0 + a * third / r**3))
+    expected[2] = 2.0 * a / (1.0 - a * (3.0 * fifth - third) / r**3)
+    found = np.diag(InducedDipoles(*arguments, thole=factor).susceptibility())
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    with pytest.raises(ValueError, match="not both"):
+        InducedDipoles(*arguments, widths=0.5, thole=factor)
+    with pytest.raises(ValueError, match="factor must be positive"):
+        InducedDipoles(*arguments, thole=0.0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tholes_damping_has_forces_and_stress(name):
+    atoms = CASES[name]
+    charges, permanent = sources(len(atoms))
+
+    def solve(positions, cell, field=FIELD, **arguments):
+        polarizabilities = np.linspace(0.4, 0.8, len(atoms))
+        arguments = {"thole": 0.6, "accuracy": 1e-10, **arguments}
+        system = InducedDipoles(
+            positions, cell, atoms.pbc, polarizabilities, **arguments
+        )
+        return system.solve(charges, permanent, field)
+
+    cell = atoms.cell[:]
+    found = solve(atoms.positions, cell)
+    again = solve(atoms.positions, cell, iterative=True)
+    np.testing.assert_allclose(again.dipoles, found.dipoles, atol=1e-7)
+    numerical = -central_differences(
+        lambda positions: solve(positions, cell).energy, atoms.positions
+    )
+    np.testing.assert_allclose(found.forces, numerical, atol=1e-6)
+    if name == "open":
+        return
+
+    def energy(strain):
+        deformation = np.eye(3) + strain
+        voltages = np.linalg.solve(deformation, FIELD)
+        return solve(atoms.positions @ deformation, cell @ deformation, voltages).energy
+
+    numerical = central_differences(energy, np.zeros((3, 3)))
+    np.testing.assert_allclose(found.strain_gradient, numerical, rtol=1e-6, atol=1e-6)

@@ -1,5 +1,7 @@
 """Models of atoms that polarize each other, on clusters that do so."""
 
+from dataclasses import replace
+
 import numpy as np
 import polar_crystals as crystals
 import pytest
@@ -114,11 +116,20 @@ def test_dipoles_and_polarizabilities_are_learned(model, frames):
     assert model.score(frames[10:]) > 0.999
 
 
-@pytest.mark.parametrize("name", ["dipole", "polarization", "polarizability", BORN])
-def test_rows_are_derivatives_by_all_weights(model, frames, periodic, name):
+@pytest.mark.parametrize(
+    ("name", "thole"),
+    [
+        ("dipole", None),
+        ("polarization", None),
+        ("polarizability", None),
+        (BORN, None),
+        (BORN, 0.5),
+    ],
+)
+def test_rows_are_derivatives_by_all_weights(model, frames, periodic, name, thole):
     if name == "polarization":
         frames, model = periodic
-    latents, atoms = model.latents_, frames[0].copy()
+    latents, atoms = replace(model.latents_, thole=thole), frames[0].copy()
     atoms.info[name] = np.zeros({"polarizability": 9}.get(name, 3))
     if name == BORN:
         atoms.arrays[name] = np.zeros((len(atoms), 9))
@@ -237,6 +248,8 @@ def test_wrong_input_is_refused(model, frames, crystal):
         small(oxidation_states={"Li": 1, "F": -2}).fit(frames)
     with pytest.raises(ValueError, match="quantum must be"):
         small(quantum=0.0).fit(frames)
+    with pytest.raises(ValueError, match="thole must be"):
+        small(thole=-0.4).fit(frames)
     for asked in ({"properties": [BORN]}, {"field": FIELD}):
         with pytest.raises(ValueError, match="fit with oxidation_states"):
             model.compute(crystal, **asked)
