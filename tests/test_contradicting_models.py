@@ -77,6 +77,7 @@ def polarization_models():
             vectors,
             polarizability=TensorModel(vectors, n_sparse=1, n_channels=2),
             electrostatic_width=0.8,
+            screening="local",
             **own,
         ).fit(frames),
         WannierModel(

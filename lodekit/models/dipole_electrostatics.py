@@ -127,8 +127,9 @@ def check_electrostatics(width, screening) -> None:
         raise ValueError(
             f"electrostatic_width must be a positive length in Å or None, got {width!r}"
         )
-    if screening != "learned" and not (is_number(screening) and 0 < screening < np.inf):
+    is_constant = is_number(screening) and 0 < screening < np.inf
+    if screening not in ("learned", "local") and not is_constant:
         raise ValueError(
-            "screening must be a positive dielectric constant or 'learned', got "
-            f"{screening!r}"
+            "screening must be a positive dielectric constant, 'learned' or 'local', "
+            f"got {screening!r}"
         )

@@ -37,6 +37,8 @@ from .charge_checks import (
 )
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
+from .induced_dipole_fit import reference_polarizabilities
+from .local_screening import LocallyScreened
 from .model import Model
 from .polarization_fields import subtract_induced, without_fields
 from .polarization_fit import BranchSearch, DipoleProblem
@@ -104,9 +106,10 @@ class PolarizationModel(PolarizationState, Model):
     electrostatic_width : float, optional
         Width in Å of Gaussian charges q and dipoles d whose electrostatic energy is a
         part of U_0, beside the potential; no such part where None.
-    screening : float or "learned"
+    screening : float, "learned" or "local"
         Dielectric constant that divides this energy; the mean of the training frames by
-        the polarizability where "learned".
+        the polarizability where "learned". Where "local", one for every atom, by the
+        polarizabilities of the elements around it.
     validation_fraction : float
         Largest share of the frames that is left out, one group at a time.
     random_state : int or numpy.random.RandomState
@@ -282,9 +285,22 @@ class PolarizationModel(PolarizationState, Model):
         self.electrostatics_ = None
         frames = without_fields(self, frames, energies) if energies else frames
         if energies and self.electrostatic_width is not None:
-            self.electrostatics_ = self._electrostatics(find_screening(self, frames))
+            self.electrostatics_ = self._screened(frames)
             frames = leave_over(self, frames, energies)
         self.potential_ = fit_potential(self, frames, energies, weighting)
+
+    def _screened(self, frames):
+        """Return what gives the electrostatic energy, as frames tell its screening."""
+        if self.screening != "local":
+            return self._electrostatics(find_screening(self, frames))
+        values = reference_polarizabilities(frames, self.species_)
+        return self._local_electrostatics(values)
+
+    def _local_electrostatics(self, polarizabilities):
+        """Return what gives the energy of charges and dipoles in their surroundings."""
+        return LocallyScreened(
+            float(self.electrostatic_width), self.species_, polarizabilities
+        )
 
     def _electrostatics(self, screening: float):
         """Return what gives the electrostatic energy."""

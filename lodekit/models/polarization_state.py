@@ -28,7 +28,9 @@ class PolarizationState:
         if self.dipoles_ is not None:
             settings["dipoles"], more = dipole_state(self.dipoles_, self.solution_)
             arrays |= {f"dipoles/{name}": array for name, array in more.items()}
-        if self.electrostatics_ is not None:
+        if self.screening == "local" and self.electrostatics_ is not None:
+            arrays["screening"] = self.electrostatics_.polarizabilities
+        elif self.electrostatics_ is not None:
             settings["screening"] = self.electrostatics_.screening
         for name in ("potential", "polarizability"):
             part = getattr(self, f"{name}_")
@@ -53,7 +55,14 @@ class PolarizationState:
             self.n_branch_rounds_ = summary.get("branch_rounds", 0)
         self.take_centers()
         self.electrostatics_ = None
-        if stored.has_setting("potential") and self.electrostatic_width is not None:
+        has_part = stored.has_setting("potential")
+        has_part &= self.electrostatic_width is not None
+        if has_part and self.screening == "local":
+            values = stored.array("screening", self.species_.size)
+            if not (values > 0.0).all():
+                raise ValueError("the polarizabilities of a screening are not positive")
+            self.electrostatics_ = self._local_electrostatics(values)
+        elif has_part:
             self.electrostatics_ = self._electrostatics(stored.positive("screening"))
         self.potential_ = self.polarizability_ = None
         if stored.has_setting("potential"):

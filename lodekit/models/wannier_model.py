@@ -107,6 +107,13 @@ class WannierModel(PolarizationModel):
         self.take_centers()
         return self.center_charges_
 
+    def _local_electrostatics(self, polarizabilities):
+        """Raise ``ValueError``: centres have no surroundings of their own."""
+        raise ValueError(
+            "screening='local' is for charges and dipoles of a PolarizationModel; give "
+            "a WannierModel a dielectric constant or 'learned'"
+        )
+
     def _electrostatics(self, screening: float):
         width = float(self.electrostatic_width)
         return WannierCharges(width, screening, self.species_, self.center_charges_)
