@@ -49,7 +49,7 @@ region box block {-BOX} {BOX} {-BOX} {BOX} {-BOX} {BOX}
 create_box 2 box
 mass 1 1.008
 mass 2 15.999
-timestep 0.0005
+timestep 0.00025
 """)
 types = [elements.index(symbol) + 1 for symbol in atoms.symbols]
 lmp.create_atoms(len(atoms), None, types, atoms.positions.ravel().tolist())
@@ -80,7 +80,7 @@ print(f"total energy varies by {np.ptp(total):.6f} eV")
 figure = Figure(figsize=(6.0, 3.6), layout="constrained")
 axes = figure.subplots()
 for label, energies in {"potential": potential, "total": total}.items():
-    axes.plot(steps * 0.5, energies - energies[0], label=label)
+    axes.plot(steps * 0.25, energies - energies[0], label=label)
 axes.set(xlabel="time, fs", ylabel="energy, eV")
 axes.legend()
 figure.savefig(OUTPUT / "22_lammps.png", dpi=110)

@@ -22,6 +22,8 @@ class WeightedProblem:
 
     def __getattr__(self, name: str):
         """Return an attribute of the problem."""
+        if name.startswith("_"):  # an object that is unpickled has no problem yet
+            raise AttributeError(name)
         return getattr(self._problem, name)
 
     def content(self):

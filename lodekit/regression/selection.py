@@ -9,8 +9,29 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
 
 from lodekit.kernels.selection import farthest_points
+
+
+def check_points(points) -> np.ndarray:
+    """Return points as an array of doubles, (n_points, n_features).
+
+    Raises
+    ------
+    ValueError
+        For other shapes, complex numbers, and numbers that are not finite.
+    TypeError
+        For sparse matrices.
+    """
+    return check_array(
+        points,
+        dtype=np.float64,
+        order="C",
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name="points",
+    )
 
 
 class FarthestPointSelection(BaseEstimator):
@@ -28,7 +49,7 @@ class FarthestPointSelection(BaseEstimator):
         The first is the one farthest from the mean. Fewer come back where all remaining
         rows are copies of picked ones.
         """
-        points = np.ascontiguousarray(points, dtype=float)
+        points = check_points(points)
         if len(points) == 0 or n_select < 1:
             return np.zeros(0, dtype=np.intp)
         offsets = points - points.mean(axis=0)
@@ -58,7 +79,8 @@ class CurSelection(BaseEstimator):
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
         """Return indices of at most ``n_select`` rows of ``points``."""
-        remainder = np.array(points, dtype=float)
+        points = check_points(points)
+        remainder = points.copy()
         largest = np.einsum("pf,pf->p", remainder, remainder).max(initial=0.0)
         chosen = []
         while len(chosen) < min(n_select, len(points)):
@@ -104,7 +126,7 @@ class PivotedCholeskySelection(BaseEstimator):
 
     def select(self, points: np.ndarray, n_select: int) -> np.ndarray:
         """Return indices of at most ``n_select`` rows of ``points``."""
-        points = np.asarray(points, dtype=float)
+        points = check_points(points)
         variances = np.einsum("pf,pf->p", points, points)
         floor = 1e-14 * variances.max(initial=0.0)
         columns = np.empty((min(n_select, len(points)), len(points)))

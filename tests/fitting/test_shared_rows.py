@@ -1,12 +1,16 @@
 """Sums of several processes are those of one."""
 
+import pickle
+
 import joblib
 import numpy as np
 import pytest
 from labelled_structures import periodic_frames, rattled_frames, soap
 
 from lodekit.fitting.shared_rows import n_shares, split_groups
+from lodekit.fitting.weighted import WeightedProblem
 from lodekit.models import ChargeModel, SparsePotential
+from lodekit.models.linear_charges import ChargeProblem
 from lodekit.regression import PolynomialCovariance
 
 
@@ -54,7 +58,24 @@ def test_weights_are_those_of_one_process(kind):
     assert model.held_out_errors_ == pytest.approx(errors)
 
 
+def test_problems_go_to_other_processes():
+    frames = charges(rattled_frames(4))
+    model = ChargeModel(soap(), PolynomialCovariance(2), 3, targets=["charges"])
+    model.fit(frames)
+    problem = WeightedProblem(ChargeProblem(model, frames, ["charges"]), np.ones(4))
+    again = pickle.loads(pickle.dumps(problem))
+    assert again.rank == problem.rank
+    everything = np.arange(4)
+    for one, other in zip(
+        problem.rows(model.weights_, everything),
+        again.rows(model.weights_, everything),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one[1].matrix, other[1].matrix)
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of sockets of the cluster
 def test_a_cluster_of_two_workers_has_the_same_weights():
     distributed = pytest.importorskip("distributed")
     frames = rattled_frames(9)

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 from labelled_structures import density, energies_of, lode, open_frames, soap
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import (
     GridSearchCV,
@@ -47,6 +47,43 @@ ESTIMATORS = [
 ]
 
 
+#: Checks of scikit-learn of what is done to arrays: shapes, kinds of numbers, NaN.
+ARRAY_CHECKS = [
+    "check_complex_data",
+    "check_dict_unchanged",
+    "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimators_dtypes",
+    "check_estimators_empty_data_messages",
+    "check_estimators_nan_inf",
+    "check_estimators_pickle",
+    "check_f_contiguous_array_estimator",
+    "check_fit1d",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit_check_is_fitted",
+    "check_fit_score_takes_y",
+    "check_n_features_in",
+    "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+]
+
+
+class Selected(BaseEstimator):
+    """The points that a selection picks, as an estimator of arrays."""
+
+    def __init__(self, selection):
+        self.selection = selection
+
+    def fit(self, X, y=None):
+        self.indices_ = self.selection.select(X, 5)
+        if not self.indices_.size:
+            raise ValueError(f"0 sample(s) (shape={np.shape(X)}) while 1 is required.")
+        self.n_features_in_ = np.shape(X)[1]
+        return self
+
+
 def small(**arguments):
     arguments = {
         "descriptor": soap(),
@@ -65,6 +102,24 @@ def small(**arguments):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 def test_estimators_pass_the_checks_of_scikit_learn(estimator, check):
     getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("check", ARRAY_CHECKS)
+@pytest.mark.parametrize("selection", ESTIMATORS[3:], ids=lambda one: repr(one))
+def test_selections_of_points_take_arrays_as_scikit_learn_does(selection, check):
+    getattr(estimator_checks, check)("Selected", Selected(selection))
+
+
+@pytest.mark.parametrize("selection", ESTIMATORS[3:], ids=lambda one: repr(one))
+def test_points_that_are_none_are_refused(selection):
+    for wrong, message in (
+        ([1.0, 2.0], "Expected 2D array"),
+        ([[1.0, np.nan]], "points contains NaN"),
+        ([[1.0j]], "Complex data not supported"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            selection.select(wrong, 1)
+    assert selection.select(np.zeros((0, 3)), 2).size == 0
 
 
 def test_tags_say_that_structures_are_not_arrays_and_carry_their_targets():
