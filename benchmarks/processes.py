@@ -66,7 +66,7 @@ def compare(model, frames, n_workers):
         Client(cluster) as client,
         joblib.parallel_config("dask"),
     ):
-        model.fit(frames[: 4 * n_workers])  # imported and compiled
+        model.fit(frames)  # imported, and compiled code loaded
         before = client.run(time.process_time)
         adding = rows_seconds(model, frames)
         after = client.run(time.process_time)
@@ -84,7 +84,10 @@ def compare(model, frames, n_workers):
 
 
 def rows_seconds(model, frames):
-    """Fit, and return the processor seconds of this process for the rows."""
+    """Fit, and return the processor seconds of this process for the rows.
+
+    Those of the charges of sources, which are a fit of their own, are among them.
+    """
     spent = []
     assemble = fitting.Fitting.assemble
 
@@ -96,7 +99,7 @@ def rows_seconds(model, frames):
 
     with mock.patch.object(fitting.Fitting, "assemble", timed):
         model.fit(frames)
-    return spent[-1]
+    return sum(spent)
 
 
 if __name__ == "__main__":
