@@ -150,6 +150,8 @@ def draw_worst(model, densities, path):
             pair.append(ElectronDensity(atoms, one.basis, column, [0.0] * len(atoms)))
         else:
             pair.append(one.density(place))
+    calculated, other = pair
+    figure = density_difference_figure(calculated, other)
     with written_whole(Path(path), DensityFileError) as file:
-        density_difference_figure(*pair).savefig(file, dpi=150, format="png")
+        figure.savefig(file, dpi=150, format="png")
     return index
