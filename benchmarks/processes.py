@@ -1,20 +1,24 @@
-"""Rows of a fit by one process and by the workers of a cluster of dask.
+"""Rows of a fit by one process and by several, of joblib or of a cluster of dask.
 
-    python benchmarks/processes.py [FILE] [--workers N] [--n-sparse N] [--json]
+    python benchmarks/processes.py [FILE] [--dask] [--n-sparse N] [--json]
 
-Prints processor seconds, which do not depend on what else the machine does: of the rows
-of one process, of every worker, and of the process that adds up sums while it waits.
-The speedup is that of a machine on which every worker has a core of its own,
+Prints processor seconds, which depend less than times on other work of the machine: of
+the rows of one process, of every worker, and of the process that adds up sums (and is
+the scheduler of dask). The speedup is that of a machine on which every process has a
+core of its own,
 
-    rows of one process / (the slowest worker + adding up),
+    rows of one process / (the slowest worker + adding up).
 
-and weights are compared.
+Charges of sources are a fit of their own, whose rows count as well.
 """
 
 import argparse
 import json
+import logging
 import pathlib
+import re
 import time
+from contextlib import ExitStack
 from unittest import mock
 
 import joblib
@@ -22,18 +26,20 @@ import numpy as np
 
 from lodekit import read_structures
 from lodekit.fitting import fit as fitting
+from lodekit.logs import LOG
 from lodekit.models import SparsePotential
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+WORKERS = 2
 
 
 def main():
-    """Fit twice and print."""
+    """Fit and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "file", nargs="?", default=str(ROOT / "examples/data/dimers.xyz")
     )
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--dask", action="store_true")
     parser.add_argument("--n-sparse", type=int, default=150)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -46,7 +52,7 @@ def main():
         targets=["energy", "forces"],
     )
     model.fit(frames[:4])  # compiled
-    answer = {"frames": len(frames), **compare(model, frames, arguments.workers)}
+    answer = {"frames": len(frames), **compare(model, frames, arguments.dask)}
     if arguments.json:
         print(json.dumps(answer))
         return
@@ -54,40 +60,53 @@ def main():
         print(f"{name:24} {value}")
 
 
-def compare(model, frames, n_workers):
-    """Return the processor seconds and the largest difference of weights."""
-    from dask.distributed import Client, LocalCluster
+class Listener(logging.Handler):
+    """Collects the processor seconds that fits tell of."""
 
+    def __init__(self):
+        super().__init__()
+        self.seconds = np.zeros(WORKERS)
+
+    def emit(self, record):
+        text = record.getMessage()
+        if text.startswith("processor seconds of"):
+            numbers = re.findall(r"[0-9.]+", text.partition(":")[2])
+            self.seconds += np.array(numbers, float)
+
+
+def compare(model, frames, with_dask):
+    """Return processor seconds, and the largest difference of weights."""
     alone = rows_seconds(model, frames)
-    weights = model.weights_
-    options = {"n_workers": n_workers, "threads_per_worker": 1}
-    with (
-        LocalCluster(**options, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-        joblib.parallel_config("dask"),
-    ):
+    weights, listener = model.weights_, Listener()
+    with ExitStack() as stack:
+        if with_dask:
+            from dask.distributed import Client, LocalCluster
+
+            options = {"n_workers": WORKERS, "threads_per_worker": 1}
+            cluster = LocalCluster(**options, dashboard_address=None)
+            stack.enter_context(cluster)
+            stack.enter_context(Client(cluster))
+            stack.enter_context(joblib.parallel_config("dask"))
+        else:
+            stack.enter_context(joblib.parallel_config("loky", n_jobs=WORKERS))
         model.fit(frames)  # imported, and compiled code loaded
-        before = client.run(time.process_time)
+        LOG.addHandler(listener)
+        LOG.setLevel(logging.INFO)
         adding = rows_seconds(model, frames)
-        after = client.run(time.process_time)
-    workers = [round(after[worker] - before[worker], 2) for worker in before]
     difference = np.abs(model.weights_ - weights).max() / np.abs(weights).max()
     return {
         "weights": weights.size,
         "rows": sum(model.summary_["n_rows"].values()),
         "one process, s": round(alone, 2),
-        "workers, s": workers,
+        "workers, s": listener.seconds.round(2).tolist(),
         "adding up, s": round(adding, 2),
-        "speedup": round(alone / (max(workers) + adding), 2),
+        "speedup": round(alone / (listener.seconds.max() + adding), 2),
         "difference of weights": float(f"{difference:.1e}"),
     }
 
 
 def rows_seconds(model, frames):
-    """Fit, and return the processor seconds of this process for the rows.
-
-    Those of the charges of sources, which are a fit of their own, are among them.
-    """
+    """Fit, and return the processor seconds of this process for rows."""
     spent = []
     assemble = fitting.Fitting.assemble
 

@@ -13,12 +13,13 @@ or with the backend "dask" by the client of a cluster of dask.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 
 import joblib
 import numpy as np
 
-from lodekit.logs import as_before, be_quiet
+from lodekit.logs import LOG, as_before, be_quiet
 from lodekit.threads import limit_threads
 
 #: Frames for every process, at the least: fewer are not worth one.
@@ -48,7 +49,7 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
     count : int
         Number of shares.
     """
-    shares = split_groups(fitting.groups, count)
+    shares = split_groups(fitting.groups, count, fitting.problem.n_rows)
     lap, fitting.lap = fitting.lap, None  # not for other processes
     try:
         sums = joblib.Parallel()(
@@ -58,7 +59,9 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
     finally:
         fitting.lap = lap
     total: dict = {}
-    for arrays, parts in sums:
+    seconds = [round(own, 2) for *_, own in sums]
+    LOG.info("processor seconds of %d processes: %s", len(sums), seconds)
+    for arrays, parts, _ in sums:
         for name, array in arrays.items():
             total[name] = total[name] + array if name in total else array
         for group, own in parts.items():
@@ -66,29 +69,35 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
     equations.set_arrays(total)
 
 
-def split_groups(groups: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return the frames of about equal shares, with every group in one of them.
+def split_groups(groups: np.ndarray, count: int, work=None) -> list[np.ndarray]:
+    """Return the frames of shares of about equal work, each group in one of them.
 
     Parameters
     ----------
     groups : ndarray of shape (n_frames,)
         Number of the group of every frame.
     count : int
+    work : ndarray of shape (n_frames,), optional
+        Work that every frame is, such as its number of rows; the same where None.
     """
-    sizes = np.bincount(groups)
-    middles = np.cumsum(sizes) - 0.5 * sizes
-    share_of_group = (middles * count / len(groups)).astype(np.intp)
+    sizes = np.bincount(groups, work)
+    share_of_group, loads = np.zeros(len(sizes), dtype=np.intp), np.zeros(count)
+    for group in np.argsort(-sizes, kind="stable"):  # the largest first
+        share = int(loads.argmin())
+        share_of_group[group] = share
+        loads[share] += sizes[group]
     owners = share_of_group[groups]
     shares = [np.flatnonzero(owners == share) for share in range(count)]
     return [share for share in shares if share.size]
 
 
 def sum_share(fitting, frames: np.ndarray, count: int, caller: int):
-    """Return the sums of the rows of some frames, and the rows that are kept."""
+    """Return sums of the rows of some frames, rows that are kept, processor seconds."""
     equations, kept = fitting.equations(), fitting.kept_groups()
+    start = time.process_time()
     with one_of(count, caller):
         fitting.add_rows(equations, kept, frames)
-    return equations.get_arrays(), kept.parts
+    return equations.get_arrays(), kept.parts, time.process_time() - start
 
 
 @contextmanager

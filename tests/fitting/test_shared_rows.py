@@ -40,6 +40,9 @@ def test_groups_stay_together():
     owners = [set(groups[share]) for share in shares]
     assert sum(map(len, owners)) == 4
     assert [len(share) for share in split_groups(np.arange(9), 3)] == [3, 3, 3]
+    # one frame with as many rows as three others
+    shares = split_groups(np.arange(4), 2, np.array([1, 3, 1, 1]))
+    assert sorted(share.tolist() for share in shares) == [[0, 2, 3], [1]]
 
 
 @pytest.mark.parametrize("kind", ["potential", "charges"])

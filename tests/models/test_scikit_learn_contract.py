@@ -55,7 +55,6 @@ ARRAY_CHECKS = [
     "check_estimator_sparse_array",
     "check_estimator_sparse_matrix",
     "check_estimators_dtypes",
-    "check_estimators_empty_data_messages",
     "check_estimators_nan_inf",
     "check_estimators_pickle",
     "check_f_contiguous_array_estimator",
@@ -78,8 +77,6 @@ class Selected(BaseEstimator):
 
     def fit(self, X, y=None):
         self.indices_ = self.selection.select(X, 5)
-        if not self.indices_.size:
-            raise ValueError(f"0 sample(s) (shape={np.shape(X)}) while 1 is required.")
         self.n_features_in_ = np.shape(X)[1]
         return self
 
@@ -115,7 +112,7 @@ def test_points_that_are_none_are_refused(selection):
     for wrong, message in (
         ([1.0, 2.0], "Expected 2D array"),
         ([[1.0, np.nan]], "points contains NaN"),
-        ([[1.0j]], "Complex data not supported"),
+        (np.array([[1.0j]]), "Complex data not supported"),
     ):
         with pytest.raises(ValueError, match=message):
             selection.select(wrong, 1)
