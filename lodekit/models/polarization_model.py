@@ -37,7 +37,6 @@ from .charge_checks import (
 )
 from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
-from .induced_dipole_fit import reference_polarizabilities
 from .local_screening import LocallyScreened
 from .model import Model
 from .polarization_fields import subtract_induced, without_fields
@@ -45,7 +44,7 @@ from .polarization_fit import BranchSearch, DipoleProblem
 from .polarization_parts import (
     TARGETS,
     choose_polarization_targets,
-    find_screening,
+    find_electrostatics,
     fit_polarizability,
     fit_potential,
     leave_over,
@@ -285,16 +284,9 @@ class PolarizationModel(PolarizationState, Model):
         self.electrostatics_ = None
         frames = without_fields(self, frames, energies) if energies else frames
         if energies and self.electrostatic_width is not None:
-            self.electrostatics_ = self._screened(frames)
+            self.electrostatics_ = find_electrostatics(self, frames)
             frames = leave_over(self, frames, energies)
         self.potential_ = fit_potential(self, frames, energies, weighting)
-
-    def _screened(self, frames):
-        """Return what gives the electrostatic energy, as frames tell its screening."""
-        if self.screening != "local":
-            return self._electrostatics(find_screening(self, frames))
-        values = reference_polarizabilities(frames, self.species_)
-        return self._local_electrostatics(values)
 
     def _local_electrostatics(self, polarizabilities):
         """Return what gives the energy of charges and dipoles in their surroundings."""

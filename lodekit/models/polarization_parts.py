@@ -13,6 +13,7 @@ from lodekit.structures.checks import can_have
 from lodekit.terms.tensors import build_tensor_terms, polarizability_terms
 
 from .charge_energy import remainders, without_targets
+from .induced_dipole_fit import reference_polarizabilities
 from .polarization_prediction import BATCH_ATOMS, PolarizationPrediction
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
@@ -74,6 +75,14 @@ def fit_potential(model, frames, names: list, weighting: dict):
     )
     fitted.knows_range = False
     return fitted.fit(frames, **weighting)
+
+
+def find_electrostatics(model, frames):
+    """Return what gives the electrostatic energy, as frames tell its screening."""
+    if model.screening == "local":
+        values = reference_polarizabilities(frames, model.species_)
+        return model._local_electrostatics(values)
+    return model._electrostatics(find_screening(model, frames))
 
 
 def find_screening(model, frames) -> float:
