@@ -40,5 +40,15 @@ def test_a_latent_is_added(monkeypatch):
 
 def test_a_response_is_added(monkeypatch):
     names = run("add-a-response.md", monkeypatch)
-    found = names["gradients"][0, 0]
-    assert found == pytest.approx(names["numerical"], rel=1e-6, abs=1e-8)
+    expected = (names["down"] - names["up"]) / 2e-4
+    assert names["forces"][0] == pytest.approx(expected, rel=1e-6, abs=1e-8)
+    weights, (atoms, *_) = names["weights"], names["frames"][10:]
+    direction = np.random.default_rng(0).normal(size=weights.size)
+
+    def forces(step):
+        own = weights + step * direction
+        solved = names["ScreenedCharges"](atoms, names["latent"], own)
+        return names["EnergyRows"](solved).forces()[1]
+
+    expected = (forces(1e-3) - forces(-1e-3)) / 2e-3
+    assert names["rows"] @ direction == pytest.approx(expected, rel=1e-6, abs=1e-6)

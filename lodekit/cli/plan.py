@@ -160,7 +160,6 @@ def time_rows(run, frames, settings, n_weights):
             term["n_sparse"] = min(size, term["n_sparse"])
         model = build_potential(small)
         terms = model._terms(some)
-        model.species_ = species
         state = np.random.RandomState(0)
         model._fit_sources(some, terms, targets.names, None, state)
         latent = Latent.select(some, terms, species, random_state=0)

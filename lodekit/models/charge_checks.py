@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 
 from lodekit.quantities import quantity
 from lodekit.structures import frame_name
-from lodekit.structures.values import as_numbers
+from lodekit.structures.values import as_numbers, is_number
 
 
 def check_fraction(value) -> None:
@@ -101,11 +99,6 @@ def field_argument(model, field, name: str = "field") -> dict:
             "polarization)"
         )
     return {name: field}
-
-
-def is_number(value) -> bool:
-    """Return whether ``value`` is a real number and no truth value."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_vector(name: str, value) -> np.ndarray:

@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
 import numpy as np
 from ase.data import chemical_symbols
 from sklearn.utils import check_random_state
 
-from lodekit.electrostatics import ChargeEquilibration, fragment_constraints
-from lodekit.observables.charges import (
-    AffineCharges,
-    check_total_charges,
-)
-from lodekit.observables.fragments import (
-    check_fragments,
-    fragment_labels,
-    given_charges,
-)
-from lodekit.quantities import ENERGIES, quantity
-from lodekit.regression.environments import batches
-from lodekit.structures import check_structures
-from lodekit.structures.batch import as_frames
-from lodekit.units import COULOMB_CONSTANT
-
-from .charge_energy import (
-    energy_targets,
-    fit_remainder,
-    remainders,
-    share_features,
-)
-from .charge_equilibration_atoms import (
+from lodekit.fitting.element_search import fit_elements
+from lodekit.fitting.environment_fit import EnvironmentFit
+from lodekit.fitting.fit import FitResult
+from lodekit.fitting.left_out import scale_of
+from lodekit.observables.charges import check_total_charges
+from lodekit.observables.fields import refuse_fields
+from lodekit.observables.fragments import check_fragments
+from lodekit.physics.bonds import by_pair, read_bond_hardness
+from lodekit.physics.elements import (
     read_electronegativities,
     read_hardness,
     read_widths,
 )
-from .charge_equilibration_batch import EquilibratedBatch, EquilibratedDipoles
-from .charge_equilibration_bonds import (
-    BondEquilibration,
-    Bonds,
-    by_pair,
-    read_bond_hardness,
-)
-from .charge_equilibration_environments import EnvironmentHardness
-from .charge_equilibration_hardness import fit_elements
-from .charge_equilibration_prediction import EquilibratedPredictions
-from .charge_equilibration_rows import EnergyExpansion
-from .charge_equilibration_state import EquilibrationState
+from lodekit.physics.equilibrated import hardness_ranges
+from lodekit.physics.equilibration import Equilibration, read_arrays
+from lodekit.quantities import ENERGIES, family, quantity
+from lodekit.regression.environments import batches
+from lodekit.stored_model import StoredModel
+from lodekit.structures import check_structures
+from lodekit.structures.batch import as_frames
+
+from .charge_checks import check_weights
+from .charge_energy import ChargeEnergyModel, default_potential, remainders
 from .charged_remainder import ChargedRemainder, check_powers
-from .energy_fit import fit_energies
-from .environment_fit import ENVIRONMENT, fit_environments
-from .linear_charges import BATCH_ATOMS
+from .extrapolating import with_extrapolation
+from .linear_charges import BATCH_ATOMS, energy_targets
+from .sparse_potential import SparsePotential
+
+#: What users call a hardness that surroundings change.
+ENVIRONMENT = "environment"
+ENERGY_STD = "electrostatic_energy_std"
+#: What an equilibration gives besides charges, and which of it are derivatives.
+FURTHER = {*family("equilibration"), ENERGY_STD}
+GRADIENTS = {name for name in FURTHER if quantity(name).is_gradient}
 
 
-class ChargeEquilibrationModel(
-    EquilibrationState, EnvironmentHardness, EquilibratedPredictions
-):
+class ChargeEquilibrationModel(ChargeEnergyModel):
     """Charges that minimise an energy, with electronegativities of the environments.
 
     U(q) = sum_i chi_i q_i + sum_i J_i q_i^2 / 2 + the Coulomb energy of Gaussian
@@ -116,7 +102,7 @@ class ChargeEquilibrationModel(
     hardness_, widths_ : ndarray of shape (n_species,)
         In V/e and Å.
     hardness_amplitudes_ : ndarray of shape (n_terms,) or None
-        Of the terms of ln J of environments, see `EnvironmentHardness`.
+        Of the terms of ln J of environments, see `lodekit.physics.equilibrated`.
     bond_hardness_ : ndarray of shape (n_species, n_species) or None
         In V/e, infinite for pairs without bonds.
     has_fragments_ : bool
@@ -135,10 +121,9 @@ class ChargeEquilibrationModel(
     """
 
     conserves_charge = True
-    #: Forces contain no derivatives of charges, which are at a minimum.
-    linear_with_energies = True
-    #: Charges depend on all atoms.
-    reach = np.inf
+    linear_with_energies = True  # forces contain no derivatives of charges
+    reach = np.inf  # charges depend on all atoms
+    responds_to = ("field",)
 
     def __init__(
         self,
@@ -188,25 +173,55 @@ class ChargeEquilibrationModel(
         if set(self.targets or ["charges"]) <= set(ENERGIES):
             self._start_from_table(frames, groups)
         else:
-            super().fit(frames, **weighting)
+            result = self._fit_charges(frames, **weighting)
             if self.hardness == ENVIRONMENT:
-                fit_environments(self, frames, **weighting)
+                self._fit_environments(frames, result, weighting)
         self.potential_ = None
         if self.shaping_:
-            fit_energies(self, frames, energies, EnergyExpansion, **weighting)
+            self._shape_charges(frames, energies, weighting)
         elif energies:
             self.potential_ = self._fit_remainder(frames, energies, weighting)
             self.summary_["potential"] = self.potential_.summary_
-        share_features(self)
+        self._share_features()
+        self._add_to_summary(frames)
+        return self
+
+    def _add_to_summary(self, frames) -> None:
+        """Tell people about hardness, widths and fragments."""
         symbols = [chemical_symbols[z] for z in self.species_]
-        for name in ("hardness", "widths"):
-            values = getattr(self, f"{name}_").tolist()
-            self.summary_[name] = dict(zip(symbols, values, strict=True))
+        for name, own in (("hardness", self.hardness_), ("widths", self.widths_)):
+            self.summary_[name] = dict(zip(symbols, own.tolist(), strict=True))
         if self.hardness_amplitudes_ is not None:
-            self.summary_["hardness_range"] = self.hardness_ranges(frames)
+            groups = batches(frames, BATCH_ATOMS)
+            solutions = [self.solve([frames[i] for i in group]) for group in groups]
+            self.summary_["hardness_range"] = hardness_ranges(solutions)
         self.summary_["bond_hardness"] = by_pair(self.bond_hardness_, self.species_)
         self.summary_["has_fragments"] = self.has_fragments_
-        return self
+
+    def _fit_environments(self, frames, before: FitResult, weighting) -> None:
+        """Let environments change the hardness, if that predicts left-out groups."""
+        found = EnvironmentFit(
+            self.response,
+            before,
+            frames,
+            self._noises(),
+            check_weights(weighting["sample_weight"], len(frames)),
+            weighting["groups"],
+            self.validation_fraction,
+            self.progress,
+        )
+        result = found.run()
+        if result.gain is not None:
+            self.summary_["hardness_gain"] = result.gain
+            if result.gain <= 1.0:
+                return
+        self.hardness_amplitudes_ = result.response.amplitudes
+        self.learn(result.fit.solution, result.fit.std_scales)
+        self.noises_, self.held_out_errors_ = result.fit.noises, result.fit.errors
+        self.summary_ |= {**result.fit.summary(), "rank": self.rank}
+        self.summary_["seconds"] |= {
+            f"hardness: {name}": value for name, value in found.clock.seconds.items()
+        }
 
     def _start_from_table(self, frames, groups) -> None:
         """Prepare for energies alone, with electronegativities of the elements."""
@@ -216,32 +231,29 @@ class ChargeEquilibrationModel(
                 "them from energies set learn_from_energies=True"
             )
         check_structures(frames)
+        refuse_fields(frames, self)
         self.targets_ = []
         self.is_charged_ = check_total_charges(frames)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self._select(frames, check_random_state(self.random_state))
         self.weights_ = np.zeros(self.rank)
         elements = read_electronegativities(self.species_)
-        self.weights_[: elements.size] = elements / self.element_prior / self.stiffness
+        scale = self.element_prior * self.response.stiffness
+        self.weights_[: elements.size] = elements / scale
         self.learn_range(frames, groups)
         self.ensemble_ = None
         self.summary_ = {}
 
-    def _energy_parts(self, frames):
-        """Yield the energy of the charges of every structure with its derivatives."""
-        for group in batches(frames, BATCH_ATOMS):
-            some = [frames[i] for i in group]
-            yield from EquilibratedBatch(self, some).energy_parts()
-
     def _fit_remainder(self, frames, names: list, weighting: dict):
         """Return a potential fitted to what the charges leave of energies."""
-        parts = list(self._energy_parts(frames))
         if not self.charge_powers:
-            return fit_remainder(self.potential, frames, parts, names, **weighting)
-        potential = ChargedRemainder.like(self.potential, self.charge_powers)
+            return super()._fit_remainder(frames, names, weighting)
+        potential = ChargedRemainder.like(
+            self.potential or default_potential(), self.charge_powers
+        )
         potential.set_params(targets=names)
-        rest = remainders(frames, parts, names)
-        return potential.fit(rest, partial(EquilibratedBatch, self), **weighting)
+        rest = remainders(frames, self._energy_parts(frames), names)
+        return potential.fit(rest, self.solve, **weighting)
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points, and read or fit hardness and widths."""
@@ -261,11 +273,6 @@ class ChargeEquilibrationModel(
                 "hardness and widths are fitted to charges or moments; energies"
                 f"{' and '.join(['', *slopes])} alone need them given"
             )
-        if slopes and (hardness == ENVIRONMENT or self.bond_hardness is not None):
-            raise ValueError(
-                f"{slopes[0]} can be fitted where the hardness is that of elements and "
-                "there are no bonds; other models predict it"
-            )
         self.hardness_ = read_hardness(given["hardness"], self.species_)
         self.hardness_amplitudes_ = None
         self.widths_ = read_widths(self.widths, self.species_)
@@ -273,58 +280,121 @@ class ChargeEquilibrationModel(
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
         if fitted:
-            fit_elements(self, fitted, frames, random_state)
+            found = fit_elements(
+                self.response, fitted, self.targets_, frames, random_state
+            )
+            self.hardness_, self.widths_ = found.hardness, found.widths
+            self.bond_hardness_ = found.bond_hardness
 
     @property
-    def stiffness(self) -> float:
-        """What a charge costs in V/e, the mean over elements: the scale of chi.
-
-        With it, the weights have a unit prior whatever the hardness is.
-        """
-        return float(np.mean(self.hardness_ + self.self_interaction))
-
-    @property
-    def self_interaction(self) -> np.ndarray:
-        """That of Gaussian charges by element in V/e, (n_species,)."""
-        return COULOMB_CONSTANT / (np.sqrt(np.pi) * self.widths_)
-
-    def feature_rows(self, batch, states) -> np.ndarray:
-        """Return the features of electronegativities in V, (n_atoms, rank)."""
-        return super().feature_rows(batch, states) * self.stiffness
-
-    def equilibration(self, atoms, coulomb=None, hardness=None) -> ChargeEquilibration:
-        """Return the charge equilibration of one structure.
-
-        ``coulomb`` is its Coulomb matrix, and ``hardness`` (n_atoms,) in V/e that of
-        its atoms, where these are known.
-        """
-        kinds = np.searchsorted(self.species_, atoms.numbers)
-        arguments = (
-            atoms.positions,
-            atoms.cell[:],
-            atoms.pbc,
-            self.hardness_of(atoms) if hardness is None else hardness,
-            self.widths_[kinds],
+    def response(self) -> Equilibration:
+        """The charge equilibration."""
+        return Equilibration(
+            self.latent_,
+            self.species_,
+            self.element_prior,
+            self.hardness_,
+            self.widths_,
+            self.bond_hardness_,
+            self.hardness_amplitudes_,
+            self.accuracy_,
         )
-        labels = fragment_labels(atoms)
-        given = None if labels is None else fragment_constraints(labels)
-        options = {
-            "constraints": given,
-            "accuracy": self.accuracy_,
-            "coulomb": coulomb,
-        }
-        if self.bond_hardness_ is None:
-            return ChargeEquilibration(*arguments, **options)
-        bonds = Bonds.find(atoms, self.species_, self.bond_hardness_, labels)
-        return BondEquilibration(*arguments, bonds, **options)
 
-    def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
-        """Return q = -Abar Phi w + b Q, or what is next to it for `rank` weights."""
-        moved = EquilibratedDipoles(self, atoms)
-        if self.hardness_amplitudes_ is not None:
-            return replace(self.linearised_charges(atoms, features), moved=moved)
-        equilibration = self.equilibration(atoms)
-        start = equilibration.start(*given_charges(atoms))
-        columns = np.column_stack([features, equilibration.product(start)])
-        changed = equilibration.respond(columns)
-        return AffineCharges(changed[:, :-1], start + changed[:, -1], moved=moved)
+    def solve(self, frames, field=None):
+        """Return charges and energies of frames, with a field in V/Å."""
+        return self.response.solve(frames, self.weights_, field=field)
+
+    def _check_frames(self, frames) -> None:
+        """Raise ``ValueError`` for bad frames, and for fragments that are missing."""
+        super()._check_frames(frames)
+        check_fragments(frames, self.has_fragments_)
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        return [*super().properties, *sorted(FURTHER)]
+
+    @property
+    def is_stationary(self) -> bool:
+        """Whether charges minimise the whole energy: no remainder depends on them."""
+        return not isinstance(self.potential_, ChargedRemainder)
+
+    def _responses(self, solved) -> list:
+        """Return the responses whose energies add up to that of structures.
+
+        A remainder sees the charges without a field, so that the dipole of the charges
+        stays the derivative of the energy.
+        """
+        if self.is_stationary:
+            return super()._responses(solved)
+        charged = solved if solved.field is None else self.solve(solved.frames)
+        return [solved, self.potential_.solve(charged)]
+
+    @with_extrapolation
+    def compute(self, frames, properties=None, field=None) -> list[dict]:
+        """Predict properties of ``frames``.
+
+        Parameters
+        ----------
+        frames : ase.Atoms or list of ase.Atoms
+        properties : list of str, optional
+            Any of charges (e), dipole (e·Å, from the origin), quadrupole (e·Å², (6,)),
+            their standard deviations charges_std, dipole_std, quadrupole_std,
+            electronegativities (V), hardnesses (V/e), chemical_potential (V), and the
+            energy U at its minimum: electrostatic_energy (eV), electrostatic_energy_std
+            (of the weights, to first order), electrostatic_forces (eV/Å),
+            electrostatic_stress (eV/Å^3, Voigt, fully periodic frames only); where
+            energies were fitted energy, forces and stress, and energy_std if these
+            shaped the charges. Where None, charges, the dipole of open structures, and
+            energy, forces and stress as far as fitted.
+        field : array_like of shape (3,), optional
+            Uniform field in V/Å, along directions that are not periodic. The energy of
+            a charged structure in it counts from the origin.
+
+        Raises
+        ------
+        ValueError
+            For unknown species and properties, missing total charges, a field along a
+            periodic direction.
+        """
+        return self._compute(frames, properties, field=field)
+
+    def _measure(self, solved, names) -> list[dict]:
+        """Return properties of a batch, those of the equilibration as well."""
+        results, wanted = super()._measure(solved, names), set(names or ())
+        further = [solved.further(index) for index in range(len(results))]
+        if GRADIENTS & wanted:
+            for own, atoms, part in zip(
+                further, solved.frames, solved.parts(), strict=True
+            ):
+                own["electrostatic_forces"] = part.forces
+                if atoms.pbc.all():
+                    own["electrostatic_stress"] = part.stress(atoms)
+        if ENERGY_STD in wanted:
+            scale = scale_of(self.std_scales_, "charges")
+            deviations = self.solution_.standard_deviations(solved.energy_rows())
+            for own, deviation in zip(further, deviations, strict=True):
+                own[ENERGY_STD] = scale * deviation
+        for result, own in zip(results, further, strict=True):
+            result.update({name: own[name] for name in own if name in wanted})
+        return results
+
+    def add_state(self, settings: dict, arrays: dict, store) -> None:
+        """Add hardness, widths and accuracy."""
+        settings["accuracy"] = self.accuracy_
+        arrays |= self.response.get_arrays()
+
+    def take_potential(self, stored: StoredModel):
+        """Return the potential of the remainder, with or without charges."""
+        kind = ChargedRemainder if stored.has("charge_means") else SparsePotential
+        return kind.from_stored(stored)
+
+    def take_state(self, stored: StoredModel) -> None:
+        """Take what `add_state` added."""
+        n_species = self.species_.size
+        summary = StoredModel({"settings": self.summary_, "arrays": {}})
+        self.has_fragments_ = summary.setting("has_fragments", bool)
+        self.accuracy_ = stored.positive("accuracy", largest=0.1, least=1e-12)
+        found = read_arrays(stored, n_species, len(self.latent_.kernels))
+        self.hardness_, self.widths_, self.bond_hardness_ = found[:3]
+        self.hardness_amplitudes_ = found[3]

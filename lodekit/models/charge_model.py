@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from lodekit.observables.charges import ATOMIC_MOMENTS, AffineCharges, total_charge
-from lodekit.quantities import ENERGIES
-from lodekit.regression.environments import batches
+from lodekit.observables.charges import ATOMIC_MOMENTS
+from lodekit.physics.multipoles import Multipoles
+from lodekit.regression.atomic_moments import AtomicMoments
+from lodekit.regression.latent_states import ElementLatent
 from lodekit.stored_model import StoredModel
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import as_frames
 
-from .atomic_moments import AtomicMoments
-from .charge_checks import is_number
-from .charge_conditioning import ConditionedCharges
-from .charge_energy import (
-    add_energies,
-    add_remainder,
-    energy_targets,
-    fit_remainder,
-    share_features,
-)
-from .charge_rows import ChargeExpansion
+from .charge_energy import ChargeEnergyModel, check_width
 from .charge_state import read_width
-from .dipole_gradients import EnvironmentDipoles
-from .energy_fit import fit_energies
-from .joint_fit import energy_spread
-from .linear_charges import BATCH_ATOMS, LinearChargeModel
-from .moving_charges import MovingCharges
+from .linear_charges import energy_targets
 
 
-class ChargeModel(LinearChargeModel):
+class ChargeModel(ChargeEnergyModel):
     """Atomic charges as functions of the environments, with an exact total charge.
 
     q_i = q_0(species of i) + Phi_i w, fitted to charges, dipoles and quadrupoles, or
@@ -131,48 +116,43 @@ class ChargeModel(LinearChargeModel):
     @property
     def properties(self) -> list[str]:
         """Names of what `compute` can return."""
-        energies = () if self.potential_ is None else ENERGIES
-        if self.ensemble_ is not None:
-            energies = (*energies, "energy_std")
         moments = ATOMIC_MOMENTS[: len(self.moments_.kernels)]
-        return [*energies, *super().properties, *moments]
+        return [*super().properties, *moments]
 
     @property
-    def kernels(self) -> list:
-        """Kernels of charges, then of atomic moments."""
-        return [*super().kernels, *self.moments_.kernels]
+    def response(self) -> Multipoles:
+        """Charges, conditioned on the total charge once they are fitted, and moments.
+
+        By the posterior of charges and moments alone, even where energies shape them.
+        """
+        return Multipoles(
+            ElementLatent(self.latent_, self.species_, self.element_prior),
+            self.moments_,
+            getattr(self, "charge_width_", 0.0),
+            conserving=False,
+            posterior=getattr(self, "solution_", None),
+        )
 
     def fit(self, frames, y=None, sample_weight=None, groups=None):
         """Fit to the targets of ``frames``; see `LinearChargeModel.fit`."""
         frames = as_frames(frames)
         energies = energy_targets(frames, self.targets, self.potential)
-        self._check_arguments()
-        self.shaping_ = energies if self.learn_from_energies else []
-        weighting = {"sample_weight": sample_weight, "groups": groups}
-        super().fit(frames, **weighting)
-        self.charge_width_ = float(self.charge_width)
-        self.potential_ = None
-        if self.shaping_:
-            fit_energies(self, frames, energies, ChargeExpansion, **weighting)
-        elif energies:
-            parts = list(self._energy_parts(frames))
-            self.potential_ = fit_remainder(
-                self.potential, frames, parts, energies, **weighting
-            )
-            self.summary_["potential"] = self.potential_.summary_
-        share_features(self)
-        return self
-
-    def _check_arguments(self) -> None:
-        """Raise ``ValueError`` for arguments out of range."""
         if self.max_multipole not in (None, 0, 1, 2):
             raise ValueError(
                 f"max_multipole must be 0, 1, 2 or None, got {self.max_multipole!r}"
             )
-        if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
-            raise ValueError(
-                f"charge_width must be a length in Å, got {self.charge_width!r}"
-            )
+        self.charge_width_ = check_width(self.charge_width)
+        self.shaping_ = energies if self.learn_from_energies else []
+        self._fit_charges(frames, sample_weight, groups)
+        weighting = {"sample_weight": sample_weight, "groups": groups}
+        self.potential_ = None
+        if self.shaping_:
+            self._shape_charges(frames, energies, weighting)
+        elif energies:
+            self.potential_ = self._fit_remainder(frames, energies, weighting)
+            self.summary_["potential"] = self.potential_.summary_
+        self._share_features()
+        return self
 
     def learn(self, solution, std_scales: dict) -> None:
         """Take over weights; of energies these alone.
@@ -184,40 +164,6 @@ class ChargeModel(LinearChargeModel):
             solution = self.solution_.with_weights(solution.weights)
             std_scales = self.std_scales_
         super().learn(solution, std_scales)
-
-    def _affine(self, frames):
-        """Yield Phi, conditioned on the total charge once there is a posterior."""
-        batch = StructureBatch.from_frames(frames)
-        cache: dict = {}
-        features = self._padded(batch, self.latent_.evaluate(batch, cache))
-        moments = self.moments_.rows(batch, self.moments_.evaluate(batch, cache))
-        first = batch.first_atom
-        solution = getattr(self, "solution_", None)
-        if solution is not None:
-            sums = np.add.reduceat(features, first[:-1], axis=0)
-            spreads = solution.apply_covariance(sums.T)
-        for index, atoms in enumerate(frames):
-            own = slice(first[index], first[index + 1])
-            matrix, offset, charges = features[own], np.zeros(len(atoms)), None
-            if solution is not None:
-                charges = ConditionedCharges.of(
-                    matrix, solution, total_charge(atoms), spreads[:, index]
-                )
-                matrix, offset = charges.matrix, charges.offset
-            moved = EnvironmentDipoles(self, atoms, charges)
-            of_atoms = tuple(m[own] for m in moments)
-            yield atoms, AffineCharges(matrix, offset, of_atoms, moved)
-
-    def _padded(self, batch: StructureBatch, states, covariances=None) -> np.ndarray:
-        """Return Phi of elements and kernels, 0 for the weights of atomic moments."""
-        rows = self.feature_rows(batch, states, covariances)
-        missing = self.rank - rows.shape[1]
-        return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
-
-    def _energy_parts(self, frames):
-        """Yield the electrostatic energy of every structure with its derivatives."""
-        for group in batches(frames, BATCH_ATOMS):
-            yield from MovingCharges(self, [frames[i] for i in group]).energy_parts()
 
     def compute(self, frames, properties=None) -> list[dict]:
         """Predict properties of ``frames``.
@@ -239,43 +185,6 @@ class ChargeModel(LinearChargeModel):
         results : list of dict
         """
         return super().compute(frames, properties)
-
-    def _compute_batch(self, frames, properties) -> list[dict]:
-        """Predict frames that fit into memory together."""
-        wanted = set(ENERGIES if properties is None else properties)
-        wanted &= {*ENERGIES, "energy_std"}
-        if not wanted or self.potential_ is None:
-            return super()._compute_batch(frames, properties)
-        together = MovingCharges(self, frames)
-        results = [
-            self._compute_one(atoms, charges, properties)
-            for atoms, charges in zip(frames, together.affine(), strict=True)
-        ]
-        if "energy_std" in wanted:
-            spreads = energy_spread(self, together)
-            for result, spread in zip(results, spreads, strict=True):
-                result["energy_std"] = spread
-        if {*ENERGIES} & wanted:
-            add_energies(results, together, self.potential_, {*ENERGIES} & wanted)
-        return results
-
-    def energies_of_charges(self, atoms, charges) -> np.ndarray:
-        """Return energies of one structure with other charges than those predicted.
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-        charges : ndarray of shape (n_sets, n_atoms)
-            In e.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_sets,)
-            In eV, of the charges and where energies were fitted, of the remainder.
-        """
-        moving = MovingCharges(self, [atoms])
-        energies = [moving.interact(0, own)[0].energy for own in charges]
-        return add_remainder(energies, atoms, self.potential_)
 
     def add_state(self, settings: dict, arrays: dict, store) -> None:
         """Add the charge width and the atomic moments."""

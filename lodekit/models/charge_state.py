@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.physics.equilibration import WIDEST
 from lodekit.quantities import CHARGES
 from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.latent import Latent
@@ -12,12 +13,8 @@ from lodekit.regression.normal_equations import Solution
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
-from .charge_energy import share_features
 from .potential_state import read_scales
 from .sparse_potential import SparsePotential
-
-#: No charge of an atom is wider, in Å; sums of wider ones would not end.
-WIDEST = 20.0
 
 
 class ChargeState:
@@ -71,7 +68,7 @@ class ChargeState:
             n_rows = self.species_.size + self.rank
             n_members = self.potential_.ensemble_.shape[1]
             self.ensemble_ = stored.array("ensemble", n_rows, n_members)
-        share_features(self)
+        self._share_features()
 
     #: Whether the energies of every model of this class have standard deviations.
     needs_ensemble = False

@@ -1,35 +1,24 @@
 """Remainders of energies that see equilibrated charges (4G potentials).
 
-    E = sum_i sum_p z_i^p Phi_i w_p,    z_i = (q_i - m) / s,
-
-with powers p from 0, kernel features Phi of the environments, and mean m and standard
-deviation s of the charges of an element. Charges depend on all atoms, and this energy
-is not stationary in them, so that forces contain dq/dR:
-
-    dE/dR = sum_ip z_i^p (dPhi_i/dR) w_p + sum_i f_i dq_i/dR,    f_i = dE/dq_i.
-
-References
-----------
-T. W. Ko, J. A. Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021).
+See `lodekit.physics.energies.ChargedEnergies`.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
 
+from lodekit.fitting.joint_fit import ROW_ATOMS
 from lodekit.observables.energy import Rows, pack_rows
+from lodekit.physics.energies import ChargedEnergies, ChargePowers
+from lodekit.physics.rows import SumRows
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent
 from lodekit.stored_model import StoredModel
-from lodekit.structures.batch import StructureBatch
-from lodekit.structures.stress import symmetric_part
 
-from .charge_energy import default_potential
-from .sparse_potential import ROW_ATOMS, SparsePotential
+from .sparse_potential import SparsePotential
 
 #: Least standard deviation of the charges of an element in e: z stays of the order 1.
 LEAST_SPREAD = 1e-3
@@ -38,14 +27,12 @@ LEAST_SPREAD = 1e-3
 class ChargedRemainder(SparsePotential):
     """A potential whose kernels are multiplied by powers of charges.
 
-    It is fitted and predicts with `EquilibratedBatch`, which it does not keep.
+    It is fitted and predicts with charges of a model, which it does not keep.
 
     Attributes
     ----------
     means_, spreads_ : ndarray of shape (n_species,)
         m and s of the charges of every element in e.
-    coefficients_ : list
-        One for each power.
     """
 
     n_powers = 0
@@ -57,13 +44,11 @@ class ChargedRemainder(SparsePotential):
 
         Parameters
         ----------
-        potential : SparsePotential or None
-            The default of charge models where None.
+        potential : SparsePotential
         n_powers : int
             Highest power of the charges.
         """
-        given = default_potential() if potential is None else clone(potential)
-        made = cls(**given.get_params(deep=False))
+        made = cls(**clone(potential).get_params(deep=False))
         made.n_powers = n_powers
         return made
 
@@ -75,7 +60,7 @@ class ChargedRemainder(SparsePotential):
         frames : list of ase.Atoms
             With what charges leave of energies, forces and stress.
         equilibrate : callable
-            Returns the `EquilibratedBatch` of some frames.
+            Returns `SolvedEquilibration` of some frames.
         **weighting
             ``sample_weight`` and ``groups`` of `SparsePotential.fit`.
         """
@@ -103,88 +88,24 @@ class ChargedRemainder(SparsePotential):
     def _rank(self) -> int:
         return (1 + self.n_powers) * super()._rank
 
-    def _coefficients(self) -> list:
+    def _coefficients(self) -> None:
+        """Return None: what predictions contract depends on charges."""
+
+    @property
+    def powers(self) -> ChargePowers:
+        """Powers of the charges."""
+        return ChargePowers(self.species_, self.means_, self.spreads_, self.n_powers)
+
+    def solve(self, charged, weights=None) -> ChargedEnergies:
+        """Return the energies of structures with equilibrated charges."""
+        weights = self.weights_ if weights is None else weights
+        baseline = getattr(self, "baseline_", np.zeros(self.species_.size))
         latent = Latent(self.kernels_)
-        parts = np.split(self.weights_, self.weights_.size // latent.rank)
-        return [latent.coefficients(own) for own in parts]
-
-    def powers(self, kinds, charges) -> tuple[np.ndarray, np.ndarray]:
-        """Return z^p and dz^p/dq in 1/e, (1 + n_powers, n_atoms).
-
-        ``kinds`` (n_atoms,) are the numbers of elements in the model.
-        """
-        z = (charges - self.means_[kinds]) / self.spreads_[kinds]
-        orders = np.arange(1 + self.n_powers)[:, None]
-        slopes = orders * z ** np.maximum(orders - 1, 0) / self.spreads_[kinds]
-        return z**orders, slopes
+        return ChargedEnergies(latent, self.powers, weights, baseline, charged)
 
     def _rows(self, frames, targets) -> dict[str, Rows]:
-        together = self._equilibrate(frames)
-        return pack_rows(PowerRows(self, together), together.batch, targets)
-
-    def compute(self, together, properties=None) -> list[dict]:
-        """Return energy, forces and, of fully periodic structures, stress.
-
-        Parameters
-        ----------
-        together : EquilibratedBatch
-        properties : list of str, optional
-            Energy alone costs less than all, which come otherwise.
-        """
-        batch, latent = together.batch, Latent(self.kernels_)
-        states = latent.evaluate(batch)
-        kinds = np.searchsorted(self.species_, batch.species)
-        powers, slopes = self.powers(kinds, together.charges)
-        energies, by_charge = np.zeros(batch.n_atoms), np.zeros(batch.n_atoms)
-        adjoints = [0.0] * len(states)
-        for own, power, slope in zip(self.coefficients_, powers, slopes, strict=True):
-            values, moved = latent.values(batch, states, own)
-            energies += power * values
-            by_charge += slope * values
-            adjoints = [
-                total + power[:, None] * adjoint
-                for total, adjoint in zip(adjoints, moved, strict=True)
-            ]
-        energies += self.baseline_[kinds]
-        totals = np.add.reduceat(energies, batch.first_atom[:-1])
-        if properties == ["energy"]:
-            return [{"energy": float(total)} for total in totals]
-        positions, strain = (
-            at_fixed_charges + more
-            for at_fixed_charges, more in zip(
-                latent.gradients(batch, states, adjoints),
-                together.charge_gradients(by_charge),
-                strict=True,
-            )
-        )
-        results = []
-        for index, atoms in enumerate(together.frames):
-            own = {
-                "energy": float(totals[index]),
-                "forces": -positions[together.own(index)],
-            }
-            if atoms.pbc.all():
-                own["stress"] = symmetric_part(strain[index]) / atoms.get_volume()
-            results.append(own)
-        return results
-
-    def energies(self, atoms, charges) -> np.ndarray:
-        """Return energies in eV of one structure with any charges, (n_sets,).
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-        charges : ndarray of shape (n_sets, n_atoms)
-            In e.
-        """
-        batch, latent = StructureBatch.from_frames([atoms]), Latent(self.kernels_)
-        states = latent.evaluate(batch)
-        values = [latent.values(batch, states, own)[0] for own in self.coefficients_]
-        kinds = np.searchsorted(self.species_, batch.species)
-        baseline = self.baseline_[kinds].sum()
-        return np.array(
-            [baseline + np.vdot(self.powers(kinds, own)[0], values) for own in charges]
-        )
+        solved = self.solve(self._equilibrate(frames), np.zeros(self._rank))
+        return pack_rows(SumRows(solved), solved.batch, targets)
 
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add means and spreads of the charges."""
@@ -202,65 +123,6 @@ class ChargedRemainder(SparsePotential):
         self.n_powers = n_weights // max(1, Latent(self.kernels_).rank) - 1
         if self.n_powers < 0:
             raise ValueError("a remainder has fewer weights than its terms")
-
-
-class PowerRows:
-    """Rows of kernels times powers of charges, as `KernelRows`.
-
-    Parameters
-    ----------
-    remainder : ChargedRemainder
-        With its kernels.
-    together : EquilibratedBatch
-    """
-
-    def __init__(self, remainder: ChargedRemainder, together):
-        self.together, self.batch = together, together.batch
-        self.latent = Latent(remainder.kernels_)
-        self.states = self.latent.evaluate(self.batch)
-        self.features = self.latent.rows(self.batch, self.states)
-        kinds = np.searchsorted(remainder.species_, self.batch.species)
-        powers = remainder.powers(kinds, together.charges)
-        self.powers = list(zip(*powers, strict=True))
-
-    @cached_property
-    def charge_rows(self) -> list[np.ndarray]:
-        """dq/dR and dq/d(strain) by structure."""
-        return [self.together.charge_rows(i) for i in range(self.batch.n_structures)]
-
-    def energy(self) -> np.ndarray:
-        """Return sums over structures, (n_structures, rank)."""
-        first = self.batch.first_atom[:-1]
-        parts = [
-            np.add.reduceat(power[:, None] * self.features, first, axis=0)
-            for power, _ in self.powers
-        ]
-        return np.hstack(parts)
-
-    def forces(self) -> np.ndarray:
-        """Return minus derivatives by positions, (n_atoms, 3, rank)."""
-        parts = []
-        for power, slope in self.powers:
-            rows = self.latent.force_rows(self.batch, self.states, power)
-            by_charge = slope[:, None] * self.features
-            for index, changes in enumerate(self.charge_rows):
-                own = self.together.own(index)
-                moved = changes[:, :-9].T @ by_charge[own]
-                rows[own] -= moved.reshape(rows[own].shape)
-            parts.append(rows)
-        return np.concatenate(parts, axis=2)
-
-    def strain(self) -> np.ndarray:
-        """Return derivatives by strain, (n_structures, 6, rank), Voigt."""
-        parts = []
-        for power, slope in self.powers:
-            rows = self.latent.strain_rows(self.batch, self.states, power)
-            by_charge = slope[:, None] * self.features
-            for index, changes in enumerate(self.charge_rows):
-                moved = changes[:, -9:].T @ by_charge[self.together.own(index)]
-                rows[index] += symmetric_part(moved.reshape(3, 3, -1))
-            parts.append(rows)
-        return np.concatenate(parts, axis=2)
 
 
 def check_powers(n_powers, energies: list, learning: bool) -> None:

@@ -23,10 +23,10 @@ import numpy as np
 from lodekit.electrostatics import InducedDipoles
 from lodekit.electrostatics.induced_dipoles import Induced, default_widths
 from lodekit.observables.charges import total_charge
+from lodekit.physics.response import EnergyParts
 from lodekit.structures.batch import StructureBatch
 
 from .atomic_dipoles import AtomicDipoles
-from .charge_energy import EnergyParts
 
 #: Prior standard deviations: of charges by element and by environment in e, of dipoles
 #: in e·Å, of x by element and by environment.

@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.charge_start import StartedFit
 from lodekit.fitting.clock import Clock
+from lodekit.fitting.fit import FitResult
 from lodekit.observables.charges import (
-    DEVIATIONS,
-    AffineCharges,
     check_total_charges,
     collect_charge_targets,
-    default_properties,
     total_charge,
 )
 from lodekit.observables.energy import collect_targets
-from lodekit.quantities import CHARGES, ENERGIES
+from lodekit.observables.fields import refuse_fields
+from lodekit.physics.elements import known_electronegativities
+from lodekit.physics.multipoles import Multipoles
+from lodekit.quantities import ENERGIES
+from lodekit.regression.atomic_moments import AtomicMoments
 from lodekit.regression.environments import batches
+from lodekit.regression.latent_states import ElementLatent
+from lodekit.stored_model import StoredModel
 from lodekit.structures import check_structures, frame_name
 from lodekit.structures.batch import as_frames
 from lodekit.terms.choice import check_whole
 from lodekit.terms.tables import default_charge_terms
-from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_weights, is_number
-from .charge_energy import add_energies, add_remainder, share_features
-from .dipole_gradients import EnvironmentDipoles
-from .energy_estimator import energy_score
+from .charge_energy import ChargeEnergyModel, check_width
+from .charge_state import read_width
 from .extrapolating import with_extrapolation
-from .joint_fit import energy_spread
-from .latent_charge_batch import (
-    Interaction,
-    LatentBatch,
-    LatentExpansion,
-    project,
-)
-from .latent_charge_fit import LatentFit, LatentProblem
-from .latent_charge_state import LatentChargeState
-from .linear_charges import BATCH_ATOMS, LinearChargeModel
+from .linear_charges import BATCH_ATOMS
 
 
-class LatentChargeModel(LatentChargeState, LinearChargeModel):
+class LatentChargeModel(ChargeEnergyModel):
     """Charges of environments, learned from energies and forces.
 
     q_i = q_0(species of i) + Phi_i w, moved by one number for each structure to its
@@ -106,6 +97,8 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
     """
 
     conserves_charge = True
+    needs_ensemble = True
+    predicts_energies = True
 
     def __init__(
         self,
@@ -172,24 +165,47 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         self._select(frames, random_state)
         for kernel in self.latent_.kernels:
             kernel.amplify(self.charge_prior)
-        arguments = frames, targets, self._linear(), LatentExpansion, random_state
-        problem = LatentProblem(self, *arguments)
-        clock.lap("sparse points")
-        fitting = LatentFit(self, problem, random_state, clock)
-        fitting.run(sample_weight=weights, groups=groups)
-        share_features(self)
+        self._fit_energies(
+            frames,
+            targets,
+            self._linear(),
+            start=np.zeros(self.rank),
+            random_state=random_state,
+            clock=clock,
+            weighting={"sample_weight": weights, "groups": groups},
+            kind=StartedFit,
+        )
+        self._share_features()
         self.learn_range(frames, groups)
         return self
+
+    def _turn(self, problem, result: FitResult) -> None:
+        """Give charges the sign of the convention, in place, where none is learned."""
+        if self.targets_ or self.is_charged_:
+            return
+        n_rest, charges = problem.n_rest, []
+        for group in batches(problem.frames, BATCH_ATOMS):
+            some = [problem.frames[i] for i in group]
+            solved = self.response.solve(some, result.weights[n_rest:])
+            charges += solved.charges
+        charges = np.concatenate(charges)
+        numbers = np.concatenate([atoms.numbers for atoms in problem.frames])
+        scale = known_electronegativities(self.species_)
+        scale = scale[np.searchsorted(self.species_, numbers)]
+        order = -charges @ scale
+        if abs(order) < 1e-9 * (np.abs(charges) @ scale):
+            order = charges[np.argmax(np.abs(charges) > 0.0)]
+        if order < 0.0:
+            result.weights[n_rest:] *= -1.0
+            result.solution.factor[n_rest:, :n_rest] *= -1.0
 
     def _check(self, frames, y):
         """Check arguments and frames, and return the targets of energies."""
         check_structures(frames)
+        refuse_fields(frames, self)
         check_fraction(self.validation_fraction)
         check_whole("n_ensemble", self.n_ensemble)
-        if not (is_number(self.charge_width) and 0 <= self.charge_width < np.inf):
-            raise ValueError(
-                f"charge_width must be a length in Å, got {self.charge_width!r}"
-            )
+        check_width(self.charge_width)
         if not (is_number(self.charge_prior) and 0 < self.charge_prior < np.inf):
             raise ValueError(
                 f"charge_prior must be positive, in e, got {self.charge_prior!r}"
@@ -227,23 +243,15 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
         """
         return [*self.targets_, "total_charge"]
 
-    def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
-        """Return the charges of one structure, affine in the weights."""
-        moved = EnvironmentDipoles(self, atoms)
-        return replace(project(features, total_charge(atoms)), moved=moved)
-
     @property
-    def properties(self) -> list[str]:
-        """Names of what `compute` can return."""
-        return [*ENERGIES, "energy_std", *super().properties]
-
-    def predict(self, frames) -> np.ndarray:
-        """Return the total energies in eV, (n_frames,)."""
-        return np.array([r["energy"] for r in self.compute(frames, ["energy"])])
-
-    def score(self, frames, y=None) -> float:
-        """Return R^2 of the energies per atom; see `energy_score`."""
-        return energy_score(self, self.potential_, frames, y)
+    def response(self) -> Multipoles:
+        """Charges with equal shares of the total charge, without self-interaction."""
+        return Multipoles(
+            ElementLatent(self.latent_, self.species_, self.element_prior),
+            AtomicMoments([]),
+            self.charge_width_,
+            interacts_with_itself=False,
+        )
 
     @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
@@ -269,61 +277,21 @@ class LatentChargeModel(LatentChargeState, LinearChargeModel):
             For unknown species and properties, missing total charges, moments of
             periodic structures, slabs with a net charge.
         """
-        check_is_fitted(self, "weights_")
-        frames = as_frames(frames)
-        self._check_frames(frames)
+        return self._compute(frames, properties)
+
+    def _check_frames(self, frames) -> None:
+        """Raise ``ValueError`` for bad frames, and for slabs with a net charge."""
+        super()._check_frames(frames)
         check_slabs(frames)
-        properties = self._check_properties(frames, properties)
-        results = []
-        with threads_for(frames):
-            for group in batches(frames, BATCH_ATOMS):
-                results += self._compute_batch([frames[i] for i in group], properties)
-        return results
 
-    def _compute_batch(self, frames, properties) -> list[dict]:
-        """Predict frames that fit into memory together."""
-        together = LatentBatch(self, frames)
-        results = []
-        for atoms, charges in zip(frames, together.charges, strict=True):
-            wanted = properties
-            if wanted is None:
-                wanted = default_properties(atoms.pbc)
-            none = np.zeros((len(atoms), 0))
-            moved = EnvironmentDipoles(self, atoms)
-            fixed = AffineCharges(none, charges, moved=moved)
-            results.append(self._compute_one(atoms, fixed, {*CHARGES} & {*wanted}))
-        wanted = {*(ENERGIES if properties is None else properties)}
-        if {*DEVIATIONS} & wanted:
-            for result, (atoms, affine) in zip(
-                results, self._affine(frames), strict=True
-            ):
-                result.update(self._compute_one(atoms, affine, {*DEVIATIONS} & wanted))
-        if "energy_std" in wanted:
-            for result, deviation in zip(
-                results, energy_spread(self, together), strict=True
-            ):
-                result["energy_std"] = deviation
-        if {*ENERGIES} & wanted:
-            add_energies(results, together, self.potential_, {*ENERGIES} & wanted)
-        return results
+    def add_state(self, settings: dict, arrays: dict, store) -> None:
+        """Add the charge width."""
+        settings["charge_width"] = self.charge_width_
 
-    def energies_of_charges(self, atoms, charges) -> np.ndarray:
-        """Return energies of one structure with other charges than those predicted.
-
-        Parameters
-        ----------
-        atoms : ase.Atoms
-        charges : ndarray of shape (n_sets, n_atoms)
-            In e.
-
-        Returns
-        -------
-        energies : ndarray of shape (n_sets,)
-            In eV, of the charges and of the remainder.
-        """
-        interaction = Interaction(atoms, self.charge_width_)
-        energies = [0.5 * own @ (interaction @ own) for own in charges]
-        return add_remainder(energies, atoms, self.potential_)
+    def take_state(self, stored: StoredModel) -> None:
+        """Take what `add_state` added; there is always a potential."""
+        stored.setting("potential", dict)
+        self.charge_width_ = read_width(stored)
 
 
 def check_slabs(frames) -> None:

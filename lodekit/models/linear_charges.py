@@ -6,15 +6,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import fit
+from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.left_out import scale_of
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import (
     ATOMIC_MOMENTS,
     DEVIATIONS,
     OBSERVABLES,
-    AffineCharges,
     check_defined,
     check_total_charges,
     collect_charge_targets,
@@ -22,21 +22,23 @@ from lodekit.observables.charges import (
     observe,
     present_targets,
     reference,
-    row_counts,
-    target_rows,
 )
+from lodekit.observables.energy import collect_targets
 from lodekit.observables.fields import refuse_fields
-from lodekit.quantities import CHARGES, ENERGIES, UNITS, error_units, quantity
+from lodekit.quantities import CHARGES, ENERGIES, error_units, quantity
 from lodekit.regression.environments import batches
-from lodekit.regression.latent import Latent, count_points, point_features
+from lodekit.regression.latent import (
+    Latent,
+    count_points,
+    share_descriptors,
+)
 from lodekit.structures import check_structures, frame_name, get_target
-from lodekit.structures.batch import StructureBatch, as_frames
+from lodekit.structures.batch import as_frames
 from lodekit.terms.choice import choose_terms
 from lodekit.terms.tables import default_charge_terms, may_be_far
 from lodekit.threads import threads_for
 
 from .charge_checks import check_fraction, check_noises, check_stress, check_weights
-from .charge_energy import energy_targets
 from .charge_state import ChargeState
 from .extrapolating import with_extrapolation
 from .model import Model
@@ -47,12 +49,11 @@ BATCH_ATOMS = 1000
 
 
 class LinearChargeModel(ChargeState, Model):
-    """Base of models that predict charges by an atomic latent, linear in the weights.
+    """Base of models that predict charges, with atomic latents linear in weights.
 
-    A subclass says in `_charges` how the charges of a structure come from the features
-    Phi of its atoms, or in `_affine` for many structures at once. The latent of atom i
-    is a constant of its element, with a wide prior, plus sparse-kernel features times
-    weights.
+    A subclass says in `response` how the charges of a structure come from the latents
+    of its atoms. A latent of atom i is a constant of its element, with a wide prior,
+    plus sparse-kernel features times weights.
     """
 
     #: Targets that are fitted where the user names none; None for all that are there.
@@ -87,8 +88,12 @@ class LinearChargeModel(ChargeState, Model):
             For targets that are missing, charges that do not sum to the total charge,
             arguments out of range.
         """
+        self._fit_charges(as_frames(frames), sample_weight, groups)
+        return self
+
+    def _fit_charges(self, frames, sample_weight, groups) -> FitResult:
+        """Fit charges and moments, and return what came out."""
         clock = Clock()
-        frames = as_frames(frames)
         check_structures(frames)
         refuse_fields(frames, self)
         check_fraction(self.validation_fraction)
@@ -105,7 +110,7 @@ class LinearChargeModel(ChargeState, Model):
         self._select(frames, random_state)
         clock.lap("sparse points")
         result = fit(
-            ChargeProblem(self, frames, noises),
+            ChargeProblem(self.response, frames, noises, self.progress),
             noises,
             groups=groups,
             sample_weight=weights,
@@ -128,7 +133,7 @@ class LinearChargeModel(ChargeState, Model):
             "seconds": clock.seconds,
         }
         self.learn_range(frames, groups)
-        return self
+        return result
 
     def learn(self, solution, std_scales: dict) -> None:
         """Take over weights, their posterior and the calibration factors."""
@@ -173,14 +178,28 @@ class LinearChargeModel(ChargeState, Model):
         return default_charge_terms(linear, may_be_far(frames, self.targets_))
 
     @property
+    def response(self):
+        """The `Response` that turns latents into charges."""
+        raise NotImplementedError
+
+    def solve(self, frames):
+        """Return latents, charges and energies of frames that fit into memory."""
+        return self.response.solve(frames, self.weights_)
+
+    @property
     def kernels(self) -> list:
         """Kernels in the order of their weights, which follow those of elements."""
-        return self.latent_.kernels
+        return self.response.kernels
 
     @property
     def rank(self) -> int:
-        """Number of weights: one for each element, then those of the kernels."""
-        return self.species_.size + sum(kernel.rank for kernel in self.kernels)
+        """Number of weights."""
+        return self.response.rank
+
+    def _share_features(self) -> None:
+        """Let charges and remainder share equal descriptors."""
+        kernels = getattr(self.potential_, "kernels_", ())
+        share_descriptors([*self.kernels, *kernels])
 
     def _noises(self) -> dict:
         """Return the noise of every kind of row."""
@@ -191,39 +210,14 @@ class LinearChargeModel(ChargeState, Model):
             noises["total_charge"] = "auto"
         return noises
 
-    #: Whether `_charges` sum to the total charge whatever the weights are.
+    #: Whether charges sum to the total charge whatever the weights are.
     conserves_charge = False
-
-    def _charges(self, atoms, features: np.ndarray) -> AffineCharges:
-        """Return the charges of one structure, affine in the weights."""
-        raise NotImplementedError
 
     def _affine(self, frames):
         """Yield every structure with its charges, affine in the weights."""
-        for atoms, features in self._features(frames):
-            yield atoms, self._charges(atoms, features)
-
-    def _features(self, frames):
-        """Yield every structure with the features of its atoms, (n_atoms, rank)."""
-        batch = StructureBatch.from_frames(frames)
-        features = self.feature_rows(batch, self.latent_.evaluate(batch))
+        solved = self.solve(frames)
         for index, atoms in enumerate(frames):
-            own = slice(batch.first_atom[index], batch.first_atom[index + 1])
-            yield atoms, features[own]
-
-    def feature_rows(
-        self, batch: StructureBatch, states, covariances=None
-    ) -> np.ndarray:
-        """Return Phi of elements and kernels, (n_atoms, rank).
-
-        ``covariances`` are those of `Latent.covariances`, where they are known.
-        """
-        n_species = self.species_.size
-        rows = np.empty((batch.n_atoms, n_species + self.latent_.rank))
-        is_element = batch.species[:, None] == self.species_
-        rows[:, :n_species] = is_element * self.element_prior
-        self.latent_.rows(batch, states, rows[:, n_species:], covariances)
-        return rows
+            yield atoms, solved.affine(index)
 
     def predict(self, frames) -> np.ndarray:
         """Return the first target: charges of all atoms (n,), or moments (n_frames, _).
@@ -253,22 +247,28 @@ class LinearChargeModel(ChargeState, Model):
         -------
         results : list of dict
         """
+        return self._compute(frames, properties)
+
+    def _compute(self, frames, properties, **field) -> list[dict]:
+        """Predict properties of frames, with a field where the response takes one."""
         check_is_fitted(self, "weights_")
         frames = as_frames(frames)
         self._check_frames(frames)
-        properties = self._check_properties(frames, properties)
+        names = self._check_properties(frames, properties)
         results = []
         with threads_for(frames):
             for group in batches(frames, BATCH_ATOMS):
-                results += self._compute_batch([frames[i] for i in group], properties)
+                solved = self.solve([frames[i] for i in group], **field)
+                results += self._measure(solved, names)
         return results
 
-    def _compute_batch(self, frames, properties) -> list[dict]:
-        """Predict frames that fit into memory together."""
-        return [
-            self._compute_one(atoms, charges, properties)
-            for atoms, charges in self._affine(frames)
-        ]
+    def _measure(self, solved, names: list[str] | None) -> list[dict]:
+        """Return what a solution has of some properties, structure by structure."""
+        results = []
+        for index, atoms in enumerate(solved.frames):
+            wanted = default_properties(atoms.pbc) if names is None else names
+            results.append(self._measure_charges(solved, index, set(wanted)))
+        return results
 
     def _check_frames(self, frames) -> None:
         """Raise ``ValueError`` for bad frames, unknown species, no total charges."""
@@ -308,23 +308,21 @@ class LinearChargeModel(ChargeState, Model):
         check_defined(frames, [name.removesuffix("_std") for name in names])
         return names
 
-    def _compute_one(self, atoms, charges: AffineCharges, wanted) -> dict:
-        """Return the properties of one structure, those of its boundary where None."""
-        result = {}
-        if wanted is None:
-            wanted = default_properties(atoms.pbc)
-        if charges.moments:
-            moments = charges.moment_values(self.weights_)
-            named = zip(ATOMIC_MOMENTS, moments, strict=False)
-            result.update({name: values for name, values in named if name in wanted})
+    def _measure_charges(self, solved, index: int, wanted: set) -> dict:
+        """Return what follows from the charges and moments of one structure."""
+        atoms, charges, result = solved.frames[index], solved.fixed(index), {}
+        ones = np.ones(len(charges.moments))
+        moments = charges.moment_values(ones)
+        named = zip(ATOMIC_MOMENTS, moments, strict=False)
+        result.update({name: values for name, values in named if name in wanted})
         for name in CHARGES:
+            observable = OBSERVABLES[name]
             if name in wanted:
-                observable = OBSERVABLES[name]
-                result[name] = observable.value(atoms, charges, self.weights_)
+                result[name] = observable.value(atoms, charges, ones)
             if f"{name}_std" in wanted:
-                rows = observe(atoms, charges, name).matrix
+                rows = observable.observe(atoms, solved.linear(index, name)).matrix
                 deviations = self.solution_.standard_deviations(rows)
-                deviations = deviations.reshape(OBSERVABLES[name].shape)
+                deviations = deviations.reshape(observable.shape)
                 result[f"{name}_std"] = scale_of(self.std_scales_, name) * deviations
         return result
 
@@ -344,49 +342,6 @@ class LinearChargeModel(ChargeState, Model):
         return r2_score(np.concatenate(expected), np.concatenate(predicted))
 
 
-class ChargeProblem:
-    """Rows of charges and moments, linear in the weights: a `lodekit.fitting.Problem`.
-
-    Parameters
-    ----------
-    model : LinearChargeModel
-        With sparse points.
-    frames : list of ase.Atoms
-    names : iterable of str
-        Targets and conditions.
-    """
-
-    n_linear, solver, units = None, "cholesky", UNITS
-
-    def __init__(self, model, frames, names):
-        self.model, self.frames, self.names = model, frames, list(names)
-        self.rank, self.kernels = model.rank, model.kernels
-        self.first_column = model.species_.size
-        counts = [[row_counts([a], name) for name in self.names] for a in frames]
-        self.n_rows = np.array(counts).sum(axis=1)
-        self.progress = model.progress
-
-    def content(self):
-        """Yield targets and sparse points."""
-        for atoms in self.frames:
-            values = [get_target(atoms, name) for name in self.names]
-            yield from (np.asarray(value) for value in values if value is not None)
-        yield from point_features(self.model.kernels)
-
-    def rows(self, weights: np.ndarray, frames: np.ndarray):
-        """Yield name, rows and weights (1) of rows, batch by batch."""
-        groups = list(batches([self.frames[i] for i in frames], BATCH_ATOMS))
-        for group in progress_bar(groups, "rows", self.progress):
-            indices = frames[group]
-            affine = self.model._affine([self.frames[i] for i in indices])
-            for index, (atoms, charges) in zip(indices, affine, strict=True):
-                rows_of = target_rows(
-                    atoms, lambda _, own=charges: own, self.names, index
-                )
-                for name, rows in rows_of:
-                    yield name, rows, np.ones(len(rows.values))
-
-
 def linear_targets(targets, default) -> list | None:
     """Return the targets that charges are fitted to; energies come afterwards."""
     if targets is None:
@@ -398,3 +353,16 @@ def linear_targets(targets, default) -> list | None:
             f"got {list(targets)}; `LatentChargeModel` learns them from energies"
         )
     return names
+
+
+def energy_targets(frames, targets, potential) -> list[str]:
+    """Return which of `ENERGIES` are fitted.
+
+    Those among ``targets``; where these are None, none without a ``potential`` and all
+    that are there with one.
+    """
+    if targets is not None:
+        return [name for name in targets if name in ENERGIES]
+    if potential is None:
+        return []
+    return collect_targets(frames).names

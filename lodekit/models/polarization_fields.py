@@ -6,9 +6,10 @@ import numpy as np
 
 from lodekit.observables.fields import fields_of
 from lodekit.observables.polarization import moment_of
+from lodekit.physics.response import EnergyParts
 from lodekit.structures import frame_name
 
-from .charge_energy import EnergyParts, remainders
+from .charge_energy import remainders
 from .polarization_prediction import PolarizationPrediction
 
 

@@ -27,6 +27,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.observables.polarization import ionic_moment
+from lodekit.physics.response import EnergyParts
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
@@ -34,7 +35,6 @@ from lodekit.structures.stress import symmetric_part
 from lodekit.units import COULOMB_CONSTANT, FOUR_PI
 
 from .charge_checks import check_stress
-from .charge_energy import EnergyParts
 from .tensor_prediction import TensorPrediction
 
 #: Atoms whose features are held at once.

@@ -6,12 +6,14 @@ import numbers
 import warnings
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors.hyperparameters import PREDICTED
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.joint_fit import ROW_ATOMS, ROW_BYTES
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import build_rows, collect_targets
 from lodekit.observables.fields import refuse_fields
@@ -30,11 +32,6 @@ from .extrapolating import with_extrapolation
 from .potential_state import PotentialState
 from .prediction import PROPERTIES, Predictor
 from .source_charges import fit_charge_latent
-
-#: Bytes of design-matrix rows assembled at once.
-ROW_BYTES = 3e8
-#: Atoms whose derivatives are held at once.
-ROW_ATOMS = 400
 
 
 class SparsePotential(PotentialState, EnergyEstimator):
@@ -194,6 +191,26 @@ class SparsePotential(PotentialState, EnergyEstimator):
         clock.lap("training range")
         self._finish(result, random_state, clock, len(frames))
         return self
+
+    @classmethod
+    def learned(cls, potential, species, latent: Latent, **arrays):
+        """Return a copy of a potential with what another fit has learned for it.
+
+        Parameters
+        ----------
+        potential : SparsePotential
+        species : ndarray of shape (n_species,)
+        latent : Latent
+        **arrays
+            What the attributes of the same name with "_" hold: baseline, weights,
+            ensemble, std_scales, noises, summary.
+        """
+        fitted = clone(potential)
+        fitted.species_, fitted.kernels_ = species, latent.kernels
+        for name, value in arrays.items():
+            setattr(fitted, f"{name}_", value)
+        fitted.coefficients_ = fitted._coefficients()
+        return fitted
 
     def _check(self, frames, sample_weight) -> np.ndarray:
         """Check arguments and return the weight of every frame."""

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
+from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import FitResult, fit_more
 from lodekit.fitting.sums import KeptSums
-from lodekit.models.charge_energy import share_features
 from lodekit.observables.energy import EnergyTargets, collect_targets
 from lodekit.observables.tensors import collect_tensor
 from lodekit.quantities import ENERGIES
@@ -25,7 +25,6 @@ from lodekit.structures.batch import as_frames
 from .born_charge_model import BornChargeModel
 from .charge_checks import check_weights
 from .charge_model import ChargeModel, DipoleModel
-from .linear_charges import ChargeProblem
 from .model import Model
 from .prediction import check_species
 from .sparse_potential import PotentialProblem, SparsePotential
@@ -126,9 +125,10 @@ def update_charges(model, frames, sums, options, clock) -> None:
     scales = model.std_scales_
     # charges are not conditioned on a posterior before there is one
     del model.solution_
-    result = fit_more(ChargeProblem(model, frames, own.noises), own, **options)
+    problem = ChargeProblem(model.response, frames, own.noises, model.progress)
+    result = fit_more(problem, own, **options)
     model.learn(result.solution, scales)
-    share_features(model)
+    model._share_features()
     model.held_out_errors_ = result.errors
     model.summary_ = model.summary_ | summary_of(result, scales, clock)
 

@@ -25,7 +25,7 @@ class AffineCharges:
     moved : object, optional
         How the dipole of charges and moments follows displaced atoms, with the charge
         of these fixed (e): ``rows()`` returns it as matrix (n_atoms, 3, 3, rank) and
-        offset (n_atoms, 3, 3), ``values(weights)`` (n_atoms, 3, 3); indices are atom,
+        offset (n_atoms, 3, 3), ``values()`` (n_atoms, 3, 3); indices are atom,
         component of the dipole, component of the displacement.
     """
 

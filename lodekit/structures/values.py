@@ -1,6 +1,6 @@
 """Values that files give to keys: what they are, and whether two are the same."""
 
-from numbers import Number
+from numbers import Number, Real
 
 import numpy as np
 
@@ -25,6 +25,11 @@ def as_numbers(value, kinds="iuf"):
     except (ValueError, OverflowError):  # lists of different lengths; 400 digits
         return None
     return array if array.dtype.kind in kinds else None
+
+
+def is_number(value) -> bool:
+    """Return whether ``value`` is a real number and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _has_numbers_only(values):

@@ -13,7 +13,7 @@ from lodekit.electrostatics import ChargeEquilibration
 from lodekit.model_file import load_model
 from lodekit.models import SparsePotential
 from lodekit.models.charge_equilibration import ChargeEquilibrationModel
-from lodekit.models.charge_equilibration_rows import EnergyExpansion
+from lodekit.physics.rows import EnergyRows
 from lodekit.units import COULOMB_CONSTANT
 
 HARDNESS = {"H": 13.9, "O": 13.4}
@@ -348,7 +348,7 @@ def remainder_potential():
 
 
 def expansion_of(model, frames):
-    return EnergyExpansion(model, frames)
+    return EnergyRows(model.solve(frames))
 
 
 def test_hardness_is_found(frames):

@@ -12,11 +12,11 @@ from sklearn.utils import check_random_state
 
 from lodekit.calculators import LodekitCalculator
 from lodekit.electrostatics import fragment_constraints
+from lodekit.fitting.element_search import ElementSearch
 from lodekit.model_file import load_model
 from lodekit.models import ChargeEquilibrationModel
-from lodekit.models.charge_equilibration_bonds import switch
-from lodekit.models.charge_equilibration_hardness import ElementSearch
-from lodekit.models.charge_equilibration_rows import EnergyExpansion
+from lodekit.physics.bonds import switch
+from lodekit.physics.rows import EnergyRows
 from lodekit.regression.normal_equations import Solution
 
 GIVEN = {
@@ -85,7 +85,7 @@ def test_forces_and_stress_of_bonds(fitted, periodic):
         return result["electrostatic_energy"]
 
     (result,) = fitted.compute(atoms, names, field)
-    bonds = fitted.equilibration(atoms).bonds
+    bonds = fitted.solve([atoms]).systems[0].bonds
     assert np.isin([0, 1], bonds.kinds).all()
     assert bonds.slopes.min() < -0.01  # some are being stretched
     expected = central_differences(
@@ -111,8 +111,7 @@ def test_derivatives_by_weights(fitted, name):
 
     def values(step):
         model.weights_ = start + step * direction
-        expansion = EnergyExpansion(model, [atoms])
-        return getattr(expansion, name)()
+        return getattr(EnergyRows(model.solve([atoms])), name)()
 
     rows, _ = values(0.0)
     slopes = (values(1e-3)[1] - values(-1e-3)[1]) / 2e-3
@@ -139,7 +138,7 @@ def test_charges_are_stationary(fitted):
     atoms = molecule()
     (result,) = fitted.compute(atoms, ["charges", "electrostatic_energy"])
     transfers = np.random.default_rng(0).normal(size=(5, 3))
-    allowed = fitted.equilibration(atoms).allowed(transfers)
+    allowed = fitted.solve([atoms]).systems[0].allowed(transfers)
     charges, energy = result["charges"], result["electrostatic_energy"]
     (found,) = fitted.energies_of_charges(atoms, [charges])
     assert found == pytest.approx(energy, abs=1e-8)
@@ -165,7 +164,8 @@ def test_slopes_of_the_likelihood(step):
     model.targets_, model.species_ = ["charges"], np.array([1, 8])
     model._select(frames, check_random_state(0))
     fitted = ["hardness", "widths", "bond_hardness"]
-    search = ElementSearch(model, fitted[::step], frames, check_random_state(0))
+    arguments = fitted[::step], ["charges"], frames, check_random_state(0)
+    search = ElementSearch(model.response, *arguments)
     point = search.start + 0.1 * np.random.default_rng(0).normal(size=search.start.size)
     _, slopes = search.loss(point)
     expected = central_differences(lambda x: search.loss(x)[0], point, 1e-3)

@@ -12,8 +12,10 @@ from test_charge_equilibration import electronegativities, labelled, model_of, m
 
 from lodekit.model_file import load_model
 from lodekit.models import SparsePotential
-from lodekit.models.charge_equilibration_batch import EquilibratedBatch
 from lodekit.observables.energy import EnergyTargets
+from lodekit.physics.energies import add_energies
+from lodekit.physics.equilibration import Equilibration
+from lodekit.structures.stress import symmetric_part
 
 FIELD = (0.2, -0.3, 0.1)
 STEP = 1e-3
@@ -22,11 +24,11 @@ VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 
 def with_energies(atoms):
     """Give labelled structures their energy and 5 eV/e^2 q^2 of their oxygens."""
-    known = model_of()
-    known.species_, known.bond_hardness_, known.accuracy_ = [1, 8], None, 1e-10
-    known.hardness_, known.widths_ = np.transpose([(13.9, 0.4), (13.4, 0.6)])
+    elements = np.array([[13.9, 13.4], [0.4, 0.6]])
+    known = Equilibration(None, np.array([1, 8]), 1.0, *elements, accuracy=1e-10)
     charges = atoms.arrays["REF_charges"]
-    energy = known.equilibration(atoms).energy(charges, electronegativities(atoms))
+    system = known.system(atoms, known.element_hardness(atoms.numbers))
+    energy = system.energy(charges, electronegativities(atoms))
     own = charges[atoms.numbers == 8]
     atoms.calc = SinglePointCalculator(atoms, energy=energy + 5.0 * float(own @ own))
     return atoms
@@ -73,17 +75,17 @@ def test_changes_of_charges_are_derivatives(fitted, kind):
     slopes = np.random.default_rng(0).normal(size=len(atoms))
 
     def weighted(moved):
-        return slopes @ EquilibratedBatch(fitted, [moved]).charges
+        return slopes @ fitted.solve([moved]).charges
 
-    together = EquilibratedBatch(fitted, [atoms])
+    together = fitted.solve([atoms])
     positions, strain = together.charge_gradients(slopes)
     expected = central_differences(
         lambda r: weighted(displaced(atoms, r)), atoms.positions, STEP
     )
     np.testing.assert_allclose(positions, expected, atol=1e-6)
-    rows = slopes @ together.charge_rows(0)
-    np.testing.assert_allclose(rows[:-9], positions.ravel(), atol=1e-12)
-    np.testing.assert_allclose(rows[-9:], strain.ravel(), atol=1e-12)
+    rows = [slopes @ together.charge_changes(0, strain=own) for own in (False, True)]
+    np.testing.assert_allclose(rows[0], positions.ravel(), atol=1e-12)
+    np.testing.assert_allclose(rows[1], symmetric_part(strain[0]), atol=1e-12)
     if kind == "periodic":
         expected = central_differences(
             lambda e: weighted(strained(atoms, e)), np.zeros((3, 3)), STEP
@@ -124,11 +126,10 @@ def test_rows_are_derivatives_of_the_energies_of_weights(fitted, name):
     rest = copy.copy(fitted.potential_)
     rng = np.random.default_rng(1)
     rest.weights_ = rng.normal(size=rest.weights_.size)
-    rest.coefficients_ = rest._coefficients()
     rest.baseline_ = np.zeros(2)
-    rest._equilibrate = lambda frames: EquilibratedBatch(fitted, frames)
-    together = rest._equilibrate([atoms])
-    (result,) = rest.compute(together)
+    rest._equilibrate = fitted.solve
+    solved, result = rest.solve(fitted.solve([atoms])), {}
+    add_energies([result], [solved], {"energy", name})
     shape = {"forces": (6, 3), "stress": (6,)}[name]
     targets = EnergyTargets({"energy": [0.0], name: [np.zeros(shape)]})
     rows = rest._rows([atoms], targets)
@@ -136,8 +137,9 @@ def test_rows_are_derivatives_of_the_energies_of_weights(fitted, name):
     assert energies[0] == pytest.approx(result["energy"], rel=1e-12)
     expected = rows[name].matrix @ rest.weights_
     np.testing.assert_allclose(expected, result[name].ravel(), rtol=1e-9, atol=1e-9)
-    energies = rest.energies(atoms, [together.charges])
-    assert energies[0] == pytest.approx(result["energy"], rel=1e-12)
+    assert solved.energy_of(0, solved.charged.charges) == pytest.approx(
+        result["energy"], rel=1e-12
+    )
 
 
 def test_energies_of_charge_states_are_told_apart(frames):

@@ -17,12 +17,11 @@ from test_charge_equilibration import (
 )
 
 from lodekit.electrostatics import ChargeEquilibration
+from lodekit.fitting.environment_fit import EnvironmentFit, Place
 from lodekit.fitting.left_out import scale_of
 from lodekit.model_file import load_model
 from lodekit.models import ChargeEquilibrationModel, SparsePotential
-from lodekit.models.charge_equilibration_batch import EquilibratedBatch
-from lodekit.models.charge_equilibration_rows import EnergyExpansion
-from lodekit.models.environment_fit import EnvironmentFit
+from lodekit.physics.rows import EnergyRows
 from lodekit.regression.normal_equations import Solution
 
 FIELD = (0.2, -0.3, 0.1)
@@ -108,8 +107,8 @@ def with_hardness(model, deviation, seed=0):
     drawn = np.random.default_rng(seed).normal(size=model.rank)
     n_elements = model.species_.size
     drawn[:n_elements] *= deviation > 0.0
-    ((_, features),) = model._features([case("periodic")[0]])
-    changes = features[:, n_elements:] @ drawn[n_elements:] / model.stiffness
+    features = model.solve([case("periodic")[0]]).states[0].features.rows
+    changes = features @ drawn[n_elements:]
     model.hardness_amplitudes_ = np.array([deviation / np.std(changes)])
     model.weights_ = np.append(model.weights_, drawn)
     model.learn(Solution(model.weights_, np.eye(model.weights_.size)), 1.0)
@@ -168,7 +167,7 @@ def test_the_answer_to_a_field_is_found(fitted, by_element, kept):
 def test_forces_and_stress(drawn, kind):
     atoms, field = case(kind)
     (hardness,) = drawn.compute(atoms, ["hardnesses"])
-    ratios = hardness["hardnesses"] / drawn.element_hardness(atoms.numbers)
+    ratios = hardness["hardnesses"] / drawn.response.element_hardness(atoms.numbers)
     assert np.ptp(np.log(ratios)) > 0.7
 
     def energy(atoms):
@@ -204,7 +203,7 @@ def test_derivatives_of_charges_by_weights(drawn, kind):
     )
     np.testing.assert_allclose(affine.matrix.sum(axis=0), 0.0, atol=1e-12)
     start = model.weights_
-    own = np.arange(start.size) >= model.n_linear
+    own = np.arange(start.size) >= model.response.n_linear
     for chosen in (own, ~own):
         direction = np.random.default_rng(1).normal(size=start.size) * chosen
 
@@ -221,7 +220,7 @@ def test_derivatives_of_charges_by_weights(drawn, kind):
 
 def test_changes_of_charges_with_positions_and_strain(drawn):
     atoms, _ = case("periodic")
-    together = EquilibratedBatch(drawn, [atoms])
+    together = drawn.solve([atoms])
     slopes = np.random.default_rng(0).normal(size=len(atoms))
     positions, strain = together.charge_gradients(slopes)
 
@@ -241,9 +240,10 @@ def test_changes_of_charges_with_positions_and_strain(drawn):
         symmetric, (by_strain + by_strain.T) / 2.0, atol=1e-6 * np.abs(by_strain).max()
     )
     # the same from all derivatives of all charges
-    rows = slopes @ together.charge_rows(0)
-    np.testing.assert_allclose(rows[:-9], positions.ravel(), atol=1e-10)
-    np.testing.assert_allclose(rows[-9:], strain.ravel(), atol=1e-10)
+    rows = [slopes @ together.charge_changes(0, strain=own) for own in (False, True)]
+    np.testing.assert_allclose(rows[0], positions.ravel(), atol=1e-10)
+    expected = symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    np.testing.assert_allclose(rows[1], expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["energy", "forces", "stress"])
@@ -252,14 +252,14 @@ def test_derivatives_of_energies_by_weights(drawn, name):
     atoms.pbc = name == "stress"
     model = copy.copy(drawn)
     start = model.weights_
-    rows, _ = getattr(EnergyExpansion(model, [atoms]), name)()
-    own = np.arange(start.size) >= model.n_linear
+    rows, _ = getattr(EnergyRows(model.solve([atoms])), name)()
+    own = np.arange(start.size) >= model.response.n_linear
     for chosen in (own, ~own):
         direction = np.random.default_rng(1).normal(size=start.size) * chosen
 
         def values(step, direction=direction):
             model.weights_ = start + step * direction
-            return getattr(EnergyExpansion(model, [atoms]), name)()[1]
+            return getattr(EnergyRows(model.solve([atoms])), name)()[1]
 
         slopes = (values(1e-4) - values(-1e-4)) / 2e-4
         expected = rows @ direction
@@ -269,7 +269,7 @@ def test_derivatives_of_energies_by_weights(drawn, name):
 def test_without_weights_the_hardness_is_that_of_elements(by_element, kept):
     plain = by_element.compute(kept, ["charges", "electrostatic_forces"])
     model = with_hardness(by_element, 0.3)
-    model.weights_[model.n_linear :] = 0.0
+    model.weights_[model.response.n_linear :] = 0.0
     for other in (model, with_hardness(by_element, 0.0)):
         results = other.compute(kept, ["charges", "electrostatic_forces"])
         for mine, yours in zip(results, plain, strict=True):
@@ -296,19 +296,13 @@ def test_the_hardness_of_far_environments_has_limits(drawn):
     model = copy.copy(drawn)
     model.hardness_amplitudes_ = 1e4 * drawn.hardness_amplitudes_
     atoms, _ = case("open")
-    names = ["hardnesses", "electrostatic_forces"]
-    (result,) = model.compute(atoms, names)
-    ratios = np.log(result["hardnesses"] / model.element_hardness(atoms.numbers))
+    (result,) = model.compute(atoms, ["hardnesses"])
+    solved = model.solve([atoms])
+    elements = solved.response.element_hardness(atoms.numbers)
+    ratios = np.log(result["hardnesses"] / elements)
     np.testing.assert_allclose(np.abs(ratios), 10.0)
-    # it does not move there, as if it were given
-    fixed = copy.copy(model)
-    fixed.hardness_amplitudes_, fixed.weights_ = None, model.weights_[: model.n_linear]
-    fixed.hardness_of = lambda atoms: result["hardnesses"]
-    fixed.hardness_values = lambda batch, states: (result["hardnesses"], None)
-    (expected,) = fixed.compute(atoms, names)
-    np.testing.assert_allclose(
-        result["electrostatic_forces"], expected["electrostatic_forces"], atol=1e-12
-    )
+    # there, it does not depend on the environment
+    np.testing.assert_allclose(solved.slopes[1], 0.0, atol=1e-12)
 
 
 def test_fragments_keep_their_charges(drawn):
@@ -341,7 +335,7 @@ def test_charges_are_at_the_minimum(drawn):
     atoms, _ = case("open")
     charges = charges_of(drawn, atoms)
     transfers = np.random.default_rng(0).normal(size=(4, len(atoms)))
-    transfers = drawn.equilibration(atoms).allowed(transfers.T).T
+    transfers = drawn.solve([atoms]).systems[0].allowed(transfers.T).T
     (found,) = drawn.compute(atoms, ["electrostatic_energy"])
     for transfer in transfers:
         steps = charges + np.outer([-0.01, 0.0, 0.01], transfer)
@@ -367,7 +361,7 @@ def test_uncertainties_know_of_the_hardness(fitted, by_element, kept):
     ]
     assert 0.3 < root_mean_square(ratios) < 3.0  # standard deviations are of this size
     # to first order, the energy changes with the weights by its rows
-    together = EquilibratedBatch(fitted, [kept[1]])
+    together = fitted.solve([kept[1]])
     deviation = fitted.solution_.standard_deviations(together.energy_rows())[0]
     assert results[1]["electrostatic_energy_std"] == pytest.approx(scale * deviation)
 
@@ -486,7 +480,7 @@ def test_an_earlier_fit_leaves_nothing(frames):
     assert model.hardness_amplitudes_ is not None
     model.set_params(hardness=HARDNESS).fit(frames[:20])
     assert model.hardness_amplitudes_ is None
-    assert model.weights_.size == model.rank == model.n_linear
+    assert model.weights_.size == model.rank == model.response.n_linear
     assert "hardness_range" not in model.summary_
     hardness = model.compute(frames[0], ["hardnesses"])[0]["hardnesses"]
     np.testing.assert_allclose(hardness, [HARDNESS[s] for s in frames[0].symbols])
@@ -494,17 +488,20 @@ def test_an_earlier_fit_leaves_nothing(frames):
 
 def test_electronegativities_are_the_best_for_a_hardness(fitted, frames):
     # charges are linear in their weights at a given hardness; sums reach 1e9
-    fit = EnvironmentFit(copy.copy(fitted), frames[:20])
-    moved = fitted.weights_.copy()
-    moved[: fitted.n_linear] += np.random.default_rng(0).normal(size=fitted.n_linear)
     noises = {"charges": 1e-3}
-    found = [fit.eliminate(start, noises) for start in (fitted.weights_, moved)]
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
-    fit.model.weights_ = found[0]
-    gradient = fit.linearise()
-    residuals = gradient.residuals(found[0]) / noises["charges"] ** 2
-    slopes = found[0] - gradient.matrix.T @ residuals
-    np.testing.assert_allclose(slopes[: fitted.n_linear], 0.0, atol=1e-2)
+    fit = EnvironmentFit(None, None, frames[:20], noises, np.ones(20))
+    n_linear = fitted.response.n_linear
+    moved = fitted.weights_.copy()
+    moved[:n_linear] += np.random.default_rng(0).normal(size=n_linear)
+    found = [
+        fit.eliminate(Place(fitted.response, start), noises)
+        for start in (fitted.weights_, moved)
+    ]
+    np.testing.assert_allclose(found[0].weights, found[1].weights, atol=1e-6)
+    gradient = fit.linearise(found[0])
+    residuals = gradient.residuals(found[0].weights) / noises["charges"] ** 2
+    slopes = found[0].weights - gradient.matrix.T @ residuals
+    np.testing.assert_allclose(slopes[:n_linear], 0.0, atol=1e-2)
 
 
 def test_bad_hardness(frames):

@@ -7,16 +7,16 @@ from finite_differences import central_differences, displaced, strained
 from labelled_structures import lode, soap
 from test_latent_charges import NOISES, label, small, truth
 
-from lodekit.models.joint_fit import JointFit
-from lodekit.models.latent_charge_batch import LatentBatch, LatentExpansion
-from lodekit.models.latent_charge_start import (
+from lodekit.fitting.charge_start import (
     LiftedExpansion,
+    StartedFit,
     find_directions,
-    find_start,
     lift,
 )
 from lodekit.observables.energy import collect_targets
+from lodekit.physics.rows import EnergyRows
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.latent import Latent
 
 BOUNDARIES = {
     "open": [False] * 3,
@@ -76,12 +76,11 @@ def test_rows_are_derivatives_by_the_weights(model, boundary):
     names = ["energy", "forces", *(["stress"] if boundary == "periodic" else [])]
 
     def values(steps):
-        model.weights_ = weights + steps[0] * direction
-        expansion = LatentExpansion(model, frames)
-        model.weights_ = weights
+        solved = model.response.solve(frames, weights + steps[0] * direction)
+        expansion = EnergyRows(solved)
         return np.concatenate([getattr(expansion, name)()[1].ravel() for name in names])
 
-    expansion = LatentExpansion(model, frames)
+    expansion = EnergyRows(model.solve(frames))
     rows = np.concatenate([getattr(expansion, name)()[0] for name in names])
     expected = central_differences(values, [0.0], 1e-3)[0]
     np.testing.assert_allclose(rows @ direction, expected, rtol=1e-6, atol=1e-9)
@@ -90,12 +89,12 @@ def test_rows_are_derivatives_by_the_weights(model, boundary):
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_lifted_rows_are_those_of_the_charges_along_the_directions(model, boundary):
     frames = [structure(boundary, seed) for seed in (0, 1)]
-    directions = find_directions(model, frames)
+    response = model.response
+    directions = find_directions(response.latent, frames)
     z = np.random.default_rng(1).normal(size=directions.shape[1])
-    weights, model.weights_ = model.weights_, directions @ z
-    expected = LatentExpansion(model, frames)
-    model.weights_ = weights
-    lifted = LiftedExpansion(model, frames, directions)
+    solved = response.solve(frames, directions @ z)
+    expected = EnergyRows(solved)
+    lifted = LiftedExpansion(response, frames, directions)
     for name in ["energy", "forces", *(["stress"] if boundary == "periodic" else [])]:
         rows, values = getattr(lifted, name)()
         np.testing.assert_allclose(
@@ -103,16 +102,17 @@ def test_lifted_rows_are_those_of_the_charges_along_the_directions(model, bounda
         )
     charges = lifted.linear(0, "charges")
     np.testing.assert_allclose(
-        charges.values(lift(z)[0]), expected.charges[0], atol=1e-12
+        charges.values(lift(z)[0]), solved.charges[0], atol=1e-12
     )
 
 
 def test_total_charges_are_those_before_they_are_moved(model):
     frames = [structure("open")]
-    directions = find_directions(model, frames)
+    directions = find_directions(model.response.latent, frames)
     z = np.ones(directions.shape[1])
-    rows = LatentExpansion(model, frames).linear(0, "total_charge")
-    lifted = LiftedExpansion(model, frames, directions).linear(0, "total_charge")
+    rows = model.solve(frames).linear(0, "total_charge")
+    lifted = LiftedExpansion(model.response, frames, directions)
+    lifted = lifted.linear(0, "total_charge")
     np.testing.assert_allclose(
         lifted.values(lift(z)[0]), rows.values(directions @ z), atol=1e-12
     )
@@ -127,18 +127,18 @@ def test_the_start_alone_is_close():
     label(real, frames, ["energy", "forces"])
     noises = {name: NOISES[name] for name in ("energy", "forces", "total_charge")}
     model = small(noises=noises).fit(frames)
-    fit = JointFit(
-        model,
+    fit = StartedFit(
+        model.response,
+        np.zeros(model.rank),
         frames,
         collect_targets(frames),
         ["total_charge"],
-        LatentExpansion,
-        np.random.RandomState(0),
+        Latent(model.potential_.kernels_),
+        model.species_,
     )
-    weights = find_start(fit, model, noises, np.arange(len(frames)))
-    model.weights_ = weights[fit.n_rest :]
-    charges = np.concatenate(LatentBatch(model, frames).charges)
-    expected = np.concatenate(LatentBatch(real, frames).charges)
+    weights = fit.find_start(noises, np.arange(len(frames)))[fit.n_rest :]
+    charges = np.concatenate(model.response.solve(frames, weights).charges)
+    expected = np.concatenate(real.solve(frames).charges)
     expected *= np.sign(charges @ expected)
     # 0.44 e in the mean; the start holds no charges of more than two directions
     assert np.sqrt(np.mean((charges - expected) ** 2)) < 0.05

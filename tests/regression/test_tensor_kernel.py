@@ -5,8 +5,8 @@ from crystals import cluster, random_rotation
 from finite_differences import central_differences
 from labelled_structures import soap
 
-from lodekit.models.atomic_moments import CARTESIAN
 from lodekit.regression import PolynomialCovariance
+from lodekit.regression.atomic_moments import CARTESIAN
 from lodekit.regression.stored_points import PointStore
 from lodekit.regression.tensor_kernel import TensorKernel
 from lodekit.stored_model import StoredModel

@@ -1,5 +1,7 @@
 """Derivatives of tensors by all weights, and of every tensor on its own."""
 
+import itertools
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -12,16 +14,18 @@ from labelled_structures import (
     strained_frames,
 )
 
-from lodekit.models.atomic_moments import AtomicMoments
 from lodekit.regression import (
     PolynomialCovariance,
     covariance_gradients,
     tensor_gradients,
 )
+from lodekit.regression.atomic_moments import AtomicMoments
 from lodekit.regression.environments import select_sparse_points
+from lodekit.regression.latent import ReversePass
 from lodekit.regression.sparse_kernel import SparseKernel
 from lodekit.regression.tensor_kernel import TensorKernel
 from lodekit.structures.batch import StructureBatch
+from lodekit.structures.stress import symmetric_part
 
 SPECIES = np.array([1, 8, 11])
 STEP = 1e-3  # Å, and as strain
@@ -198,50 +202,58 @@ def random_moments(moments, n_atoms):
     return weights, [rng.normal(size=(n_atoms, size)) for size in (3, 6)]
 
 
+def evaluate_moments(moments, frames):
+    """Moments of structures with weights at random, and adjoints of components."""
+    batch = StructureBatch.from_frames(frames)
+    weights, adjoints = random_moments(moments, batch.n_atoms)
+    return moments.evaluate(batch, {}, np.concatenate(weights)), adjoints
+
+
+def gradients_of(states, adjoints):
+    reverse_pass = ReversePass(states[0].batch)
+    for state, adjoint in zip(states, adjoints, strict=True):
+        state.pull(reverse_pass, adjoint)
+    return reverse_pass.run()
+
+
 @cases
 def test_rows_of_moments_times_weights_are_their_gradients(case):
-    moments = make_moments(case)
-    batch, state = evaluate(moments.kernels[0].descriptor, batch_frames())
-    weights, adjoints = random_moments(moments, batch.n_atoms)
-    arguments = batch, state, adjoints
-    rows = moments.force_rows(*arguments), moments.strain_rows(*arguments)
-    expected = moments.gradients(batch, state, weights, adjoints)
-    assert_rows(rows, expected, np.concatenate(weights))
+    states, adjoints = evaluate_moments(make_moments(case), batch_frames())
+    pairs = list(zip(states, adjoints, strict=True))
+    rows = [-np.concatenate([s.position_rows(a) for s, a in pairs], axis=2)]
+    rows.append(np.concatenate([s.strain_rows(a) for s, a in pairs], axis=2))
+    weights = np.concatenate([state.weights for state in states])
+    assert_rows(rows, gradients_of(states, adjoints), weights)
 
 
 @cases
 def test_gradients_of_moments_of_atoms_add_up(case):
-    moments = make_moments(case)
-    batch, state = evaluate(moments.kernels[0].descriptor, batch_frames())
-    weights, adjoints = random_moments(moments, batch.n_atoms)
-    positions, strain = moments.gradients(batch, state, weights, adjoints)
-    found = moments.atom_gradients(batch, state, weights)
-    pairs = list(zip(adjoints, found, strict=True))
-    assert_close(sum(np.einsum("ic,icjx->jx", *pair) for pair in pairs), positions)
-    by_strain = moments.atom_strain_gradients(batch, state, weights)
-    found = np.zeros_like(strain)
-    for adjoint, gradients in zip(adjoints, by_strain, strict=True):
-        own = np.einsum("ic,icab->iab", adjoint, gradients)
-        np.add.at(found, batch.structure_of_atom, own)
-    assert_close(found, strain)
+    states, adjoints = evaluate_moments(make_moments(case), batch_frames())
+    positions, strain = gradients_of(states, adjoints)
+    found = [[], []]
+    limits = states[0].batch.first_atom
+    for index, (start, stop) in enumerate(itertools.pairwise(limits)):
+        own = [adjoint[start:stop] for adjoint in adjoints]
+        for place, by_strain in enumerate((False, True)):
+            gradients = [state.atom_gradients(by_strain)[index] for state in states]
+            pairs = zip(own, gradients, strict=True)
+            found[place].append(sum(np.tensordot(*pair, 2) for pair in pairs))
+    assert_close(np.concatenate(found[0]), positions.ravel())
+    assert_close(np.array(found[1]), symmetric_part(strain, 1))
 
 
 def test_gradients_of_moments_are_finite_differences():
     moments, atoms = make_moments(), cluster(3)
-    descriptor = moments.kernels[0].descriptor
-    batch, state = evaluate(descriptor, [atoms])
-    weights, _ = random_moments(moments, 3)
-    rows = moments.rows(*evaluate(descriptor, moved_frames(atoms, STEP)))
-    found = moments.atom_gradients(batch, state, weights)
-    for own, values, gradients in zip(weights, rows, found, strict=True):
-        values = (values @ own).reshape(-1, 3, values.shape[1])
-        expected = differences(values, STEP).reshape(3, 3, 3, -1)
-        assert_close(gradients, expected.transpose(2, 3, 0, 1), 1e-6)
+    states, _ = evaluate_moments(moments, [atoms])
+    moved, _ = evaluate_moments(moments, moved_frames(atoms, STEP))
+    for state, other in zip(states, moved, strict=True):
+        values = other.rows @ state.weights
+        values = values.reshape(-1, 3, values.shape[1])
+        expected = differences(values, STEP).reshape(9, 3, -1)
+        (found,) = state.atom_gradients()
+        assert_close(found, expected.transpose(1, 2, 0), 1e-6)
 
 
 def test_no_moments_have_no_rows():
     batch = StructureBatch.from_frames([cluster(3)])
-    moments = AtomicMoments([])
-    assert moments.force_rows(batch, None, []).shape == (3, 3, 0)
-    assert moments.strain_rows(batch, None, []).shape == (1, 6, 0)
-    assert moments.atom_gradients(batch, None, []) == []
+    assert AtomicMoments([]).evaluate(batch, {}, np.zeros(0)) == []

@@ -48,7 +48,7 @@ def chemical_potential(subject, atoms, random) -> Finding:
         raise NotApplicable("one atom has the total charge")
     (charges,) = subject.values([atoms], "charges")
     transfers = random.normal(size=(N_TRANSFERS, len(atoms)))
-    transfers = subject.model.equilibration(atoms).allowed(transfers.T).T
+    transfers = subject.model.solve([atoms]).systems[0].allowed(transfers.T).T
     sets = [charges + shift * TRANSFER * v for v in transfers for shift in SHIFTS]
     energies = subject.model.energies_of_charges(atoms, np.array(sets))
     return Finding(root_mean_square(slopes(energies, TRANSFER)))

@@ -21,9 +21,9 @@ from scipy import linalg
 from lodekit.electrostatics import SplitChargeEquilibration
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.neighbors import find_pairs
+from lodekit.structures.values import is_number
 
-from .charge_checks import is_number
-from .charge_equilibration_atoms import radii
+from .elements import radii
 
 #: Where bonds end, in sums of covalent radii.
 END = 2.0

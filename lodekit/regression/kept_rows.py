@@ -35,7 +35,7 @@ class KeptRows:
         parts = made if isinstance(made, list) else [made]
         if isinstance(made, dict):
             parts = [rows.matrix for rows in made.values()]
-        n_bytes = sum(part.nbytes for part in parts)
+        n_bytes = sum(part.nbytes for part in parts if part is not None)
         if n_bytes <= self.left:
             self.left -= n_bytes
             self.kept[key] = made

@@ -15,12 +15,12 @@ of what they cost, k_b t_b^2 / 2, changes charges by -sum_b F_b dk_b t_b.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import linalg, optimize
 from scipy.linalg import lapack
 
-from lodekit.electrostatics import CoulombInteraction
-from lodekit.fitting.noises import DEFAULT_NOISES, columns_of
 from lodekit.observables.charges import (
     AffineCharges,
     observe,
@@ -29,12 +29,14 @@ from lodekit.observables.charges import (
     row_counts,
 )
 from lodekit.observables.fragments import given_charges
+from lodekit.physics.elements import radii
 from lodekit.quantities import quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.evidence import FARTHEST, UNRESOLVED
 from lodekit.regression.evidence import SPREAD as AMPLITUDE_SPREAD
+from lodekit.structures.batch import StructureBatch
 
-from .charge_equilibration_atoms import radii
+from .noises import DEFAULT_NOISES, columns_of
 
 #: Rows and atoms that decide, at the most: the cost grows with the cube of rows.
 MAX_ROWS, MAX_ATOMS = 400, 3000
@@ -54,8 +56,8 @@ BATCH_ATOMS = 1000
 WIDTH_STEP = 1e-2
 
 
-def fit_elements(model, fitted: list, frames, random_state) -> None:
-    """Replace hardness, widths and bond hardness of a model, as far as to be fitted.
+def fit_elements(response, fitted: list, targets: list, frames, random_state):
+    """Return an equilibration with hardness, widths and bond hardness of elements.
 
     The logarithm of the marginal likelihood of charges and moments of some frames is
     maximised over hardness and width of every element, the amplitudes of the kernels,
@@ -65,9 +67,11 @@ def fit_elements(model, fitted: list, frames, random_state) -> None:
 
     Parameters
     ----------
-    model : ChargeEquilibrationModel
+    response : Equilibration
         With sparse points, and hardness and widths to start from.
     fitted : list of {"hardness", "widths", "bond_hardness"}
+        What is replaced.
+    targets : list of str
     frames : list of ase.Atoms
     random_state : numpy.random.RandomState
         Draws frames where there are too many.
@@ -77,12 +81,13 @@ def fit_elements(model, fitted: list, frames, random_state) -> None:
     C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (MIT
     Press, 2006), Sec. 5.4.
     """
-    search = ElementSearch(model, fitted, frames, random_state)
+    search = ElementSearch(response, fitted, targets, frames, random_state)
     factors = STARTS if "hardness" in fitted else STARTS[:1]
     found = [search.maximise(factor) for factor in factors]
-    amplitudes, _ = search.apply(min(found, key=lambda result: result.fun).x)
-    for kernel, amplitude in zip(model.kernels, amplitudes, strict=True):
+    best, amplitudes, _ = search.at(min(found, key=lambda result: result.fun).x)
+    for kernel, amplitude in zip(response.kernels, amplitudes, strict=True):
         kernel.amplify(amplitude)
+    return best
 
 
 class ElementSearch:
@@ -90,38 +95,41 @@ class ElementSearch:
 
     Parameters
     ----------
-    model : ChargeEquilibrationModel
+    response : Equilibration
     fitted : list of {"hardness", "widths", "bond_hardness"}
+    targets : list of str
     frames : list of ase.Atoms
     random_state : numpy.random.RandomState
     """
 
-    def __init__(self, model, fitted, frames, random_state):
-        self.model = model
+    def __init__(self, response, fitted, targets, frames, random_state):
+        self.response = response
         self.fitted = fitted
         # derivatives by positions say little about hardness that others do not
-        self.names = [n for n in model.targets_ if not quantity(n).is_gradient]
+        self.names = [name for name in targets if not quantity(name).is_gradient]
         self.frames = draw_frames(frames, self.names, random_state)
         self.coulomb = self._known_matrices()
+        species, latent = response.species, response.latent
         features = []
         for group in batches(self.frames, BATCH_ATOMS):
-            pairs = model._features([self.frames[i] for i in group])
-            features += [own for _, own in pairs]
-        features = np.concatenate(features) / model.stiffness
-        n_elements = model.species_.size
-        columns = columns_of(model.kernels, n_elements)
-        blocks = [features[:, own] for own in (slice(n_elements), *columns)]
+            batch = StructureBatch.from_frames([self.frames[i] for i in group])
+            features.append(latent.rows(batch, latent.evaluate(batch)))
+        features = np.concatenate(features)
+        numbers = np.concatenate([atoms.numbers for atoms in self.frames])
+        elements = response.element_prior * (numbers[:, None] == species)
+        columns = columns_of(response.kernels, 0)
+        blocks = [elements, *(features[:, own] for own in columns)]
         self.grams = [block @ block.T for block in blocks]
         start, limits = [], []
         if "hardness" in self.fitted:
-            start += list(model.hardness_)
-            limits += [HARDNESS] * model.species_.size
+            start += list(response.hardness)
+            limits += [HARDNESS] * species.size
         if "widths" in self.fitted:
-            start += list(model.widths_)
-            limits += list(np.outer(radii(model.species_), WIDTHS))
+            start += list(response.widths)
+            limits += list(np.outer(radii(species), WIDTHS))
         if "bond_hardness" in self.fitted:
-            self.pairs = np.triu_indices(model.species_.size)
-            start += list(model.bond_hardness_[self.pairs])
+            self.pairs = np.triu_indices(species.size)
+            start += list(response.bond_hardness[self.pairs])
             limits += [BOND_HARDNESS] * self.pairs[0].size
         n_hardness, n_kernels = len(start), len(columns)
         start += [1.0] * n_kernels
@@ -139,7 +147,7 @@ class ElementSearch:
         """Return the maximum found from the hardness at the start times a factor."""
         self.center = self.start.copy()
         if "hardness" in self.fitted:
-            self.center[: self.model.species_.size] += np.log(factor)
+            self.center[: self.response.species.size] += np.log(factor)
         return optimize.minimize(
             self.loss,
             self.center,
@@ -149,30 +157,31 @@ class ElementSearch:
             options={"maxiter": 30, "ftol": 1e-4},
         )
 
-    def apply(self, logarithms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Set hardness and widths of the model; return amplitudes and noises."""
-        model, values = self.model, np.exp(logarithms)
-        if "hardness" in self.fitted:
-            model.hardness_, values = np.split(values, [model.species_.size])
-        if "widths" in self.fitted:
-            model.widths_, values = np.split(values, [model.species_.size])
+    def at(self, logarithms: np.ndarray) -> tuple:
+        """Return the equilibration, amplitudes of kernels, and noises."""
+        values, changed = np.exp(logarithms), {}
+        n_species = self.response.species.size
+        for name in ("hardness", "widths"):
+            if name in self.fitted:
+                changed[name], values = np.split(values, [n_species])
         if "bond_hardness" in self.fitted:
             own, values = np.split(values, [self.pairs[0].size])
-            model.bond_hardness_[self.pairs] = own
-            model.bond_hardness_[self.pairs[::-1]] = own
+            table = self.response.bond_hardness.copy()
+            table[self.pairs] = table[self.pairs[::-1]] = own
+            changed["bond_hardness"] = table
         amplitudes, noises = np.split(values, [len(self.grams) - 1])
-        return amplitudes, noises
+        return replace(self.response, **changed), amplitudes, noises
 
     def loss(self, logarithms: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the logarithm of the likelihood per row, and its slopes."""
-        amplitudes, noises = self.apply(logarithms)
+        response, amplitudes, noises = self.at(logarithms)
         squares = [1.0, *amplitudes**2]
         gram = sum(a * own for a, own in zip(squares, self.grams, strict=True))
-        parts = self.observed()
+        parts = self.observed(response)
         values = np.concatenate([part.values for part in parts])
         kinds = np.concatenate([part.kinds for part in parts])
         cross = np.concatenate([p.transfers @ gram[p.atoms] for p in parts])
-        cross *= self.model.stiffness**2
+        cross *= response.stiffness**2
         signal = np.hstack([cross[:, p.atoms] @ p.transfers.T for p in parts])
         # rows that say the same differ by rounding
         variances = noises[kinds] ** 2 + 1e-12 * np.trace(signal)
@@ -188,8 +197,8 @@ class ElementSearch:
         own = np.diag(weights) * noises[kinds] ** 2
         scale = np.vdot(weights, signal)
         slopes = [
-            self._element_slopes(parts, weights, cross, solved, scale),
-            amplitudes**2 * self._kernel_slopes(parts, weights),
+            self._element_slopes(response, parts, weights, cross, solved, scale),
+            amplitudes**2 * self._kernel_slopes(response, parts, weights),
             np.bincount(kinds, own, len(self.names)),
         ]
         loss = 0.5 * values @ solved + logs
@@ -198,12 +207,12 @@ class ElementSearch:
         slopes = np.concatenate(slopes) + beyond / self.spread
         return loss / len(values), slopes / len(values)
 
-    def observed(self) -> list:
-        """Return the targets of every structure for present hardness and widths."""
+    def observed(self, response) -> list:
+        """Return the targets of every structure for some hardness and widths."""
         parts, n_rows, n_atoms = [], 0, 0
         for number, atoms in enumerate(self.frames):
             part = ObservedCharges(
-                self.model,
+                response,
                 atoms,
                 self.names,
                 "bond_hardness" in self.fitted,
@@ -219,34 +228,30 @@ class ElementSearch:
         """Return the Coulomb matrices, none where widths change them."""
         if "widths" in self.fitted:
             return []
-        widths = self.model.widths_
-        return [
-            CoulombInteraction(
-                atoms.positions,
-                atoms.cell[:],
-                atoms.pbc,
-                widths[np.searchsorted(self.model.species_, atoms.numbers)],
-                accuracy=self.model.accuracy_,
-            ).dense()
-            for atoms in self.frames
-        ]
+        response, matrices = self.response, []
+        for atoms in self.frames:
+            hardness = response.element_hardness(atoms.numbers)
+            matrices.append(response.system(atoms, hardness).interaction.dense())
+        return matrices
 
-    def _element_slopes(self, parts, weights, cross, solved, by_unit) -> np.ndarray:
+    def _element_slopes(
+        self, response, parts, weights, cross, solved, by_unit
+    ) -> np.ndarray:
         """Return derivatives by the logarithms of hardness and of widths."""
-        model = self.model
         # S is a mean over elements
-        common = by_unit / (model.stiffness * model.species_.size)
-        hardness = common * model.hardness_
-        widths = -common * model.self_interaction
+        common = by_unit / (response.stiffness * response.species.size)
+        hardness = common * response.hardness
+        widths = -common * response.self_interaction
         for part in parts:
             by_charges = weights[part.rows] @ cross[:, part.atoms] @ part.response
             by_charges -= np.outer(solved[part.rows], part.offset)
             transfer = -part.transfers.T @ by_charges
-            species = np.searchsorted(model.species_, part.structure.numbers)
-            np.add.at(hardness, species, np.diag(transfer) * model.hardness_[species])
+            species = np.searchsorted(response.species, part.structure.numbers)
+            own = np.diag(transfer) * response.hardness[species]
+            np.add.at(hardness, species, own)
             if "widths" in self.fitted:
                 for kind in np.unique(species):
-                    change = width_derivative(model, part.structure, kind)
+                    change = width_derivative(response, part.structure, kind)
                     widths[kind] += np.vdot(transfer, change)
         fitted = [hardness] * ("hardness" in self.fitted)
         fitted += [widths] * ("widths" in self.fitted)
@@ -254,16 +259,16 @@ class ElementSearch:
             fitted.append(self._bond_slopes(parts, weights, cross, solved))
         return np.concatenate([[], *fitted])
 
-    def _kernel_slopes(self, parts, weights) -> np.ndarray:
+    def _kernel_slopes(self, response, parts, weights) -> np.ndarray:
         """Return derivatives by the squares of amplitudes, twice, (n_kernels,)."""
         moved = np.hstack([weights[:, part.rows] @ part.transfers for part in parts])
         by_gram = np.vstack([part.transfers.T @ moved[part.rows] for part in parts])
-        by_gram *= self.model.stiffness**2
+        by_gram *= response.stiffness**2
         return np.array([np.vdot(by_gram, gram) for gram in self.grams[1:]])
 
     def _bond_slopes(self, parts, weights, cross, solved) -> np.ndarray:
         """Return derivatives by the logarithms of bond hardness, (n_pairs,)."""
-        slopes = np.zeros_like(self.model.bond_hardness_)
+        slopes = np.zeros_like(self.response.bond_hardness)
         for part in parts:
             by_flows = weights[part.rows] @ cross[:, part.atoms] @ part.flows.T
             by_flows -= np.outer(solved[part.rows], part.flow_offset)
@@ -304,9 +309,10 @@ class ObservedCharges:
     rows: slice
     atoms: slice
 
-    def __init__(self, model, atoms, names, has_bonds, coulomb=None):
+    def __init__(self, response, atoms, names, has_bonds, coulomb=None):
         self.structure = atoms
-        equilibration = model.equilibration(atoms, coulomb)
+        hardness = response.element_hardness(atoms.numbers)
+        equilibration = response.system(atoms, hardness, coulomb)
         start = equilibration.start(*given_charges(atoms))
         self.response = -equilibration.response_matrix()
         self.offset = start - self.response @ equilibration.product(start)
@@ -340,14 +346,11 @@ def draw_frames(frames, names, random_state) -> list:
     return chosen
 
 
-def width_derivative(model, atoms, kind: int) -> np.ndarray:
+def width_derivative(response, atoms, kind: int) -> np.ndarray:
     """Return dM/d(log of the width of one element), (n_atoms, n_atoms)."""
-    species = np.searchsorted(model.species_, atoms.numbers)
-    sides = []
+    own, sides = np.arange(response.species.size) == kind, []
     for step in (WIDTH_STEP, -WIDTH_STEP):
-        widths = model.widths_[species] * np.exp(step * (species == kind))
-        interaction = CoulombInteraction(
-            atoms.positions, atoms.cell[:], atoms.pbc, widths, accuracy=model.accuracy_
-        )
-        sides.append(interaction.dense())
+        wider = replace(response, widths=response.widths * np.exp(step * own))
+        hardness = response.element_hardness(atoms.numbers)
+        sides.append(wider.system(atoms, hardness).interaction.dense())
     return (sides[0] - sides[1]) / (2.0 * WIDTH_STEP)

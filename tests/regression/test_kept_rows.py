@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lodekit.fitting import kept_rows
-from lodekit.fitting.kept_rows import KeptRows
 from lodekit.observables.rows import Rows
+from lodekit.regression import kept_rows
+from lodekit.regression.kept_rows import KeptRows
 
 
 def test_rows_are_made_once_as_far_as_memory_allows(monkeypatch):

@@ -17,15 +17,16 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg
 
+from lodekit.electrostatics import CoulombInteraction
 from lodekit.observables.charges import AffineCharges, total_charge
+from lodekit.physics.moved_dipoles import MovedDipoles
 from lodekit.regression.environments import batches
 from lodekit.regression.gauss_newton import minimise
+from lodekit.regression.latent_states import ElementLatent, KernelFeatures
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
 
-from .dipole_gradients import EnvironmentDipoles, ReducedDipoles
-from .latent_charge_batch import Interaction
-from .sparse_potential import ROW_ATOMS
+from .joint_fit import ROW_ATOMS, JointFit
 
 #: Atoms of the frames that the start is found from, about.
 START_ATOMS = 5000
@@ -40,60 +41,63 @@ LEAST_CHARGE = 1e-6
 N_VECTORS = 4
 
 
-def find_start(fit, model, noises: dict, chosen) -> np.ndarray:
-    """Return weights of elements, remainder and charges to start from.
+class StartedFit(JointFit):
+    """A `JointFit` of latent charges, with a start by the lifted problem."""
 
-    Parameters
-    ----------
-    fit : JointFit
-    model : LatentChargeModel
-    noises : dict of str to float
-    chosen : ndarray
-        Indices of frames.
-    """
-    frames = [fit.frames[i] for i in chosen]
-    directions = find_directions(model, frames)
+    def start(self, noises: dict) -> np.ndarray:
+        """Return the solution of a convex problem in a few directions.
 
-    def expand(some, weights, keep):
-        return LiftedExpansion(model, some, directions)
+        From evenly spread frames of about `START_ATOMS` atoms.
+        """
+        n_atoms = sum(len(atoms) for atoms in self.frames)
+        every = max(1, n_atoms // START_ATOMS)
+        return self.find_start(noises, np.arange(0, len(self.frames), every))
 
-    n_lifted = directions.shape[1] * (directions.shape[1] + 3) // 2
-    none = np.zeros(fit.n_rest + n_lifted)
-    lifted = Reduced.of(fit.linearise(expand, none, chosen), fit.n_rest, noises)
-    lifted.prior = directions.T @ directions
-    few = lifted.part(2 * model.species_.size).least()
-    best = lifted.least()
-    if best.loss > WORTHWHILE * few.loss:  # the simpler charges explain as much
-        best = few
-    z = np.zeros(directions.shape[1])
-    z[: best.weights.size] = best.weights
-    return np.concatenate([lifted.rest(z), directions @ z])
+    def find_start(self, noises: dict, chosen) -> np.ndarray:
+        """Return weights of elements, remainder and charges, from some frames."""
+        frames = [self.frames[i] for i in chosen]
+        directions = find_directions(self.response.latent, frames)
+
+        def expand(some, weights, keep):
+            return LiftedExpansion(self.response, some, directions)
+
+        n_lifted = directions.shape[1] * (directions.shape[1] + 3) // 2
+        none = np.zeros(self.n_rest + n_lifted)
+        lifted = Reduced.of(self.linearise(expand, none, chosen), self.n_rest, noises)
+        lifted.prior = directions.T @ directions
+        few = lifted.part(2 * self.species.size).least()
+        best = lifted.least()
+        if best.loss > WORTHWHILE * few.loss:  # the simpler charges explain as much
+            best = few
+        z = np.zeros(directions.shape[1])
+        z[: best.weights.size] = best.weights
+        return np.concatenate([lifted.rest(z), directions @ z])
 
 
-def find_directions(model, frames) -> np.ndarray:
+def find_directions(charges: ElementLatent, frames) -> np.ndarray:
     """Return weights of the charges for each direction, (rank, n_directions)."""
-    n_species = model.species_.size
-    totals = np.zeros((n_species, model.rank - n_species))
+    n_species, latent = charges.species.size, charges.latent
+    totals = np.zeros((n_species, latent.rank))
     squares = [np.zeros((totals.shape[1],) * 2) for _ in range(n_species)]
     counts = np.zeros(n_species)
     for group in batches(frames, ROW_ATOMS):
         batch = StructureBatch.from_frames([frames[i] for i in group])
-        rows = model.latent_.rows(batch, model.latent_.evaluate(batch))
-        for kind, z in enumerate(model.species_):
+        rows = latent.rows(batch, latent.evaluate(batch))
+        for kind, z in enumerate(charges.species):
             own = rows[batch.species == z]
             counts[kind] += len(own)
             totals[kind] += own.sum(axis=0)
             squares[kind] += own.T @ own
-    directions = np.zeros((model.rank, (1 + N_LEADING) * n_species))
+    directions = np.zeros((charges.rank, (1 + N_LEADING) * n_species))
     kinds = np.arange(n_species)
-    directions[kinds, kinds] = ELEMENT_CHARGE / model.element_prior
+    directions[kinds, kinds] = ELEMENT_CHARGE / charges.element_scale
     for kind in kinds:
         mean = totals[kind] / max(counts[kind], 1.0)
         covariance = squares[kind] / max(counts[kind], 1.0) - np.outer(mean, mean)
         vectors = linalg.eigh(covariance)[1][:, ::-1][:, :N_LEADING]
         own = n_species * (1 + np.arange(vectors.shape[1])) + kind
         directions[n_species:, own] = vectors
-        directions[kind, own] = -mean @ vectors / model.element_prior
+        directions[kind, own] = -mean @ vectors / charges.element_scale
     return directions
 
 
@@ -104,24 +108,25 @@ class LiftedExpansion:
 
     Parameters
     ----------
-    model : LatentChargeModel
+    response : Multipoles
     frames : list of ase.Atoms
     directions : ndarray of shape (rank, n_directions)
     """
 
-    def __init__(self, model, frames, directions):
-        self.model = model
-        self.frames = frames
+    def __init__(self, response, frames, directions: np.ndarray):
+        self.response, self.frames, self.directions = response, frames, directions
         self.batch = StructureBatch.from_frames(frames)
-        self.states = model.latent_.evaluate(self.batch)
-        self.latent = model.latent_
-        self.n_species = model.species_.size
-        self.directions = directions
-        self.columns = model.feature_rows(self.batch, self.states) @ directions
+        self.features = KernelFeatures(response.latent.latent, self.batch, {})
+        self.columns = self.along(np.zeros(response.rank)).rows[:, 0] @ directions
         self.interactions = [
-            Interaction(atoms, model.charge_width_) for atoms in frames
+            CoulombInteraction(a.positions, a.cell[:], a.pbc, response.width)
+            for a in frames
         ]
         self.pairs = list(zip(*np.triu_indices(directions.shape[1]), strict=True))
+
+    def along(self, direction: np.ndarray):
+        """Return the latents of the charges with the weights of one direction."""
+        return self.response.latent.evaluate(self.features, direction)
 
     def own(self, index: int) -> slice:
         """Return the atoms of one structure."""
@@ -141,7 +146,7 @@ class LiftedExpansion:
         if name == "total_charge":
             charges = np.column_stack([own, np.zeros(len(own))])
         none = np.zeros((len(own), n_pairs))
-        moved = EnvironmentDipoles(self.model, self.frames[index])
+        moved = MovedDipoles(self.response, self.frames[index])
         moved = ReducedDipoles(moved, self.directions, n_pairs)
         matrix = np.hstack([charges[:, :-1], none])
         return AffineCharges(matrix, charges[:, -1], moved=moved)
@@ -152,12 +157,17 @@ class LiftedExpansion:
         squares = [(0.5 if a == b else 1.0) * products[a, b] for a, b in self.pairs]
         return np.concatenate([linear, squares]).T, 0.5 * products[-1, -1]
 
+    def felt(self, index: int, charges: np.ndarray) -> np.ndarray:
+        """Return A times charges of one structure (n_atoms, n)."""
+        itself = self.response.own_potential * charges
+        return self.interactions[index] @ charges - itself
+
     def energy(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/atom."""
         rows, values = [], []
-        for index, interaction in enumerate(self.interactions):
+        for index in range(len(self.frames)):
             charges = self.charges(index)
-            products = charges.T @ (interaction @ charges) / len(charges)
+            products = charges.T @ self.felt(index, charges) / len(charges)
             row, value = self.collect(products[:, :, None])
             rows.append(row)
             values.append(value)
@@ -165,70 +175,81 @@ class LiftedExpansion:
 
     def forces(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/Å."""
-        moved = self.moved(self.latent.atom_gradients)
-        rows, values = [], []
-        for index in range(len(self.frames)):
-            own = self.own(index)
-            shares = {a: change[own, own] for a, change in moved.items()}
-            row, value = self.collect(-self.derivatives(index, 0, shares))
-            rows.append(row)
-            values.append(value)
+        everything = range(len(self.frames))
+        products = self.derivatives(everything, strain=False)
+        rows, values = zip(*(self.collect(-own) for own in products), strict=True)
         return np.concatenate(rows), np.concatenate(values)
 
     def stress(self) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and values in eV/Å^3, of fully periodic structures."""
-        moved = self.moved(self.latent.atom_strain_gradients)
-        rows, values = [], []
-        for index, atoms in enumerate(self.frames):
-            if atoms.pbc.all():
-                shares = {a: change[self.own(index)] for a, change in moved.items()}
-                products = self.derivatives(index, 1, shares)
-                products = products.transpose(2, 0, 1).reshape(
-                    3, 3, *products.shape[:2]
-                )
-                products = (
-                    symmetric_part(products).transpose(1, 2, 0) / atoms.get_volume()
-                )
-                row, value = self.collect(products)
-                rows.append(row)
-                values.append(value)
+        chosen = [i for i, atoms in enumerate(self.frames) if atoms.pbc.all()]
+        volumes = [self.frames[i].get_volume() for i in chosen]
+        parts = zip(self.derivatives(chosen, strain=True), volumes, strict=True)
+        rows, values = zip(*(self.collect(a / b) for a, b in parts), strict=True)
         return np.concatenate(rows), np.concatenate(values)
 
-    def derivatives(self, index: int, axes: int, moved: dict) -> np.ndarray:
-        """Return those of b_a.A b_b, (n_b, n_b, n); complete for a <= b.
+    def derivatives(self, chosen, strain: bool):
+        """Yield those of b_a.A b_b of some structures, (n_b, n_b, n).
 
-        ``axes`` is 0 for positions and 1 for strain, ``moved`` the change of b_a.
+        By positions or by strain; complete for a <= b.
         """
-        charges, interaction = self.charges(index), self.interactions[index]
-        products = np.array(
-            [
-                [
-                    interaction.gradients(left, right)[axes].ravel()
-                    if a <= b
-                    else np.zeros((3 * len(charges), 9)[axes])
-                    for b, right in enumerate(charges.T)
-                ]
-                for a, left in enumerate(charges.T)
-            ]
-        )
-        potentials = interaction @ charges
-        scales = potentials - potentials.mean(axis=0)
-        for a, change in moved.items():
-            along = scales.T @ change.reshape(len(charges), -1)
-            products[a] += along
-            products[:, a] += along
+        followed = {  # directions of elements alone do not follow the atoms
+            a: self.along(direction).atom_gradients(strain)
+            for a, direction in enumerate(self.directions.T)
+            if direction[self.response.latent.species.size :].any()
+        }
+        for index in chosen:
+            charges = self.charges(index)
+            products = self.at_fixed_charges(index, charges, strain)
+            potentials = self.felt(index, charges)
+            scales = potentials - potentials.mean(axis=0)
+            for a, changes in followed.items():
+                along = scales.T @ changes[index][:, 0]
+                products[a] += along
+                products[:, a] += along
+            yield products
+
+    def at_fixed_charges(self, index: int, charges, strain: bool) -> np.ndarray:
+        """Return the derivatives of b_a.A b_b of one structure at fixed b."""
+        size, interaction = charges.shape[1], self.interactions[index]
+        products = np.zeros((size, size, 6 if strain else 3 * len(charges)))
+        for a, b in zip(*np.triu_indices(size), strict=True):
+            positions, by_strain = interaction.gradients(charges[:, a], charges[:, b])
+            own = symmetric_part(by_strain) if strain else positions.ravel()
+            products[a, b] = own
         return products
 
-    def moved(self, gradients) -> dict[int, np.ndarray]:
-        """Return the gradients of the directions that environments change."""
-        changes = {}
-        for a in range(self.n_species, self.directions.shape[1]):
-            coefficients = self.latent.coefficients(
-                np.ascontiguousarray(self.directions[self.n_species :, a])
-            )
-            adjoints = self.latent.values(self.batch, self.states, coefficients)[1]
-            changes[a] = gradients(self.states, adjoints)
-        return changes
+
+class ReducedDipoles:
+    """D of charges whose weights are combinations of a few directions.
+
+    Parameters
+    ----------
+    moved : MovedDipoles
+    directions : ndarray of shape (rank, n_directions)
+    n_others : int
+        Columns of zeros that follow those of the directions.
+    """
+
+    def __init__(self, moved, directions, n_others):
+        self.moved = moved
+        self.directions = directions
+        self.n_others = n_others
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return matrix (n_atoms, 3, 3, n) and offset (n_atoms, 3, 3)."""
+        matrix, offset = self.moved.rows()
+        return self.reduce(matrix), offset
+
+    def sum_rows(self) -> np.ndarray:
+        """Return the derivatives of sums, (n_atoms, 3, n)."""
+        return self.reduce(self.moved.sum_rows())
+
+    def reduce(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows by all weights as rows by directions, with zeros behind."""
+        rows = rows @ self.directions
+        none = np.zeros((*rows.shape[:-1], self.n_others))
+        return np.concatenate([rows, none], axis=-1)
 
 
 class Reduced:

@@ -48,6 +48,12 @@ def read_electronegativities(species: np.ndarray) -> np.ndarray:
     return VOLTS_PER_UNIT * np.array([PAULING[symbol] for symbol in symbols])
 
 
+def known_electronegativities(species: np.ndarray) -> np.ndarray:
+    """Return Pauling's electronegativities, their mean for unknown elements."""
+    known = [PAULING.get(chemical_symbols[z], np.nan) for z in species]
+    return np.nan_to_num(known, nan=np.nanmean([*known, PAULING["C"]]))
+
+
 def read_hardness(given, species: np.ndarray) -> np.ndarray:
     """Return the hardness in V/e by species.
 

@@ -1,0 +1,1 @@
+"""Responses: latents of the atoms of structures to energies and moments."""
