@@ -9,6 +9,7 @@ from test_sample_weights import CHARGE_NOISES, frames_with_everything, terms
 from lodekit import load_model
 from lodekit.descriptors import EquivariantPowerSpectrum
 from lodekit.errors import CheckpointError
+from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.sums import KeptSums, kept_sums
 from lodekit.models import (
     ChargeModel,
@@ -17,7 +18,6 @@ from lodekit.models import (
     SparsePotential,
     TensorModel,
 )
-from lodekit.models.linear_charges import ChargeProblem
 from lodekit.models.sparse_potential import PotentialProblem
 from lodekit.models.tensor_fit import PartProblem
 from lodekit.models.updates import update_model
@@ -73,7 +73,7 @@ def problems(model):
         noises = model.summary_["noises"]
         solution = model.solution_
         del model.solution_
-        yield ChargeProblem(model, FRAMES, noises), noises, model.weights_
+        yield ChargeProblem(model.response, FRAMES, noises), noises, model.weights_
         model.solution_ = solution
     else:
         (parts,) = model.parts_.values()
