@@ -51,12 +51,12 @@ def fill_splines(fractional, size, order, degree, work, splines):
                 work[j] = scale * ((t + j) * work[j] + (n - t - j) * below)
         d = order - n
         if d <= degree:
-            own = splines[d]
+            spline = splines[d]
             for j in range(order):
-                own[order - 1 - j] = work[j]
+                spline[order - 1 - j] = work[j]
             for _ in range(d):
                 for s in range(order - 1):
-                    own[s] -= own[s + 1]
+                    spline[s] -= spline[s + 1]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -351,18 +351,18 @@ def sum_values(splines, starts, order, grid, values):
         plane_z = 0.0
         for j in range(order):
             line = grid[x, y]
-            own = 0.0
+            line_value = 0.0
             slope = 0.0
             if z + order <= n_z:
                 for k in range(order):
-                    own += splines[2, 0, k] * line[z + k]
+                    line_value += splines[2, 0, k] * line[z + k]
                     slope += splines[2, last, k] * line[z + k]
             else:
                 for k in range(order):
-                    own += splines[2, 0, k] * line[(z + k) % n_z]
+                    line_value += splines[2, 0, k] * line[(z + k) % n_z]
                     slope += splines[2, last, k] * line[(z + k) % n_z]
-            plane += splines[1, 0, j] * own
-            plane_y += splines[1, last, j] * own
+            plane += splines[1, 0, j] * line_value
+            plane_y += splines[1, last, j] * line_value
             plane_z += splines[1, 0, j] * slope
             y += 1
             if y == n_y:

@@ -183,9 +183,9 @@ def fill_gradients(geometry, size, prefactors, legendre, azimuth, harmonics, gra
                 along_x = m * norm
                 along_y = along_x if sign else -along_x
                 for p in range(size):
-                    own = norm * azimuth[m, sign, p]
+                    scaled = norm * azimuth[m, sign, p]
                     radial = l * harmonics[lm, p]
-                    sideways = -own * beside[p] - radial
+                    sideways = -scaled * beside[p] - radial
                     value = legendre[l, m, p]
                     gradients[0, lm, p] = (
                         geometry[0, p] * sideways + along_x * value * lower[sign, p]
@@ -193,7 +193,7 @@ def fill_gradients(geometry, size, prefactors, legendre, azimuth, harmonics, gra
                     gradients[1, lm, p] = (
                         geometry[1, p] * sideways + along_y * value * lower[1 - sign, p]
                     )
-                    gradients[2, lm, p] = (l + m) * below[p] * own - geometry[
+                    gradients[2, lm, p] = (l + m) * below[p] * scaled - geometry[
                         2, p
                     ] * radial
 
@@ -261,11 +261,13 @@ def expand_pairs(
                     channels, first_pair[atom], last, channel, pairs
                 )
                 while count > 0:
-                    own = pairs[:count]
+                    block = pairs[:count]
                     size = fill_geometry(
-                        vectors, own, spacing, table.shape[0], geometry
+                        vectors, block, spacing, table.shape[0], geometry
                     )
-                    fill_radial(geometry, 0, own, factors, size, table, spacing, radial)
+                    fill_radial(
+                        geometry, 0, block, factors, size, table, spacing, radial
+                    )
                     fill_harmonics(
                         geometry, size, prefactors, legendre, azimuth, harmonics
                     )
@@ -317,13 +319,20 @@ def reverse_pairs(
                     channels, first_pair[atom], last, channel, pairs
                 )
                 while count > 0:
-                    own = pairs[:count]
+                    block = pairs[:count]
                     size = fill_geometry(
-                        vectors, own, spacing, table.shape[0], geometry
+                        vectors, block, spacing, table.shape[0], geometry
                     )
                     for order in range(2):
                         fill_radial(
-                            geometry, order, own, factors, size, table, spacing, radial
+                            geometry,
+                            order,
+                            block,
+                            factors,
+                            size,
+                            table,
+                            spacing,
+                            radial,
                         )
                     fill_harmonics(
                         geometry, size, prefactors, legendre, azimuth, harmonics
@@ -340,7 +349,7 @@ def reverse_pairs(
                     contract(source, radial, size, harmonics, gradients, sums)
                     for p in range(count):
                         for axis in range(3):
-                            pair_gradients[own[p], axis] = (
+                            pair_gradients[block[p], axis] = (
                                 sums[0, p] * geometry[axis, p]
                                 + sums[1 + axis, p] / geometry[3, p]
                             )
@@ -371,11 +380,13 @@ def contract_pairs(
                     channels, first_pair[atom], last, channel, pairs
                 )
                 while count > 0:
-                    own = pairs[:count]
+                    block = pairs[:count]
                     size = fill_geometry(
-                        vectors, own, spacing, table.shape[0], geometry
+                        vectors, block, spacing, table.shape[0], geometry
                     )
-                    fill_radial(geometry, 0, own, factors, size, table, spacing, radial)
+                    fill_radial(
+                        geometry, 0, block, factors, size, table, spacing, radial
+                    )
                     fill_harmonics(
                         geometry, size, prefactors, legendre, azimuth, harmonics
                     )
@@ -389,7 +400,7 @@ def contract_pairs(
                                         * radial[0, l, n, p]
                                         * harmonics[lm, p]
                                     )
-                        values[own[p]] = total
+                        values[block[p]] = total
                     count, pair = next_block(channels, pair, last, channel, pairs)
 
 
@@ -399,20 +410,20 @@ def differentiate_pairs(vectors, factors, table, spacing, prefactors, derivative
     n_pairs, _, n_lm, n_radial = derivatives.shape
     n_l = prefactors.shape[0]
     for block in prange((n_pairs + BLOCK - 1) // BLOCK):
-        own = np.arange(block * BLOCK, min((block + 1) * BLOCK, n_pairs))
+        pairs = np.arange(block * BLOCK, min((block + 1) * BLOCK, n_pairs))
         geometry, radial, legendre, azimuth, harmonics = make_scratch(
             n_l, table.shape[2] // n_l
         )
         gradients = np.empty((3, n_lm, BLOCK))
-        size = fill_geometry(vectors, own, spacing, table.shape[0], geometry)
+        size = fill_geometry(vectors, pairs, spacing, table.shape[0], geometry)
         for order in range(2):
-            fill_radial(geometry, order, own, factors, size, table, spacing, radial)
+            fill_radial(geometry, order, pairs, factors, size, table, spacing, radial)
         fill_harmonics(geometry, size, prefactors, legendre, azimuth, harmonics)
         fill_gradients(
             geometry, size, prefactors, legendre, azimuth, harmonics, gradients
         )
         row = np.empty((2, n_radial))
-        for p in range(own.size):
+        for p in range(pairs.size):
             for l in range(n_l):
                 for n in range(n_radial):
                     row[0, n] = radial[0, l, n, p] / geometry[3, p]
@@ -422,6 +433,6 @@ def differentiate_pairs(vectors, factors, table, spacing, prefactors, derivative
                         along = geometry[axis, p] * harmonics[lm, p]
                         side = gradients[axis, lm, p]
                         for n in range(n_radial):
-                            derivatives[own[p], axis, lm, n] = (
+                            derivatives[pairs[p], axis, lm, n] = (
                                 along * row[1, n] + side * row[0, n]
                             )

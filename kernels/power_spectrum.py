@@ -181,12 +181,12 @@ def multiply_expansions(left, right, features):
                 fill_columns(right[atom], l, columns)
                 norm = 1.0 / np.sqrt(2.0 * l + 1.0)
                 for a in range(left_columns.shape[0]):
-                    own = left_columns[a].T
+                    left_panel = left_columns[a].T
                     first = a * WIDTH
                     n_rows = min(WIDTH, n_left - first)
                     for b in range(panels.shape[0]):
                         multiply_tiles(
-                            own, panels[b, :n_groups], tile[: (n_rows + 3) // 4]
+                            left_panel, panels[b, :n_groups], tile[: (n_rows + 3) // 4]
                         )
                         start = b * WIDTH
                         for q in range(n_rows):
