@@ -41,7 +41,7 @@ from .weighted import WeightedProblem
 
 
 class Problem(Protocol):
-    """What is fitted.
+    """Rows of targets with their frames, weights and kernels.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Problem(Protocol):
 
 @dataclass
 class FitResult:
-    """What came out of a fit.
+    """Weights, posterior, noises and errors of a fit.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class FitResult:
     n_steps: int = 0
 
     def summary(self) -> dict:
-        """Return what people want to know, in plain numbers."""
+        """Return the facts of a fit for people, in plain numbers."""
         return {
             "effective_rank": self.solution.effective_rank,
             "condition_number": self.solution.condition_number,

@@ -54,9 +54,9 @@ class KnownPoints:
         least = LEAST_SPREAD**2 * (vectors**2).mean(axis=0).max()
         spreads = np.sqrt(np.maximum(variances[kept], 0.0) + max(least, 1e-12))
         directions = directions[:, kept] / spreads
-        moved = offsets @ directions
-        chosen = FarthestPointSelection().select(moved, N_POINTS)
-        return cls(mean, directions, moved[chosen])
+        coordinates = offsets @ directions
+        chosen = FarthestPointSelection().select(coordinates, N_POINTS)
+        return cls(mean, directions, coordinates[chosen])
 
     @classmethod
     def learn(cls, vectors, owners, folds) -> KnownPoints:
@@ -84,14 +84,14 @@ class KnownPoints:
         if farthest.size:
             usual = MARGIN * np.quantile(farthest, SHARE)
             known.limit = max(float(usual), LEAST_LIMIT)
-        # what is known is within the limit
+        # training frames are within the limit
         known.limit *= max(1.0, float(known.distances(vectors).max()))
         return known
 
     def extend(self, vectors: np.ndarray) -> None:
         """Add vectors (n, n_components) to those that are known; the limit may grow."""
-        moved = (vectors - self.mean) @ self.directions
-        points = np.concatenate([self.points, moved])
+        coordinates = (vectors - self.mean) @ self.directions
+        points = np.concatenate([self.points, coordinates])
         self.points = points[FarthestPointSelection().select(points, N_POINTS)]
         self.limit *= max(1.0, float(self.distances(vectors).max()))
 
@@ -108,9 +108,9 @@ class KnownPoints:
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """Return the distances of vectors, in units of the limit, (n,)."""
-        moved = (vectors - self.mean) @ self.directions
-        squares = np.einsum("nd,nd->n", moved, moved)[:, None] - 2.0 * (
-            moved @ self.points.T
+        coordinates = (vectors - self.mean) @ self.directions
+        squares = np.einsum("nd,nd->n", coordinates, coordinates)[:, None] - 2.0 * (
+            coordinates @ self.points.T
         )
         squares = (squares + np.einsum("pd,pd->p", self.points, self.points)).min(1)
         return np.sqrt(np.maximum(squares, 0.0)) / self.limit

@@ -121,14 +121,14 @@ class KeptSums:
 
 def read_fit(noises: dict, arrays: dict, prefix: str) -> FitSums:
     """Return the sums of one fit from arrays whose names begin with ``prefix``."""
-    own = {
+    arrays_of_fit = {
         name.removeprefix(prefix): array
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
-    rank = len(own[f"{next(iter(noises))}/moment"])
+    rank = len(arrays_of_fit[f"{next(iter(noises))}/moment"])
     equations = NormalEquations(rank, noises)
-    equations.set_arrays(own)
+    equations.set_arrays(arrays_of_fit)
     for gram in equations.grams.values():
         if gram.matrix.shape != (rank, rank) or gram.moment.shape != (rank,):
             raise ValueError(f"sums of {rank} weights have other shapes")
@@ -179,6 +179,6 @@ def sum_rows(rows: DualEquations, names) -> NormalEquations:
     equations = NormalEquations(rows.rank, names)
     arrays = rows.get_arrays()
     for name in names:
-        own = arrays["names"] == name
-        equations.add(name, arrays["matrix"][own], arrays["values"][own])
+        is_target = arrays["names"] == name
+        equations.add(name, arrays["matrix"][is_target], arrays["values"][is_target])
     return equations

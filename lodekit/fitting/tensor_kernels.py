@@ -36,8 +36,8 @@ def select_kernels(
     terms = choose_tensor_terms(model, frames, keys, random_state, **choice)
     kernels: dict = {key: [] for key in keys}
     for descriptor, invariants, covariance, n_sparse in terms:
-        own = descriptor, invariants, covariance, model.species_
-        made = {key: EquivariantKernel(*key, *own) for key in keys}
+        arguments = descriptor, invariants, covariance, model.species_
+        made = {key: EquivariantKernel(*key, *arguments) for key in keys}
         chosen = choose_environments(
             frames,
             made[keys[0]],

@@ -1,4 +1,4 @@
-"""What a model was fitted to, and how far other structures are from it.
+"""The range of the training frames, and how far other structures are from it.
 
 A model knows the boundaries, total charges and pairs of neighbouring elements of its
 training frames, and the surroundings of their atoms (`lodekit.descriptors.surroundings`
@@ -56,7 +56,7 @@ class Extrapolation:
 
 
 class TrainingRange:
-    """What is known of the training frames of a model.
+    """Boundaries, charges, pairs and surroundings of the training frames of a model.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class TrainingRange:
 
     @classmethod
     def learn(cls, frames, groups=None) -> TrainingRange:
-        """Return what is known after a fit to ``frames``.
+        """Return the range of ``frames``, after a fit to them.
 
         Parameters
         ----------
@@ -102,10 +102,12 @@ class TrainingRange:
         folds = make_folds(some, groups)[owners]
         known = []
         for z in species:
-            own = np.flatnonzero(numbers == z)
+            atoms_of_z = np.flatnonzero(numbers == z)
             known.append(
                 [
-                    KnownPoints.learn(view[own], owners[own], folds[own])
+                    KnownPoints.learn(
+                        view[atoms_of_z], owners[atoms_of_z], folds[atoms_of_z]
+                    )
                     for view in views
                 ]
             )
@@ -119,12 +121,12 @@ class TrainingRange:
         """Add what frames cover, which have no other elements than these."""
         chosen = choose_frames(frames, np.zeros(0, dtype=int))
         seen = list(look_at([frames[i] for i in chosen], self.descriptor))
-        numbers = np.concatenate([own[0] for own in seen])
+        numbers = np.concatenate([is_z[0] for is_z in seen])
         for z, known in zip(self.species, self.known, strict=True):
-            own = numbers == z
-            for view, points in enumerate(known if own.any() else ()):
+            is_z = numbers == z
+            for view, points in enumerate(known if is_z.any() else ()):
                 vectors = np.concatenate([part[2].views[view] for part in seen])
-                points.extend(vectors[own])
+                points.extend(vectors[is_z])
         charges = [*self.charges, *(total_charge(atoms) for atoms in frames)]
         self.charges = float(min(charges)), float(max(charges))
         new = {int(atoms.pbc.sum()) for atoms in frames}
@@ -146,14 +148,14 @@ class TrainingRange:
                 is_new = self.new_pairs(numbers, surroundings.has_neighbor)
                 values[:, is_new.any(axis=1)] = NEVER_SEEN
                 bounds = np.flatnonzero(np.diff(owners)) + 1
-                own = zip(
+                parts_of_frames = zip(
                     np.split(values, bounds, axis=1),
                     np.split(is_new, bounds),
                     strict=True,
                 )
                 results += [
                     self.judge(frames[len(results) + i], *parts)
-                    for i, parts in enumerate(own)
+                    for i, parts in enumerate(parts_of_frames)
                 ]
         return results
 
@@ -161,11 +163,13 @@ class TrainingRange:
         """Return the distances of atoms by kind of features, (n_views, n_atoms)."""
         values = np.full((len(VIEWS), len(numbers)), NEVER_SEEN)
         for z, known in zip(self.species, self.known, strict=True):
-            own = np.flatnonzero(numbers == z)
-            if not own.size:
+            atoms_of_z = np.flatnonzero(numbers == z)
+            if not atoms_of_z.size:
                 continue
             for view, points in enumerate(known):
-                values[view, own] = points.distances(surroundings.views[view][own])
+                values[view, atoms_of_z] = points.distances(
+                    surroundings.views[view][atoms_of_z]
+                )
         return np.minimum(values, NEVER_SEEN)
 
     def new_pairs(self, numbers: np.ndarray, has_neighbor: np.ndarray) -> np.ndarray:
@@ -184,21 +188,21 @@ class TrainingRange:
         symbol = chemical_symbols[atoms.numbers[atom]]
         if is_new[atom].any():
             other = chemical_symbols[self.species[int(is_new[atom].argmax())]]
-            found = (
+            fault = (
                 f"has {other} within {self.descriptor.range:.1f} Å, a pair of elements "
                 "that no training frame has"
             )
         else:
             name = VIEWS[int((values[:, atom] > 1.0).argmax())]
             shown = np.ceil(10.0 * largest[atom]) / 10.0  # above the limit, as it is
-            found = (
+            fault = (
                 f"has {name} unlike all in the training data, extrapolation "
                 f"{shown:.1f} where 1 is the limit"
             )
-        return Extrapolation(largest, f"atom {atom + 1} ({symbol}) {found}")
+        return Extrapolation(largest, f"atom {atom + 1} ({symbol}) {fault}")
 
     def strange_whole(self, atoms) -> str:
-        """Return what is new about a structure as a whole, or nothing."""
+        """Return the fault of a structure as a whole, empty where there is none."""
         n_periodic = int(atoms.pbc.sum())
         if n_periodic not in self.boundaries:
             seen = " or ".join(str(number) for number in self.boundaries)

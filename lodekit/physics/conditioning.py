@@ -63,12 +63,12 @@ class ConditionedCharges:
 
     @property
     def matrix(self) -> np.ndarray:
-        """What the charges are in the weights, q = matrix w + c Q."""
+        """The matrix of charges that are affine in the weights, q = matrix w + c Q."""
         return self.features - np.outer(self.share, self.features.sum(axis=0))
 
     @property
     def offset(self) -> np.ndarray:
-        """What the charges are without weights, c Q."""
+        """The charges at weights of zero, c Q."""
         return self.share * self.total
 
     @property
