@@ -81,7 +81,7 @@ def strain_forces(model, atoms) -> np.ndarray:
             deformation = np.eye(3) + sign * as_matrix(strain)
             frames.append(atoms.copy())
             frames[-1].set_cell(atoms.cell[:] @ deformation, scale_atoms=True)
-    forces = np.array([own["forces"] for own in model.compute(frames, ["forces"])])
+    forces = np.array([r["forces"] for r in model.compute(frames, ["forces"])])
     forces = forces.reshape(6, 2, len(atoms), 3)
     return (forces[:, 0] - forces[:, 1]) / (2.0 * STRAIN)
 
@@ -145,14 +145,12 @@ def polarization_loop(fields, polarizations, n_cycles: int = 1) -> PolarizationL
             "least four steps"
         )
     cycles = fields.reshape(n_cycles, -1), polarizations.reshape(n_cycles, -1)
-    found = [describe_cycle(*own) for own in zip(*cycles, strict=True)]
-    steps = [own[-1] - own[0] for own in cycles[1]]
-    starts = [
-        after[0] - own[0] for own, after in zip(cycles[1], cycles[1][1:], strict=False)
-    ]
+    numbers = [describe_cycle(*cycle) for cycle in zip(*cycles, strict=True)]
+    steps = [cycle[-1] - cycle[0] for cycle in cycles[1]]
+    starts = np.diff([cycle[0] for cycle in cycles[1]])
     return PolarizationLoop(
-        *(own.mean(axis=0) for own in cycles),
-        *(mean_and_error(values) for values in zip(*found, strict=True)),
+        *(values.mean(axis=0) for values in cycles),
+        *(mean_and_error(values) for values in zip(*numbers, strict=True)),
         gap=float(np.abs(starts if n_cycles > 1 else steps).max()),
     )
 

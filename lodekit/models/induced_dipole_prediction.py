@@ -90,32 +90,32 @@ def predict_batch(model, frames, wanted: list, field) -> list[dict]:
     responds = {*RESPONSES, BORN_CHARGES} & every
     if responds:
         responses = [InducedResponse(batch, index) for index in range(len(frames))]
-        solved = [own.solved for own in responses]
+        solved = [response.solved for response in responses]
     else:
         solved = [batch.solve(index) for index in range(len(frames))]
     parts = batch.energy_parts(solved) if every & {*ENERGIES} else []
     born = born_charges(batch, responses) if BORN_CHARGES in every else None
     results = []
     for index, (atoms, names) in enumerate(zip(frames, wanted, strict=True)):
-        own, found = batch.own(index), {}
+        atom_range, values = batch.own(index), {}
         energies = [name for name in ENERGIES if name in names]
         if energies:
-            found = model.potential_.compute([atoms], energies)[0]
+            values = model.potential_.compute([atoms], energies)[0]
             part = parts[index]
             more = {"energy": part.energy, "forces": part.forces}
             if "stress" in energies:
                 more["stress"] = part.stress(atoms)
-            found = {name: found[name] + more[name] for name in energies}
-        found["charges"] = batch.charges[own]
-        found["atomic_dipoles"] = solved[index].dipoles
-        found["dipole"] = found["polarization"] = solved[index].moment
+            values = {name: values[name] + more[name] for name in energies}
+        values["charges"] = batch.charges[atom_range]
+        values["atomic_dipoles"] = solved[index].dipoles
+        values["dipole"] = values["polarization"] = solved[index].moment
         if responds:
             total = COULOMB_CONSTANT * responses[index].nu.sum(axis=0)
-            found["polarizability"] = total
+            values["polarizability"] = total
             if atoms.pbc.all():
                 scale = FOUR_PI / atoms.get_volume()
-                found["dielectric_tensor"] = np.eye(3) + scale * total
+                values["dielectric_tensor"] = np.eye(3) + scale * total
         if born is not None:
-            found[BORN_CHARGES] = born[own]
-        results.append({name: found[name] for name in names})
+            values[BORN_CHARGES] = born[atom_range]
+        results.append({name: values[name] for name in names})
     return results
