@@ -30,7 +30,7 @@ from lodekit.logs import LOG
 from lodekit.models import SparsePotential
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-WORKERS = 2
+WORKERS, JUDGED = 2, 20
 
 
 def main():
@@ -41,9 +41,10 @@ def main():
     )
     parser.add_argument("--dask", action="store_true")
     parser.add_argument("--n-sparse", type=int, default=150)
+    parser.add_argument("--repeat", type=int, default=1, help="copies of the frames")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    frames = read_structures(arguments.file)
+    frames = read_structures(arguments.file) * arguments.repeat
     model = SparsePotential(
         n_sparse=arguments.n_sparse,
         energy_noise=1e-3,
@@ -78,6 +79,7 @@ def compare(model, frames, with_dask):
     """Return processor seconds, and the largest difference of weights."""
     alone = rows_seconds(model, frames)
     weights, listener = model.weights_, Listener()
+    energies = model.predict(frames[:JUDGED])
     with ExitStack() as stack:
         if with_dask:
             from dask.distributed import Client, LocalCluster
@@ -94,6 +96,7 @@ def compare(model, frames, with_dask):
         LOG.setLevel(logging.INFO)
         adding = rows_seconds(model, frames)
     difference = np.abs(model.weights_ - weights).max() / np.abs(weights).max()
+    missed = np.abs(model.predict(frames[:JUDGED]) - energies).max()
     return {
         "weights": weights.size,
         "rows": sum(model.summary_["n_rows"].values()),
@@ -102,6 +105,7 @@ def compare(model, frames, with_dask):
         "adding up, s": round(adding, 2),
         "speedup": round(alone / (listener.seconds.max() + adding), 2),
         "difference of weights": float(f"{difference:.1e}"),
+        "difference, eV": float(f"{missed:.1e}"),
     }
 
 
