@@ -1,9 +1,15 @@
 import json
+import pathlib
+import tracemalloc
 
 import pytest
 from ase.build import bulk
 from stub_model import make_waters
 
+from lodekit.cli.fit_run import FitRun
+from lodekit.cli.plan import make_plan
+from lodekit.cli.settings import parse_assignments
+from lodekit.fitting.plan import EMPTY_BYTES
 from lodekit.structures import write_structures
 
 SMALL = ("--settings", "small.toml", "--set", "terms.soap.n_sparse=4")
@@ -73,3 +79,24 @@ def test_a_fit_that_cannot_be_held_is_refused(lodekit, waters, monkeypatch):
     assert status == 1
     assert "weights takes" in err
     assert "--set terms.soap.n_sparse=2" in err
+
+
+@pytest.mark.slow
+def test_the_memory_that_is_planned_is_what_a_fit_takes():
+    data = pathlib.Path(__file__).resolve().parents[2] / "examples" / "data"
+    names = ("terms.soap", "terms.lode", "terms.induction")
+    changes = parse_assignments([f"{name}.n_sparse=60" for name in names])
+    changes["fit"] = {"targets": ["energy", "forces"]}
+    reading = {"keys": {}, "units": {}, "where": {}, "validation_where": {}}
+    given = {"structures": reading, "run": {"model": "potential"}}
+    run = FitRun(str(data / "water_clusters.xyz"), given, changes, True)
+    frames = run.read(run.train, {})
+    settings = run.choose_settings(frames)
+    planned = make_plan(run, frames, settings)
+    tracemalloc.start()
+    model, _ = run.fit_model(frames, settings)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # weights that others determine are left out
+    assert 0.9 * planned.n_weights < model.weights_.size <= planned.n_weights
+    assert planned.memory - EMPTY_BYTES == pytest.approx(taken, rel=0.3)
