@@ -68,6 +68,8 @@ SLABS = "slab_responses.npz"
 LARGEST_FITTED = 6
 #: Layers of the thickest slabs that are fitted.
 MOST_LAYERS = 5
+#: Strengths of which the best one for thicker slabs is chosen.
+STRENGTHS = [1e-6, 1e-4, 1e-2, 1.0, 1e2]
 DEBYE = 0.20819434  # e·Å
 #: SALTED 3.0 on the same files and one core of another machine.
 SALTED = {
@@ -312,13 +314,29 @@ def metal_cases(density):
     }
 
 
-def fit_responses(terms, powers, train):
+def fit_responses(terms, powers, train, **arguments):
     """Return the fitted model, and seconds."""
     covariances = [EquivariantCovariance(power) for power in powers]
     model = ElectronDensityModel(
-        terms, covariances, 40, target="response", n_channels=80
+        terms, covariances, 40, target="response", n_channels=80, **arguments
     )
     return timed_fit(model, train)[:2]
+
+
+def strength_for_thicker(terms, powers, densities, layers):
+    """Return the strength that is best for the thickest slabs of the training set.
+
+    Slabs that are left out at random say how well a model interpolates, which takes
+    hardly any regularisation; thicker ones say how well it extrapolates.
+    """
+    thinner = densities.select(np.flatnonzero(layers < MOST_LAYERS))
+    thickest = densities.select(np.flatnonzero(layers == MOST_LAYERS))
+    errors = {}
+    for strength in STRENGTHS:
+        arguments = {"strength": strength, "validation_fraction": 0.0}
+        model, _ = fit_responses(terms, powers, thinner, **arguments)
+        errors[strength] = model.density_error(thickest)
+    return min(errors, key=errors.get)
 
 
 def response(folder):
@@ -375,8 +393,12 @@ def slabs(folder):
     density = soap(max_angular=3, max_radial=4, width=0.7, cutoff=6.0, smoothing=1.0)
     rows = {}
     for name, (terms, powers) in metal_cases(density).items():
-        model, seconds = fit_responses(terms, powers, train)
+        strength = strength_for_thicker(terms, powers, densities, layers)
+        model, seconds = fit_responses(
+            terms, powers, train, strength=strength, validation_fraction=0.0
+        )
         rows[name] = {"seconds": seconds, "n_weights": model.summary_["rank"]}
+        rows[name]["strength"] = strength
         for number in np.unique(layers):
             own = densities.select(np.flatnonzero(layers == number))
             found = moments_along_normal(own, model.predict(own.frames))

@@ -9,6 +9,7 @@ from .density_files import read_densities
 from .fit_run import FitRun
 from .settings import complete, merge
 from .sources import join_names
+from .targets import frame_weights
 
 #: Options that have no use for densities, and why.
 REFUSED = {
@@ -33,10 +34,10 @@ class DensityFitRun(FitRun):
                 raise SettingsError(
                     f"--{name} has no use with --model density: {reason}"
                 )
-        if self.reading.get("weight_key") or self.noise_by:
+        if self.noise_by:
             raise SettingsError(
-                "--model density takes no weights or noises of frames; leave "
-                "--weight-key and fit.noise_by out"
+                "--model density takes no noises of frames; leave fit.noise_by out, or "
+                "give weights with --weight-key"
             )
         for name in ("keys", "units"):
             if self.reading[name]:
@@ -94,8 +95,9 @@ class DensityFitRun(FitRun):
     def fit(self, frames, settings, groups=None):
         """Return the fitted model and the seconds it took."""
         model = self.kind.build(settings)
+        weights = frame_weights(frames.frames, self.reading.get("weight_key"))
         start = time.perf_counter()
-        model.fit(frames, groups=groups)
+        model.fit(frames, sample_weight=weights, groups=groups)
         return model, time.perf_counter() - start
 
     def save(self, model, settings, sets, seconds, folds=None):

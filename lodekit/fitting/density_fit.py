@@ -8,7 +8,7 @@ predicts frames best that were left out; it is found with one factorisation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -97,6 +97,11 @@ class DensityData:
         for index, atoms in enumerate(self.frames):
             key = atoms.numbers.tobytes()
             self.compositions.setdefault(key, []).append(index)
+
+    def weighted(self, weights: np.ndarray) -> DensityData:
+        """Return the same data with the metric of every frame times its weight."""
+        matrix = self.metric
+        return replace(self, metric=lambda index: weights[index] * matrix(index))
 
     @property
     def has_dipoles(self) -> bool:

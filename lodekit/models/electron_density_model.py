@@ -22,7 +22,7 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.terms.tensors import build_tensor_terms, density_terms
 
-from .charge_checks import check_fraction
+from .charge_checks import check_fraction, check_weights
 from .density_prediction import (
     COEFFICIENTS,
     DIPOLE_STD,
@@ -143,7 +143,7 @@ class ElectronDensityModel(DensityState, Model):
             )
         return self.target == "response"
 
-    def fit(self, frames, y=None, groups=None, metrics=None):
+    def fit(self, frames, y=None, sample_weight=None, groups=None, metrics=None):
         """Fit to the densities of structures.
 
         Parameters
@@ -153,6 +153,8 @@ class ElectronDensityModel(DensityState, Model):
             Coefficients of every frame, (n_functions,), or changes, (n_functions, 3),
             where ``frames`` is a list; in the order and the unit of `DensityBasis`. An
             axis of NaN is not fitted.
+        sample_weight : array-like of shape (n_frames,), optional
+            Weight of each frame: its squared error counts so many times.
         groups : array-like of shape (n_frames,), optional
             Names of groups of like frames, see `SparsePotential.fit`.
         metrics : list of ndarray of shape (n_functions, n_functions), optional
@@ -176,6 +178,8 @@ class ElectronDensityModel(DensityState, Model):
             check_positive("strength", self.strength)
         random_state = check_random_state(self.random_state)
         data = density_data(self, densities, metrics)
+        if sample_weight is not None:
+            data = data.weighted(check_weights(sample_weight, len(frames)))
         self.basis_, self.nuclear_charges_ = densities.basis, densities.nuclear_charges
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)

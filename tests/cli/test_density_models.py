@@ -163,6 +163,7 @@ def test_responses(folder, lodekit):
         (("--where", "part=other"), "part"),
         (("--structures", "a.xyz"), "a file of densities has both"),
         (("--set", "fit.overlap=0"), "a metric needs weights"),
+        (("--weight-key", "absent"), "absent"),
         (("--set", "terms.soap.offset=1"), "offset must be 0"),
     ],
 )

@@ -175,6 +175,23 @@ def test_metric_matrices_may_be_given(densities):
     )
 
 
+def test_weights_of_frames_multiply_their_squared_errors(densities):
+    some, metric = densities.select(range(12)), DensityMetric()
+    weights = np.linspace(0.5, 3.0, 12)
+    matrices = [
+        weight * metric.matrix(atoms, BASIS)
+        for atoms, weight in zip(some.frames, weights, strict=True)
+    ]
+    weighted = small(n_sparse=4).fit(some, sample_weight=weights)
+    expected = small(n_sparse=4).fit(some, metrics=matrices)
+    for first, second in zip(
+        weighted.predict(some.frames), expected.predict(some.frames), strict=True
+    ):
+        np.testing.assert_allclose(first, second, atol=1e-10)
+    with pytest.raises(ValueError, match="must hold 12 positive numbers"):
+        small().fit(some, sample_weight=weights[:-1])
+
+
 def test_one_s_function_for_an_atom_is_a_model_of_charges():
     """Narrow functions do not overlap: ridge regression of charges, term by term."""
     basis = DensityBasis({z: [Shell(0, (60.0,), (1.0,))] for z in ("O", "H")})
