@@ -69,7 +69,7 @@ LARGEST_FITTED = 6
 #: Layers of the thickest slabs that are fitted.
 MOST_LAYERS = 5
 #: Strengths of which the best one for thicker slabs is chosen.
-STRENGTHS = [1e-6, 1e-4, 1e-2, 1.0, 1e2]
+STRENGTHS = [1e-4, 1e-2, 1.0, 1e2, 1e4]
 DEBYE = 0.20819434  # e·Å
 #: SALTED 3.0 on the same files and one core of another machine.
 SALTED = {

@@ -11,7 +11,7 @@ the pseudopotential Al.pz-vbc as well)::
 
     OMP_NUM_THREADS=1 nice python examples/make_slab_densities.py --output FOLDER
 
-A slab of four layers takes some 20 s on one core, and a run that was interrupted
+A slab of four layers takes a minute on one core, and a run that was interrupted
 continues where it was. Cube files become coefficients by a fit on their grid; the
 auxiliary basis is chosen by the change of the density, whose error (the integral of its
 absolute value) is in the record of each slab.
@@ -44,7 +44,7 @@ DISTORTION = 0.1  # Å
 SMALLEST_EXPONENT = 0.09 / BOHR**2
 RATIO = 2.0
 COUNTS = {"Al": (6, 5, 4, 3)}  # functions of l = 0 to 3
-SIZES = {2: 3, 3: 3, 4: 3, 5: 3, 6: 2, 8: 2, 10: 1}  # layers: slabs
+SIZES = {2: 3, 3: 3, 4: 3, 5: 3, 6: 2, 8: 2}  # layers: slabs
 SEED = 2028
 
 INPUT = """&control

