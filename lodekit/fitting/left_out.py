@@ -23,6 +23,7 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from lodekit.observables.rows import Rows
+from lodekit.regression.dual_equations import DualSolution
 
 #: Memory for rows that are left out.
 KEPT_BYTES = 1.5e9
@@ -200,7 +201,7 @@ def without_group(solution, rows: Rows, variances: np.ndarray):
     matrix, roots = rows.matrix, np.sqrt(variances)
     residuals = rows.values - matrix @ solution.weights
     # 1 - H of rows in units of their noise, which is symmetric and positive
-    if rows.places is None:
+    if rows.places is None or not isinstance(solution, DualSolution):
         covariance = matrix @ solution.apply_covariance(matrix.T)
         left = -covariance / (roots * roots[:, None])
         left[np.diag_indices_from(left)] += 1.0
