@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from lodekit.errors import DensityFileError, SettingsError
-from lodekit.structures import frame_name
 from lodekit.whole_files import check_destination, written_whole
 
 from .density_files import read_densities
@@ -127,18 +126,19 @@ def evaluate_densities(model, model_path, path, options):
         click.echo(json.dumps({**errors, **extra}, ensure_ascii=False))
     tell(format_errors({Path(path).name: errors}), options)
     if options["plane"]:
-        index = draw_worst(model, densities, options["plane"])
-        tell(f"wrote {options['plane']} of {frame_name(index)}", options)
+        name = draw_worst(model, densities, options["plane"])
+        tell(f"wrote {options['plane']} of {name}", options)
     watch.finish(options["strict"])
 
 
 def draw_worst(model, densities, path):
-    """Draw the density with the largest error on a plane; return its number.
+    """Draw the density with the largest error on a plane; return its frame's name.
 
     Of a response, what a field along the first axis that is known changes.
     """
     from lodekit.analysis.density_planes import density_difference_figure
     from lodekit.density import ElectronDensity
+    from lodekit.structures import frame_name
 
     index = int(model.squared_errors(densities)["errors"].argmax())
     predicted = model.densities([densities.frames[index]])
@@ -154,4 +154,4 @@ def draw_worst(model, densities, path):
     figure = density_difference_figure(calculated, other)
     with written_whole(Path(path), DensityFileError) as file:
         figure.savefig(file, dpi=150, format="png")
-    return index
+    return frame_name(index)
