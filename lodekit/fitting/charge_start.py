@@ -84,10 +84,10 @@ def find_directions(charges: ElementLatent, frames) -> np.ndarray:
         batch = StructureBatch.from_frames([frames[i] for i in group])
         rows = latent.rows(batch, latent.evaluate(batch))
         for kind, z in enumerate(charges.species):
-            own = rows[batch.species == z]
-            counts[kind] += len(own)
-            totals[kind] += own.sum(axis=0)
-            squares[kind] += own.T @ own
+            part = rows[batch.species == z]
+            counts[kind] += len(part)
+            totals[kind] += part.sum(axis=0)
+            squares[kind] += part.T @ part
     directions = np.zeros((charges.rank, (1 + N_LEADING) * n_species))
     kinds = np.arange(n_species)
     directions[kinds, kinds] = ELEMENT_CHARGE / charges.element_scale
@@ -95,9 +95,9 @@ def find_directions(charges: ElementLatent, frames) -> np.ndarray:
         mean = totals[kind] / max(counts[kind], 1.0)
         covariance = squares[kind] / max(counts[kind], 1.0) - np.outer(mean, mean)
         vectors = linalg.eigh(covariance)[1][:, ::-1][:, :N_LEADING]
-        own = n_species * (1 + np.arange(vectors.shape[1])) + kind
-        directions[n_species:, own] = vectors
-        directions[kind, own] = -mean @ vectors / charges.element_scale
+        places = n_species * (1 + np.arange(vectors.shape[1])) + kind
+        directions[n_species:, places] = vectors
+        directions[kind, places] = -mean @ vectors / charges.element_scale
     return directions
 
 
@@ -128,28 +128,29 @@ class LiftedExpansion:
         """Return the latents of the charges with the weights of one direction."""
         return self.response.latent.evaluate(self.features, direction)
 
-    def own(self, index: int) -> slice:
+    def atoms_of(self, index: int) -> slice:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
 
     def charges(self, index: int) -> np.ndarray:
         """Return b_a of one structure and, as last column, c."""
-        own = self.columns[self.own(index)]
-        share = total_charge(self.frames[index]) / len(own)
-        return np.column_stack([own - own.mean(axis=0), np.full(len(own), share)])
+        columns = self.columns[self.atoms_of(index)]
+        n_atoms = len(columns)
+        shares = np.full(n_atoms, total_charge(self.frames[index]) / n_atoms)
+        return np.column_stack([columns - columns.mean(axis=0), shares])
 
     def linear(self, index: int, name: str) -> AffineCharges:
         """Return the charges that a linear target is about."""
         n_pairs = len(self.pairs)
-        own = self.columns[self.own(index)]
+        columns = self.columns[self.atoms_of(index)]
         charges = self.charges(index)
         if name == "total_charge":
-            charges = np.column_stack([own, np.zeros(len(own))])
-        none = np.zeros((len(own), n_pairs))
-        moved = MovedDipoles(self.response, self.frames[index])
-        moved = ReducedDipoles(moved, self.directions, n_pairs)
+            charges = np.column_stack([columns, np.zeros(len(columns))])
+        none = np.zeros((len(columns), n_pairs))
+        dipoles = MovedDipoles(self.response, self.frames[index])
+        dipoles = ReducedDipoles(dipoles, self.directions, n_pairs)
         matrix = np.hstack([charges[:, :-1], none])
-        return AffineCharges(matrix, charges[:, -1], moved=moved)
+        return AffineCharges(matrix, charges[:, -1], moved=dipoles)
 
     def collect(self, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn b_a.A b_b (or derivatives), (n_b, n_b, n), into rows and values."""
@@ -177,7 +178,7 @@ class LiftedExpansion:
         """Return rows and values in eV/Å."""
         everything = range(len(self.frames))
         products = self.derivatives(everything, strain=False)
-        rows, values = zip(*(self.collect(-own) for own in products), strict=True)
+        rows, values = zip(*(self.collect(-part) for part in products), strict=True)
         return np.concatenate(rows), np.concatenate(values)
 
     def stress(self) -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +216,8 @@ class LiftedExpansion:
         products = np.zeros((size, size, 6 if strain else 3 * len(charges)))
         for a, b in zip(*np.triu_indices(size), strict=True):
             positions, by_strain = interaction.gradients(charges[:, a], charges[:, b])
-            own = symmetric_part(by_strain) if strain else positions.ravel()
-            products[a, b] = own
+            changes = symmetric_part(by_strain) if strain else positions.ravel()
+            products[a, b] = changes
         return products
 
 
@@ -225,25 +226,25 @@ class ReducedDipoles:
 
     Parameters
     ----------
-    moved : MovedDipoles
+    dipoles : MovedDipoles
     directions : ndarray of shape (rank, n_directions)
     n_others : int
         Columns of zeros that follow those of the directions.
     """
 
-    def __init__(self, moved, directions, n_others):
-        self.moved = moved
+    def __init__(self, dipoles, directions, n_others):
+        self.dipoles = dipoles
         self.directions = directions
         self.n_others = n_others
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return matrix (n_atoms, 3, 3, n) and offset (n_atoms, 3, 3)."""
-        matrix, offset = self.moved.rows()
+        matrix, offset = self.dipoles.rows()
         return self.reduce(matrix), offset
 
     def sum_rows(self) -> np.ndarray:
         """Return the derivatives of sums, (n_atoms, 3, n)."""
-        return self.reduce(self.moved.sum_rows())
+        return self.reduce(self.dipoles.sum_rows())
 
     def reduce(self, rows: np.ndarray) -> np.ndarray:
         """Return rows by all weights as rows by directions, with zeros behind."""
@@ -283,9 +284,9 @@ class Reduced:
         reduced.moment = linalg.solve_triangular(
             reduced.factor, moment[:n_rest], lower=True
         )
-        own = matrix[n_rest:, n_rest:]
-        own = np.tril(own) + np.tril(own, -1).T - np.eye(len(own))
-        reduced.matrix = own - reduced.cross.T @ reduced.cross
+        part = matrix[n_rest:, n_rest:]
+        part = np.tril(part) + np.tril(part, -1).T - np.eye(len(part))
+        reduced.matrix = part - reduced.cross.T @ reduced.cross
         reduced.vector = moment[n_rest:] - reduced.cross.T @ reduced.moment
         reduced.constant = constant - float(reduced.moment @ reduced.moment)
         return reduced
@@ -319,7 +320,7 @@ class Reduced:
         No charges are a saddle point, which steps would not leave.
         """
         minima = [self.polish(start) for start in self.starts()]
-        charged = [own for own in minima if np.abs(own.weights).max() > LEAST_CHARGE]
+        charged = [one for one in minima if np.abs(one.weights).max() > LEAST_CHARGE]
         return min(charged or minima, key=lambda minimum: minimum.loss)
 
     def polish(self, start: np.ndarray):

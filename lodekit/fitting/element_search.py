@@ -83,8 +83,8 @@ def fit_elements(response, fitted: list, targets: list, frames, random_state):
     """
     search = ElementSearch(response, fitted, targets, frames, random_state)
     factors = STARTS if "hardness" in fitted else STARTS[:1]
-    found = [search.maximise(factor) for factor in factors]
-    best, amplitudes, _ = search.at(min(found, key=lambda result: result.fun).x)
+    maxima = [search.maximise(factor) for factor in factors]
+    best, amplitudes, _ = search.at(min(maxima, key=lambda result: result.fun).x)
     for kernel, amplitude in zip(response.kernels, amplitudes, strict=True):
         kernel.amplify(amplitude)
     return best
@@ -118,7 +118,7 @@ class ElementSearch:
         numbers = np.concatenate([atoms.numbers for atoms in self.frames])
         elements = response.element_prior * (numbers[:, None] == species)
         columns = columns_of(response.kernels, 0)
-        blocks = [elements, *(features[:, own] for own in columns)]
+        blocks = [elements, *(features[:, part] for part in columns)]
         self.grams = [block @ block.T for block in blocks]
         start, limits = [], []
         if "hardness" in self.fitted:
@@ -165,9 +165,9 @@ class ElementSearch:
             if name in self.fitted:
                 changed[name], values = np.split(values, [n_species])
         if "bond_hardness" in self.fitted:
-            own, values = np.split(values, [self.pairs[0].size])
+            part, values = np.split(values, [self.pairs[0].size])
             table = self.response.bond_hardness.copy()
-            table[self.pairs] = table[self.pairs[::-1]] = own
+            table[self.pairs] = table[self.pairs[::-1]] = part
             changed["bond_hardness"] = table
         amplitudes, noises = np.split(values, [len(self.grams) - 1])
         return replace(self.response, **changed), amplitudes, noises
@@ -176,7 +176,7 @@ class ElementSearch:
         """Return minus the logarithm of the likelihood per row, and its slopes."""
         response, amplitudes, noises = self.at(logarithms)
         squares = [1.0, *amplitudes**2]
-        gram = sum(a * own for a, own in zip(squares, self.grams, strict=True))
+        gram = sum(a * piece for a, piece in zip(squares, self.grams, strict=True))
         parts = self.observed(response)
         values = np.concatenate([part.values for part in parts])
         kinds = np.concatenate([part.kinds for part in parts])
@@ -194,12 +194,12 @@ class ElementSearch:
         logs = np.log(np.diag(factor)).sum()
         lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
         weights = np.tril(lower) + np.tril(lower, -1).T - np.outer(solved, solved)
-        own = np.diag(weights) * noises[kinds] ** 2
+        piece = np.diag(weights) * noises[kinds] ** 2
         scale = np.vdot(weights, signal)
         slopes = [
             self._element_slopes(response, parts, weights, cross, solved, scale),
             amplitudes**2 * self._kernel_slopes(response, parts, weights),
-            np.bincount(kinds, own, len(self.names)),
+            np.bincount(kinds, piece, len(self.names)),
         ]
         loss = 0.5 * values @ solved + logs
         beyond = (logarithms - self.center) / self.spread
@@ -247,8 +247,8 @@ class ElementSearch:
             by_charges -= np.outer(solved[part.rows], part.offset)
             transfer = -part.transfers.T @ by_charges
             species = np.searchsorted(response.species, part.structure.numbers)
-            own = np.diag(transfer) * response.hardness[species]
-            np.add.at(hardness, species, own)
+            piece = np.diag(transfer) * response.hardness[species]
+            np.add.at(hardness, species, piece)
             if "widths" in self.fitted:
                 for kind in np.unique(species):
                     change = width_derivative(response, part.structure, kind)
@@ -261,8 +261,8 @@ class ElementSearch:
 
     def _kernel_slopes(self, response, parts, weights) -> np.ndarray:
         """Return derivatives by the squares of amplitudes, twice, (n_kernels,)."""
-        moved = np.hstack([weights[:, part.rows] @ part.transfers for part in parts])
-        by_gram = np.vstack([part.transfers.T @ moved[part.rows] for part in parts])
+        changed = np.hstack([weights[:, part.rows] @ part.transfers for part in parts])
+        by_gram = np.vstack([part.transfers.T @ changed[part.rows] for part in parts])
         by_gram *= response.stiffness**2
         return np.array([np.vdot(by_gram, gram) for gram in self.grams[1:]])
 
@@ -272,9 +272,10 @@ class ElementSearch:
         for part in parts:
             by_flows = weights[part.rows] @ cross[:, part.atoms] @ part.flows.T
             by_flows -= np.outer(solved[part.rows], part.flow_offset)
-            moved = part.operator @ part.flows.T
-            own = -np.einsum("rb,rb->b", moved, by_flows) * part.equilibration.penalty
-            np.add.at(slopes, tuple(part.equilibration.bonds.kinds.T), own)
+            changed = part.operator @ part.flows.T
+            change = -np.einsum("rb,rb->b", changed, by_flows)
+            change *= part.equilibration.penalty
+            np.add.at(slopes, tuple(part.equilibration.bonds.kinds.T), change)
         return slopes[self.pairs]
 
 
@@ -348,9 +349,9 @@ def draw_frames(frames, names, random_state) -> list:
 
 def width_derivative(response, atoms, kind: int) -> np.ndarray:
     """Return dM/d(log of the width of one element), (n_atoms, n_atoms)."""
-    own, sides = np.arange(response.species.size) == kind, []
+    chosen, sides = np.arange(response.species.size) == kind, []
     for step in (WIDTH_STEP, -WIDTH_STEP):
-        wider = replace(response, widths=response.widths * np.exp(step * own))
+        wider = replace(response, widths=response.widths * np.exp(step * chosen))
         hardness = response.element_hardness(atoms.numbers)
         sides.append(wider.system(atoms, hardness).interaction.dense())
     return (sides[0] - sides[1]) / (2.0 * WIDTH_STEP)

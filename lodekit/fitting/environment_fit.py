@@ -97,7 +97,7 @@ class EnvironmentFit:
     before : FitResult
         Of the fit with it: weights, noises, and errors of groups left out.
     frames : list of ase.Atoms
-    given : dict of str to float or "auto"
+    noises : dict of str to float or "auto"
         Noise of every target.
     sample_weight : ndarray of shape (n_frames,)
         Noise variances of a frame are divided by its weight.
@@ -113,17 +113,17 @@ class EnvironmentFit:
         response,
         before: FitResult,
         frames,
-        given,
+        noises,
         sample_weight,
         groups=None,
         fraction: float = 1.0,
         progress: bool = False,
     ):
         self.by_element, self.before = response, before
-        self.frames, self.given, self.sample_weight = frames, given, sample_weight
+        self.frames, self.asked, self.sample_weight = frames, noises, sample_weight
         self.groups = find_groups(frames, groups)
         self.fraction, self.progress = fraction, progress
-        self.noises = read_noises(given, given)
+        self.noises = read_noises(noises, noises)
         self.clock = Clock()
         self.kept = KeptRows()
         self.n_steps = 0
@@ -143,7 +143,7 @@ class EnvironmentFit:
         }
         noises, place = self.choose(place, first, [])
         place = self.descend(place, noises)
-        free = free_noises(self.given, self.given)
+        free = free_noises(self.asked, self.asked)
         noises, place = self.choose(place, self.noises, free)
         place, solution, left_out = self.raise_amplitudes(place, noises)
         errors, gain = left_out.errors(), None
@@ -174,7 +174,7 @@ class EnvironmentFit:
             squares = squares + (environments**2).sum(axis=0)
             n_atoms += len(environments)
         columns = columns_of(self.by_element.kernels, 0)
-        means = np.array([squares[own].sum() for own in columns]) / n_atoms
+        means = np.array([squares[part].sum() for part in columns]) / n_atoms
         return SPREAD / np.sqrt(np.maximum(means, TINY))
 
     @property
@@ -269,16 +269,16 @@ class EnvironmentFit:
         n_linear = place.n_linear
         stiff = place.weights[n_linear:]
         equations = self.equations(n_linear)
-        for name, own, ones in self.rows(place, self.everything):
-            values = own.values - own.matrix[:, n_linear:] @ stiff
-            equations.add(name, own.matrix[:, :n_linear], values, ones)
+        for name, part, ones in self.rows(place, self.everything):
+            values = part.values - part.matrix[:, n_linear:] @ stiff
+            equations.add(name, part.matrix[:, :n_linear], values, ones)
         return place.to(np.append(equations.solve(noises).weights, stiff))
 
     def linearise(self, place: Place):
         """Return the equations of rows around a place."""
         equations = self.equations(place.response.rank)
-        for name, own, ones in self.rows(place, self.everything):
-            equations.add(name, own.matrix, own.values, ones)
+        for name, part, ones in self.rows(place, self.everything):
+            equations.add(name, part.matrix, part.values, ones)
         return equations
 
     def equations(self, rank: int):
@@ -292,8 +292,9 @@ class EnvironmentFit:
             for number, index in enumerate(indices):
                 atoms, charges = self.frames[index], solved.affine(number)
                 for name in present_targets(atoms, self.noises):
-                    own = charge_rows(atoms, charges, name, index)
-                    yield name, own, np.full(len(own.values), self.sample_weight[index])
+                    rows = charge_rows(atoms, charges, name, index)
+                    weight = self.sample_weight[index]
+                    yield name, rows, np.full(len(rows.values), weight)
 
     def solutions(self, place: Place, chosen):
         """Yield indices of frames, and their charges at a place."""

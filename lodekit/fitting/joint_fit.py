@@ -156,20 +156,21 @@ class JointFit:
         expansion = expand(frames, weights, keep)
         for place, (index, atoms) in enumerate(zip(indices, frames, strict=True)):
             charges_of = partial(expansion.linear, place)
-            for name, own in target_rows(atoms, charges_of, self.linear, index):
-                none = np.zeros((len(own.values), self.n_rest))
-                yield name, Rows(np.hstack([none, own.matrix]), own.values, own.frames)
+            for name, part in target_rows(atoms, charges_of, self.linear, index):
+                none = np.zeros((len(part.values), self.n_rest))
+                matrix = np.hstack([none, part.matrix])
+                yield name, Rows(matrix, part.values, part.frames)
         short = partial(self.short_rows, frames, self.targets.subset(indices))
         for name, rows in keep("remainder", short).items():
             elements = np.zeros((len(rows.values), self.species.size))
             if name == "energy":
                 counts = self.counts[indices[rows.frames]]
                 elements = ELEMENT_ENERGY * counts / counts.sum(axis=1)[:, None]
-            own, values = getattr(expansion, name)()
+            part, values = getattr(expansion, name)()
             known = np.isin(row_owners(frames, name), rows.frames)
-            own, values = own[known], values[known]
-            values = rows.values - values + own @ weights
-            matrix = np.hstack([elements, rows.matrix, own])
+            part, values = part[known], values[known]
+            values = rows.values - values + part @ weights
+            matrix = np.hstack([elements, rows.matrix, part])
             yield name, Rows(matrix, values, indices[rows.frames])
 
     def short_rows(self, frames, targets) -> dict[str, Rows]:

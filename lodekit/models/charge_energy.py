@@ -89,14 +89,16 @@ class ChargeEnergyModel(LinearChargeModel):
             ``sample_weight`` and ``groups`` of `lodekit.fitting.fit.fit`.
         kind : type of JointFit
         """
-        given = self.potential or default_potential()
-        check_remainder(given)
-        terms = choose_terms(frames, given.descriptor, given.covariance, given.n_sparse)
+        potential = self.potential or default_potential()
+        check_remainder(potential)
+        terms = choose_terms(
+            frames, potential.descriptor, potential.covariance, potential.n_sparse
+        )
         rest = Latent.select(
             frames,
             progress_bar(terms, "sparse points of the remainder", self.progress),
             self.species_,
-            selection=given.selection,
+            selection=potential.selection,
             random_state=random_state,
         )
         parts = frames, targets, linear, rest, self.species_, self.progress
@@ -128,14 +130,14 @@ class ChargeEnergyModel(LinearChargeModel):
             "units": UNITS,
             "seconds": clock.seconds,
         }
-        own = slice(n_species, n_rest)
+        columns = slice(n_species, n_rest)
         self.potential_ = SparsePotential.learned(
-            given,
+            potential,
             self.species_,
             rest,
             baseline=problem.baseline + ELEMENT_ENERGY * result.weights[:n_species],
-            weights=result.weights[own],
-            ensemble=np.ascontiguousarray(ensemble[own]),
+            weights=result.weights[columns],
+            ensemble=np.ascontiguousarray(ensemble[columns]),
             std_scales=result.std_scales,
             noises=result.noises,
             summary={**self.summary_, "rank": rest.rank},
@@ -242,7 +244,7 @@ class ChargeEnergyModel(LinearChargeModel):
             In eV, of the charges and where energies were fitted, of the remainder.
         """
         responses = self._responses(self.solve([atoms]))
-        energies = [sum(one.energy_of(0, own) for one in responses) for own in charges]
+        energies = [sum(one.energy_of(0, q) for one in responses) for q in charges]
         return np.array(energies)
 
 
@@ -295,13 +297,13 @@ def remainders(frames, parts, targets) -> list:
     references = collect_targets(frames, targets).values
     rest = []
     for index, (atoms, part) in enumerate(zip(frames, parts, strict=True)):
-        own = {
+        of_charges = {
             "energy": part.energy,
             "forces": part.forces,
             "stress": part.stress(atoms) if atoms.pbc.all() else None,
         }
         results = {
-            name: values[index] - own[name]
+            name: values[index] - of_charges[name]
             for name, values in references.items()
             if values[index] is not None
         }

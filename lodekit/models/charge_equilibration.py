@@ -189,8 +189,8 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
     def _add_to_summary(self, frames) -> None:
         """Tell people about hardness, widths and fragments."""
         symbols = [chemical_symbols[z] for z in self.species_]
-        for name, own in (("hardness", self.hardness_), ("widths", self.widths_)):
-            self.summary_[name] = dict(zip(symbols, own.tolist(), strict=True))
+        for name, part in (("hardness", self.hardness_), ("widths", self.widths_)):
+            self.summary_[name] = dict(zip(symbols, part.tolist(), strict=True))
         if self.hardness_amplitudes_ is not None:
             groups = batches(frames, BATCH_ATOMS)
             solutions = [self.solve([frames[i] for i in group]) for group in groups]
@@ -200,7 +200,7 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
 
     def _fit_environments(self, frames, before: FitResult, weighting) -> None:
         """Let environments change the hardness, if that predicts left-out groups."""
-        found = EnvironmentFit(
+        fitting = EnvironmentFit(
             self.response,
             before,
             frames,
@@ -210,7 +210,7 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
             self.validation_fraction,
             self.progress,
         )
-        result = found.run()
+        result = fitting.run()
         if result.gain is not None:
             self.summary_["hardness_gain"] = result.gain
             if result.gain <= 1.0:
@@ -220,7 +220,7 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
         self.noises_, self.held_out_errors_ = result.fit.noises, result.fit.errors
         self.summary_ |= {**result.fit.summary(), "rank": self.rank}
         self.summary_["seconds"] |= {
-            f"hardness: {name}": value for name, value in found.clock.seconds.items()
+            f"hardness: {name}": value for name, value in fitting.clock.seconds.items()
         }
 
     def _start_from_table(self, frames, groups) -> None:
@@ -261,30 +261,30 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
         if hardness is None:
             energies = energy_targets(frames, self.targets, self.potential)
             hardness = 1.0 if energies else "fit"
-        given = {
+        arguments = {
             "hardness": "fit" if hardness == ENVIRONMENT else hardness,
             "widths": self.widths,
             "bond_hardness": self.bond_hardness,
         }
-        fitted = [name for name, value in given.items() if value == "fit"]
+        fitted = [name for name, value in arguments.items() if value == "fit"]
         slopes = [name for name in self.targets_ if quantity(name).is_gradient]
         if fitted and len(slopes) == len(self.targets_):
             raise ValueError(
                 "hardness and widths are fitted to charges or moments; energies"
                 f"{' and '.join(['', *slopes])} alone need them given"
             )
-        self.hardness_ = read_hardness(given["hardness"], self.species_)
+        self.hardness_ = read_hardness(arguments["hardness"], self.species_)
         self.hardness_amplitudes_ = None
         self.widths_ = read_widths(self.widths, self.species_)
         self.bond_hardness_ = read_bond_hardness(self.bond_hardness, self.species_)
         self.accuracy_ = self.accuracy
         super()._select(frames, random_state)
         if fitted:
-            found = fit_elements(
+            best = fit_elements(
                 self.response, fitted, self.targets_, frames, random_state
             )
-            self.hardness_, self.widths_ = found.hardness, found.widths
-            self.bond_hardness_ = found.bond_hardness
+            self.hardness_, self.widths_ = best.hardness, best.widths
+            self.bond_hardness_ = best.bond_hardness
 
     @property
     def response(self) -> Equilibration:
@@ -364,19 +364,19 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
         results, wanted = super()._measure(solved, names), set(names or ())
         further = [solved.further(index) for index in range(len(results))]
         if GRADIENTS & wanted:
-            for own, atoms, part in zip(
+            for values, atoms, part in zip(
                 further, solved.frames, solved.parts(), strict=True
             ):
-                own["electrostatic_forces"] = part.forces
+                values["electrostatic_forces"] = part.forces
                 if atoms.pbc.all():
-                    own["electrostatic_stress"] = part.stress(atoms)
+                    values["electrostatic_stress"] = part.stress(atoms)
         if ENERGY_STD in wanted:
             scale = scale_of(self.std_scales_, "charges")
             deviations = self.solution_.standard_deviations(solved.energy_rows())
-            for own, deviation in zip(further, deviations, strict=True):
-                own[ENERGY_STD] = scale * deviation
-        for result, own in zip(results, further, strict=True):
-            result.update({name: own[name] for name in own if name in wanted})
+            for values, deviation in zip(further, deviations, strict=True):
+                values[ENERGY_STD] = scale * deviation
+        for result, values in zip(results, further, strict=True):
+            result.update({name: values[name] for name in values if name in wanted})
         return results
 
     def add_state(self, settings: dict, arrays: dict, store) -> None:
@@ -393,8 +393,8 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
         """Take what `add_state` added."""
         n_species = self.species_.size
         summary = StoredModel({"settings": self.summary_, "arrays": {}})
-        self.has_fragments_ = summary.setting("has_fragments", bool)
+        self.has_fragments_ = summary.arguments("has_fragments", bool)
         self.accuracy_ = stored.positive("accuracy", largest=0.1, least=1e-12)
-        found = read_arrays(stored, n_species, len(self.latent_.kernels))
-        self.hardness_, self.widths_, self.bond_hardness_ = found[:3]
-        self.hardness_amplitudes_ = found[3]
+        arrays = read_arrays(stored, n_species, len(self.latent_.kernels))
+        self.hardness_, self.widths_, self.bond_hardness_ = arrays[:3]
+        self.hardness_amplitudes_ = arrays[3]

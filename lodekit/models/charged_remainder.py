@@ -79,9 +79,9 @@ class ChargedRemainder(SparsePotential):
                 for group in batches(frames, ROW_ATOMS)
             ]
         )
-        own = [charges[numbers == z] for z in np.unique(numbers)]
-        self.means_ = np.array([values.mean() for values in own])
-        spreads = [max(values.std(), LEAST_SPREAD) for values in own]
+        by_element = [charges[numbers == z] for z in np.unique(numbers)]
+        self.means_ = np.array([values.mean() for values in by_element])
+        spreads = [max(values.std(), LEAST_SPREAD) for values in by_element]
         self.spreads_ = np.array(spreads)
 
     @property

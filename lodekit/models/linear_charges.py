@@ -203,9 +203,9 @@ class LinearChargeModel(ChargeState, Model):
 
     def _noises(self) -> dict:
         """Return the noise of every kind of row."""
-        given = self.noises or {}
-        check_noises(given, [*self.targets_, *self.shaping_])
-        noises = {name: given.get(name, "auto") for name in self.targets_}
+        asked = self.noises or {}
+        check_noises(asked, [*self.targets_, *self.shaping_])
+        noises = {name: asked.get(name, "auto") for name in self.targets_}
         if not self.conserves_charge and "charges" not in noises:
             noises["total_charge"] = "auto"
         return noises
@@ -227,8 +227,8 @@ class LinearChargeModel(ChargeState, Model):
         check_is_fitted(self, "weights_")
         name = self.targets_[0]
         values = [result[name] for result in self.compute(frames, [name])]
-        own = quantity(name)
-        has_any_length = own.per_atom or None in own.shape
+        first = quantity(name)
+        has_any_length = first.per_atom or None in first.shape
         return np.concatenate(values) if has_any_length else np.array(values)
 
     @with_extrapolation

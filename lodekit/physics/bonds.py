@@ -69,10 +69,10 @@ class Bonds:
         fragments : ndarray of shape (n_atoms,), optional
         """
         ends = END * np.add.outer(radii(species), radii(species))
-        found = find_pairs(StructureBatch.from_frames([atoms]), ends.max())
-        pairs = np.stack([found.centers, found.neighbors], axis=1)
+        neighbors = find_pairs(StructureBatch.from_frames([atoms]), ends.max())
+        pairs = np.stack([neighbors.centers, neighbors.neighbors], axis=1)
         kinds = np.searchsorted(species, atoms.numbers)[pairs]
-        lengths = np.linalg.norm(found.vectors, axis=1)
+        lengths = np.linalg.norm(neighbors.vectors, axis=1)
         own_end, own_hardness = ends[tuple(kinds.T)], table[tuple(kinds.T)]
         kept = (pairs[:, 0] < pairs[:, 1]) & (lengths < own_end)
         kept &= np.isfinite(own_hardness)
@@ -85,7 +85,7 @@ class Bonds:
         return cls(
             pairs[kept],
             np.sort(kinds[kept], axis=1),
-            found.vectors[kept],
+            neighbors.vectors[kept],
             hardness / falling[open_],
             slopes / hardness,
         )
@@ -136,8 +136,8 @@ class BondEquilibration(SplitChargeEquilibration):
         energy = super().energy(charges, electronegativities, field)
         if start is None:
             return energy
-        moved = charges - start
-        return energy + 0.5 * moved @ self.bond_matrix @ moved
+        changed = charges - start
+        return energy + 0.5 * changed @ self.bond_matrix @ changed
 
     @cached_property
     def bond_matrix(self) -> np.ndarray:
@@ -145,25 +145,28 @@ class BondEquilibration(SplitChargeEquilibration):
         softness = (self.transfers / self.penalty) @ self.transfers.T
         return linalg.pinvh(softness.toarray())
 
-    def minimum_gradients(self, found, field=None):
+    def minimum_gradients(self, solution, field=None):
         """Return the derivatives of the least energy by positions and strain."""
-        positions, strain = super().minimum_gradients(found, field)
-        slopes = 0.5 * self.bonds.tensions(found.flows) * found.flows
+        positions, strain = super().minimum_gradients(solution, field)
+        slopes = 0.5 * self.bonds.tensions(solution.flows) * solution.flows
         more = self.bonds.scatter(slopes[:, None], len(positions))
         return positions + more[0][:, :, 0], strain + more[1][:, :, 0]
 
-    def charge_gradients(self, found, slopes):
+    def charge_gradients(self, solution, slopes):
         """Return the derivatives of sum_i f_i q_i, see `ChargeEquilibration`."""
-        answers, *given = super().charge_gradients(found, slopes)
-        more = self.gradient_rows(found, slopes[:, None])
-        return answers, given[0] + more[0][..., 0], given[1] + more[1][..., 0]
+        answers, *gradients = super().charge_gradients(solution, slopes)
+        more = self.gradient_rows(solution, slopes[:, None])
+        positions, strain = (
+            a + b[..., 0] for a, b in zip(gradients, more, strict=True)
+        )
+        return answers, positions, strain
 
-    def gradient_rows(self, found, columns) -> tuple[np.ndarray, np.ndarray]:
+    def gradient_rows(self, solution, columns) -> tuple[np.ndarray, np.ndarray]:
         """Return what bonds add to changes of `minimum_gradients` with chi.
 
         Parameters
         ----------
-        found : EquilibratedCharges
+        solution : EquilibratedCharges
         columns : ndarray of shape (n_atoms, n)
             Changes of chi in V.
 
@@ -173,7 +176,7 @@ class BondEquilibration(SplitChargeEquilibration):
         strain : ndarray of shape (3, 3, n)
         """
         flows = -self.openness[:, None] * self.response.flows(columns)
-        tensions = self.bonds.tensions(found.flows)[:, None]
+        tensions = self.bonds.tensions(solution.flows)[:, None]
         return self.bonds.scatter(tensions * flows, len(columns))
 
 
@@ -201,12 +204,12 @@ def by_pair(table, species) -> dict:
     }
 
 
-def read_bond_hardness(given, species: np.ndarray) -> np.ndarray | None:
+def read_bond_hardness(setting, species: np.ndarray) -> np.ndarray | None:
     """Return h in V/e for pairs of species, or None where charge needs no bonds.
 
     Parameters
     ----------
-    given : float, dict, "fit" or None
+    setting : float, dict, "fit" or None
         V/e of all pairs, or by pair such as {"H-O": 5.0}; other pairs have no bonds.
     species : ndarray of shape (n_species,)
 
@@ -215,17 +218,17 @@ def read_bond_hardness(given, species: np.ndarray) -> np.ndarray | None:
     ValueError
         If a number is not positive, or a pair is none of two elements.
     """
-    if given is None:
+    if setting is None:
         return None
-    if isinstance(given, str) and given == "fit":
-        given = START
+    if isinstance(setting, str) and setting == "fit":
+        setting = START
     n_species = species.size
-    if not isinstance(given, dict):
-        _check(given, "bond_hardness")
-        return np.full((n_species, n_species), float(given))
+    if not isinstance(setting, dict):
+        _check(setting, "bond_hardness")
+        return np.full((n_species, n_species), float(setting))
     table = np.full((n_species, n_species), np.inf)
     known = {int(z): index for index, z in enumerate(species)}
-    for pair, value in given.items():
+    for pair, value in setting.items():
         numbers = [atomic_numbers.get(symbol) for symbol in str(pair).split("-")]
         if len(numbers) != 2 or None in numbers:
             raise ValueError(

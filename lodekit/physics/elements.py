@@ -54,7 +54,7 @@ def known_electronegativities(species: np.ndarray) -> np.ndarray:
     return np.nan_to_num(known, nan=np.nanmean([*known, PAULING["C"]]))
 
 
-def read_hardness(given, species: np.ndarray) -> np.ndarray:
+def read_hardness(setting, species: np.ndarray) -> np.ndarray:
     """Return the hardness in V/e by species.
 
     A number is a factor of k_e / r with the covalent radius r: twice the energy of a
@@ -62,7 +62,7 @@ def read_hardness(given, species: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    given : float, dict or "fit"
+    setting : float, dict or "fit"
         Factor, or V/e by atomic number or symbol.
     species : ndarray of shape (n_species,)
         Atomic numbers.
@@ -76,15 +76,15 @@ def read_hardness(given, species: np.ndarray) -> np.ndarray:
     ----------
     B. Cordero et al., Dalton Trans. 2832 (2008) (radii).
     """
-    return _read("hardness", "V/e", given, species, COULOMB_CONSTANT / radii(species))
+    return _read("hardness", "V/e", setting, species, COULOMB_CONSTANT / radii(species))
 
 
-def read_widths(given, species: np.ndarray) -> np.ndarray:
+def read_widths(setting, species: np.ndarray) -> np.ndarray:
     """Return the widths of Gaussian charges in Å by species.
 
     Parameters
     ----------
-    given : float, dict or "fit"
+    setting : float, dict or "fit"
         Factor of the covalent radius, or Å by atomic number or symbol.
     species : ndarray of shape (n_species,)
 
@@ -93,7 +93,7 @@ def read_widths(given, species: np.ndarray) -> np.ndarray:
     ValueError
         If a number is not positive, or an element missing.
     """
-    return _read("widths", "Å", given, species, radii(species))
+    return _read("widths", "Å", setting, species, radii(species))
 
 
 def radii(species: np.ndarray) -> np.ndarray:
@@ -101,18 +101,18 @@ def radii(species: np.ndarray) -> np.ndarray:
     return covalent_radii[species]
 
 
-def _read(name, unit, given, species, scales) -> np.ndarray:
-    if isinstance(given, str) and given == "fit":
-        given = START[name]
-    if not isinstance(given, dict):
-        if not _is_positive(given):
+def _read(name, unit, setting, species, scales) -> np.ndarray:
+    if isinstance(setting, str) and setting == "fit":
+        setting = START[name]
+    if not isinstance(setting, dict):
+        if not _is_positive(setting):
             words = "'fit'" if name == "widths" else "'fit' or 'environment'"
             raise ValueError(
                 f"{name} must be a positive number, a dictionary of {unit} by element "
-                f"or {words}, got {given!r}"
+                f"or {words}, got {setting!r}"
             )
-        return given * scales
-    values = {atomic_numbers.get(key, key): value for key, value in given.items()}
+        return setting * scales
+    values = {atomic_numbers.get(key, key): value for key, value in setting.items()}
     for z in species:
         if not _is_positive(values.get(int(z))):
             raise ValueError(

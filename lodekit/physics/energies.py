@@ -51,9 +51,9 @@ class AtomicEnergies(Solved):
     def __init__(self, latent: Latent, species, baseline, weights, beside: Solved):
         super().__init__(beside.frames, beside)
         features = KernelFeatures(latent, self.batch, self.cache)
-        own = ElementLatent(latent, species, 1.0)
+        energies = ElementLatent(latent, species, 1.0)
         weights = np.concatenate([baseline, weights])
-        self.states = [own.evaluate(features, weights)]
+        self.states = [energies.evaluate(features, weights)]
 
     @property
     def energies(self) -> np.ndarray:
@@ -128,9 +128,9 @@ class ChargedEnergies(Solved):
         super().__init__(charged.frames, charged)
         self.charged: SolvedEquilibration = charged
         features = KernelFeatures(latent, self.batch, self.cache)
-        own = ElementLatent(latent, np.zeros(0, int), 0.0)
+        energies = ElementLatent(latent, np.zeros(0, int), 0.0)
         parts = np.split(weights, 1 + powers.highest)
-        self.states = [own.evaluate(features, part) for part in parts]
+        self.states = [energies.evaluate(features, part) for part in parts]
         numbers = self.batch.species
         self.evaluate = powers.evaluate
         self.powers, self.by_charge = self.evaluate(numbers, charged.charges)
@@ -154,9 +154,11 @@ class ChargedEnergies(Solved):
 
     def energy_of(self, index: int, charges: np.ndarray) -> float:
         """Return U in eV of one structure with other charges (n_atoms,) in e."""
-        own = self.own(index)
-        powers, _ = self.evaluate(self.batch.species[own], charges)
-        return float(np.vdot(powers, self.latents[:, own]) + self.baseline[own].sum())
+        atoms = self.atoms_of(index)
+        powers, _ = self.evaluate(self.batch.species[atoms], charges)
+        return float(
+            np.vdot(powers, self.latents[:, atoms]) + self.baseline[atoms].sum()
+        )
 
     def add_fixed(self, positions, strain) -> None:
         """Add what changes the energies as charges follow the atoms."""
@@ -168,8 +170,8 @@ class ChargedEnergies(Solved):
     def slope_changes(self, index: int, strain: bool) -> list[np.ndarray]:
         """Return dz^p/dq q_R of one structure."""
         changes = self.charged.charge_changes(index, strain)[:, None]
-        own = self.own(index)
-        return [slope[own, None, None] * changes for slope in self.by_charge]
+        atoms = self.atoms_of(index)
+        return [slope[atoms, None, None] * changes for slope in self.by_charge]
 
 
 def add_energies(results: list[dict], responses: list[Solved], wanted) -> None:
@@ -200,6 +202,6 @@ def add_energies(results: list[dict], responses: list[Solved], wanted) -> None:
         if energy in wanted:
             result[energy] = float(totals[index])
         if forces in wanted:
-            result[forces] = -positions[first.own(index)]
+            result[forces] = -positions[first.atoms_of(index)]
         if stress in wanted and atoms.pbc.all():
             result[stress] = symmetric_part(strain[index]) / atoms.get_volume()

@@ -66,7 +66,7 @@ class SolvedEquilibration(Solved):
     hardness : ndarray of shape (n_atoms,)
         J in V/e.
     systems : list of ChargeEquilibration
-    found : list of EquilibratedCharges
+    minima : list of EquilibratedCharges
         One for each structure.
     charges : ndarray of shape (n_atoms,)
         In e.
@@ -80,8 +80,8 @@ class SolvedEquilibration(Solved):
             _ = features.rows  # values come from them as well
         parts = np.split(weights, len(response.latents))
         self.states = [
-            latent.evaluate(features, own)
-            for latent, own in zip(response.latents, parts, strict=True)
+            latent.evaluate(features, part)
+            for latent, part in zip(response.latents, parts, strict=True)
         ]
         self.weights = weights
         self.hardness = response.element_hardness(self.batch.species)
@@ -112,7 +112,9 @@ class SolvedEquilibration(Solved):
         if self.keep is not make_anew and largest <= DENSE_ATOMS:
             known = self.keep("Coulomb matrices", self.make_matrices)
         return [
-            self.response.system(atoms, self.hardness[self.own(index)], known[index])
+            self.response.system(
+                atoms, self.hardness[self.atoms_of(index)], known[index]
+            )
             for index, atoms in enumerate(self.frames)
         ]
 
@@ -125,15 +127,17 @@ class SolvedEquilibration(Solved):
     def find(self, potentials=0.0) -> None:
         """Find the charges of least energy, with further potentials (n_atoms,) in V."""
         chi = self.chi + potentials
-        self.found = [
+        self.minima = [
             system.solve_from(
-                system.start(*given_charges(atoms)), chi[self.own(index)], self.field
+                system.start(*given_charges(atoms)),
+                chi[self.atoms_of(index)],
+                self.field,
             )
             for index, (atoms, system) in enumerate(
                 zip(self.frames, self.systems, strict=True)
             )
         ]
-        self.charges = np.concatenate([found.charges for found in self.found])
+        self.charges = np.concatenate([solution.charges for solution in self.minima])
 
     def pushed(self, potentials: np.ndarray) -> SolvedEquilibration:
         """Return the same latents with charges that feel further potentials in V."""
@@ -147,11 +151,11 @@ class SolvedEquilibration(Solved):
     @property
     def energies(self) -> np.ndarray:
         """U in eV, (n_structures,)."""
-        return np.array([found.energy for found in self.found])
+        return np.array([solution.energy for solution in self.minima])
 
     def energy_of(self, index: int, charges: np.ndarray) -> float:
         """Return U in eV of one structure with charges that are not the best."""
-        system, chi = self.systems[index], self.chi[self.own(index)]
+        system, chi = self.systems[index], self.chi[self.atoms_of(index)]
         start = system.start(*given_charges(self.frames[index]))
         return system.energy(charges, chi, start=start)
 
@@ -160,9 +164,9 @@ class SolvedEquilibration(Solved):
         """U_a: charges, and q^2 J t / 2, (n_atoms, 1)."""
         parts = [self.charges]
         if len(self.states) > 1:
-            moved = self.hardness * self.hardness_slopes
-            parts.append(0.5 * self.charges**2 * moved)
-        return [own[:, None] for own in parts]
+            changed = self.hardness * self.hardness_slopes
+            parts.append(0.5 * self.charges**2 * changed)
+        return [part[:, None] for part in parts]
 
     def add_fixed(self, positions, strain) -> None:
         """Add derivatives of the energies at fixed latents, in place.
@@ -170,8 +174,8 @@ class SolvedEquilibration(Solved):
         Derivatives of the charges do not occur: the energy is stationary in them.
         """
         for index, system in enumerate(self.systems):
-            more = system.minimum_gradients(self.found[index], self.field)
-            positions[self.own(index)] += more[0]
+            more = system.minimum_gradients(self.minima[index], self.field)
+            positions[self.atoms_of(index)] += more[0]
             strain[index] += more[1]
 
     def pull_latents(self, reverse_pass: ReversePass, by_chi, by_hardness) -> None:
@@ -179,8 +183,8 @@ class SolvedEquilibration(Solved):
         scales = [by_chi]
         if len(self.states) > 1:
             scales.append(by_hardness * self.hardness * self.hardness_slopes)
-        for state, own in zip(self.states, scales, strict=True):
-            state.pull(reverse_pass, own[:, None])
+        for state, part in zip(self.states, scales, strict=True):
+            state.pull(reverse_pass, part[:, None])
 
     def charge_gradients(self, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of sum_i f_i q_i by positions and strain.
@@ -198,18 +202,18 @@ class SolvedEquilibration(Solved):
         strain : ndarray of shape (n_structures, 3, 3)
         """
         answers = np.empty(self.batch.n_atoms)
-        given = []
+        fixed = []
         for index, system in enumerate(self.systems):
-            own = self.own(index)
-            answers[own], *more = system.charge_gradients(
-                self.found[index], slopes[own]
+            atoms = self.atoms_of(index)
+            answers[atoms], *more = system.charge_gradients(
+                self.minima[index], slopes[atoms]
             )
-            given.append(more)
+            fixed.append(more)
         reverse_pass = ReversePass(self.batch)
         self.pull_latents(reverse_pass, answers, answers * self.charges)
         positions, strain = reverse_pass.run()
-        positions += np.concatenate([own for own, _ in given])
-        strain += np.array([own for _, own in given])
+        positions += np.concatenate([part for part, _ in fixed])
+        strain += np.array([part for _, part in fixed])
         return positions, strain
 
     def latent_gradients(self, strain: bool) -> list[list[np.ndarray]]:
@@ -217,7 +221,7 @@ class SolvedEquilibration(Solved):
         known = self.keep_changes.setdefault(strain, [])
         if not known:
             for state in self.states:
-                known.append([own[:, 0] for own in state.atom_gradients(strain)])
+                known.append([part[:, 0] for part in state.atom_gradients(strain)])
         return known
 
     @cached_property
@@ -241,7 +245,7 @@ class SolvedEquilibration(Solved):
 
     def felt(self, index: int, strain: bool) -> np.ndarray:
         """Return A_R q of one structure, (n_atoms, n)."""
-        charges, matrix = self.charges[self.own(index)], self.matrices[index]
+        charges, matrix = self.charges[self.atoms_of(index)], self.matrices[index]
         if matrix is None:
             if index not in self.known_felt:
                 interaction = self.systems[index].interaction
@@ -254,16 +258,16 @@ class SolvedEquilibration(Solved):
 
     def charge_changes(self, index: int, strain: bool) -> np.ndarray:
         """Return q_R of one structure, (n_atoms, n)."""
-        own, system = self.own(index), self.systems[index]
-        moved = [latent[index] for latent in self.latent_gradients(strain)]
-        potentials = self.felt(index, strain) + moved[0]
-        if len(moved) > 1:
-            stiffer = (self.hardness * self.hardness_slopes)[own, None] * moved[1]
-            potentials = potentials + self.charges[own, None] * stiffer
+        atoms, system = self.atoms_of(index), self.systems[index]
+        changed = [latent[index] for latent in self.latent_gradients(strain)]
+        potentials = self.felt(index, strain) + changed[0]
+        if len(changed) > 1:
+            stiffer = (self.hardness * self.hardness_slopes)[atoms, None] * changed[1]
+            potentials = potentials + self.charges[atoms, None] * stiffer
         changes = system.respond(potentials)
         if isinstance(system, BondEquilibration):
             # derivatives of dU/dR by chi are those of q by R
-            more = system.gradient_rows(self.found[index], np.eye(len(changes)))
+            more = system.gradient_rows(self.minima[index], np.eye(len(changes)))
             more = symmetric_part(more[1]) if strain else more[0]
             changes = changes + more.reshape(-1, len(changes)).T
         return changes
@@ -273,26 +277,26 @@ class SolvedEquilibration(Solved):
         changes = self.charge_changes(index, strain)
         parts = [changes]
         if len(self.states) > 1:
-            own = self.own(index)
-            charges, t = self.charges[own], self.hardness_slopes[own]
-            moved = self.hardness[own] * t
-            bent = t - 2.0 * self.hardness_logs[own] / FARTHEST**2
-            bent = 0.5 * charges**2 * moved * bent
+            atoms = self.atoms_of(index)
+            charges, t = self.charges[atoms], self.hardness_slopes[atoms]
+            changed = self.hardness[atoms] * t
+            bent = t - 2.0 * self.hardness_logs[atoms] / FARTHEST**2
+            bent = 0.5 * charges**2 * changed * bent
             of_latents = self.latent_gradients(strain)[1][index]
-            parts.append((charges * moved)[:, None] * changes)
+            parts.append((charges * changed)[:, None] * changes)
             parts[1] = parts[1] + bent[:, None] * of_latents
-        return [own[:, None] for own in parts]
+        return [part[:, None] for part in parts]
 
     def affine(self, index: int) -> AffineCharges:
         """Return q = -Abar chi + ..., around the weights where x has any."""
-        own = self.own(index)
+        atoms = self.atoms_of(index)
         # there are often more weights than atoms
         response = self.systems[index].response_matrix()
-        parts = [response @ self.states[0].rows[own, 0]]
+        parts = [response @ self.states[0].rows[atoms, 0]]
         if len(self.states) > 1:
             scales = self.charges * self.hardness * self.hardness_slopes
-            parts.append((response * scales[own]) @ self.states[1].rows[own, 0])
-        matrix, charges = np.hstack(parts), self.charges[own]
+            parts.append((response * scales[atoms]) @ self.states[1].rows[atoms, 0])
+        matrix, charges = np.hstack(parts), self.charges[atoms]
         offset = charges - matrix @ self.weights
         return AffineCharges(matrix, offset, moved=self.moved(index))
 
@@ -302,18 +306,18 @@ class SolvedEquilibration(Solved):
 
     def fixed(self, index: int) -> AffineCharges:
         """Return the charges of one structure as they are, see `Solved`."""
-        charges = self.charges[self.own(index)]
+        charges = self.charges[self.atoms_of(index)]
         none = np.zeros((charges.size, 0))
         return AffineCharges(none, charges, moved=self.moved(index))
 
     def further(self, index: int) -> dict:
         """Return what an equilibration gives of one structure besides charges."""
-        own, found = self.own(index), self.found[index]
+        atoms, solution = self.atoms_of(index), self.minima[index]
         return {
-            "electronegativities": self.chi[own],
-            "hardnesses": self.hardness[own],
-            "chemical_potential": float(found.chemical_potentials.mean()),
-            "electrostatic_energy": found.energy,
+            "electronegativities": self.chi[atoms],
+            "hardnesses": self.hardness[atoms],
+            "chemical_potential": float(solution.chemical_potentials.mean()),
+            "electrostatic_energy": solution.energy,
         }
 
     @cached_property
@@ -326,7 +330,7 @@ class SolvedEquilibration(Solved):
     @cached_property
     def dipole_gradients(self) -> np.ndarray:
         """D of all structures, (n_atoms, 3, 3), see `EquilibratedDipoles`."""
-        gradients = [self.charge_gradients(own)[0] for own in self.places.T]
+        gradients = [self.charge_gradients(part)[0] for part in self.places.T]
         return np.stack(gradients, axis=1)
 
     @cached_property
@@ -334,8 +338,8 @@ class SolvedEquilibration(Solved):
         """D_w of all structures, (n_atoms, 3, 3, rank), see `EquilibratedDipoles`."""
         _ = self.matrices, self.latent_gradients(strain=False)  # shared by all
         parts = [
-            position_rows(self.pushed(own)) - position_rows(self.pushed(-own))
-            for own in self.places.T
+            position_rows(self.pushed(part)) - position_rows(self.pushed(-part))
+            for part in self.places.T
         ]
         return 0.5 * np.stack(parts, axis=1)
 
@@ -352,6 +356,6 @@ def hardness_ranges(solutions: list[SolvedEquilibration]) -> dict[str, list[floa
     numbers = np.concatenate([solved.batch.species for solved in solutions])
     ranges = {}
     for z in np.unique(numbers):
-        own = hardness[numbers == z]
-        ranges[chemical_symbols[z]] = [float(own.min()), float(own.max())]
+        part = hardness[numbers == z]
+        ranges[chemical_symbols[z]] = [float(part.min()), float(part.max())]
     return ranges

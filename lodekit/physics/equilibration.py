@@ -111,9 +111,9 @@ class Equilibration:
         widths = self.widths[np.searchsorted(self.species, atoms.numbers)]
         arguments = atoms.positions, atoms.cell[:], atoms.pbc, hardness, widths
         labels = fragment_labels(atoms)
-        given = None if labels is None else fragment_constraints(labels)
+        setting = None if labels is None else fragment_constraints(labels)
         options = {
-            "constraints": given,
+            "constraints": setting,
             "accuracy": self.accuracy,
             "coulomb": coulomb,
         }

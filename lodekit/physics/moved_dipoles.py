@@ -55,7 +55,7 @@ class MovedDipoles:
         self.is_periodic = bool(atoms.pbc.any())
         self.conditioned = None if self.is_periodic else conditioned
         self.shared = conditioned if self.is_periodic else None
-        self.own = slice(0, response.latent.rank)
+        self.columns = slice(0, response.latent.rank)
 
     @cached_property
     def cluster(self) -> tuple[Atoms, np.ndarray]:
@@ -76,8 +76,10 @@ class MovedDipoles:
         images = np.unique(np.column_stack([pairs.neighbors, shifts]), axis=0)
         images = images[images[:, 1:].any(axis=1)]
         owners = np.concatenate([np.arange(len(atoms)), images[:, 0]])
-        moved = atoms.positions[images[:, 0]] + images[:, 1:] @ atoms.cell.complete()[:]
-        positions = np.concatenate([atoms.positions, moved])
+        changed = (
+            atoms.positions[images[:, 0]] + images[:, 1:] @ atoms.cell.complete()[:]
+        )
+        positions = np.concatenate([atoms.positions, changed])
         return Atoms(atoms.numbers[owners], positions), owners
 
     @cached_property
@@ -92,7 +94,7 @@ class MovedDipoles:
 
     def states(self, weights: np.ndarray) -> list:
         """Return charges and moments of the cluster with some weights."""
-        of_charges, others = np.split(weights, [self.own.stop])
+        of_charges, others = np.split(weights, [self.columns.stop])
         charges = self.response.latent.evaluate(self.features, of_charges)
         cache = self.features.cache
         return [charges, *self.response.moments.evaluate(self.batch, cache, others)]
@@ -116,8 +118,8 @@ class MovedDipoles:
         places[: len(self.atoms), 0] = (self.atoms.positions - self.center)[:, axis]
         n_orders = len(self.response.moments.kernels)
         of_moments = [self.ones * np.eye(n)[axis] for n in (3, 6)[:n_orders]]
-        for own in of_moments[1:]:
-            own[:] = 0.0
+        for part in of_moments[1:]:
+            part[:] = 0.0
         return [places, *of_moments]
 
     def fold(self, firsts: np.ndarray, sums) -> np.ndarray:
@@ -174,10 +176,10 @@ class MovedDipoles:
                 offset[:, axis, axis] -= excess * self.shared.total
         if self.conditioned is None:
             return matrix, offset
-        charges, own = self.conditioned, self.own
+        charges, part = self.conditioned, self.columns
         sums = states[0].position_rows(self.ones)
-        shares = matrix[..., own] @ charges.spread[own]
-        shares += np.einsum("ibw,wa->iab", sums, self.responses[own])
+        shares = matrix[..., part] @ charges.spread[part]
+        shares += np.einsum("ibw,wa->iab", sums, self.responses[part])
         total = charges.features.sum(axis=0)
         shares /= total @ charges.spread
         matrix -= shares[..., None] * total
@@ -186,7 +188,7 @@ class MovedDipoles:
     def padded_sums(self, state) -> np.ndarray:
         """Return the rows of sums of charges, with columns 0 of moments."""
         sums = state.position_rows(self.ones)
-        missing = self.response.rank - self.own.stop
+        missing = self.response.rank - self.columns.stop
         return np.pad(sums, ((0, 0), (0, 0), (0, missing)))
 
     def sum_rows(self) -> np.ndarray:
@@ -207,7 +209,7 @@ class MovedDipoles:
         """Return D at the weights, (n_atoms, 3, 3), by reverse passes."""
         weights, charges, main = self.weights, self.conditioned, self.weights.copy()
         if charges is not None:
-            main[self.own] += (charges.level * charges.spread)[self.own]
+            main[self.columns] += (charges.level * charges.spread)[self.columns]
         states, firsts = self.states(main), []
         for axis in range(3):
             reverse_pass = ReversePass(self.batch)
@@ -277,10 +279,10 @@ class EquilibratedDipoles:
         offset : ndarray of shape (n_atoms, 3, 3)
         """
         self.check()
-        matrix = self.solved.dipole_rows[self.solved.own(self.index)].copy()
+        matrix = self.solved.dipole_rows[self.solved.atoms_of(self.index)].copy()
         return matrix, self.values() - matrix @ self.solved.weights
 
     def values(self) -> np.ndarray:
         """Return D at the weights, (n_atoms, 3, 3)."""
         self.check()
-        return self.solved.dipole_gradients[self.solved.own(self.index)]
+        return self.solved.dipole_gradients[self.solved.atoms_of(self.index)]

@@ -132,7 +132,7 @@ class SolvedMultipoles(Solved):
         """Return charges and moments of one structure, affine in the weights."""
         matrix = self.sharing.matrix(index)
         missing = self.response.rank - matrix.shape[1]
-        moments = tuple(state.rows[self.own(index)] for state in self.moments)
+        moments = tuple(state.rows[self.atoms_of(index)] for state in self.moments)
         return AffineCharges(
             np.pad(matrix, ((0, 0), (0, missing))) if missing else matrix,
             self.sharing.shares[index] * self.sharing.totals[index],
@@ -162,8 +162,8 @@ class SolvedMultipoles(Solved):
 
     def fixed(self, index: int) -> AffineCharges:
         """Return charges and moments of one structure as they are, see `Solved`."""
-        charges, own = self.charges[index], self.own(index)
-        moments = tuple(state.values[own, :, None] for state in self.moments)
+        charges, atoms = self.charges[index], self.atoms_of(index)
+        moments = tuple(state.values[atoms, :, None] for state in self.moments)
         none = np.zeros((charges.size, len(moments)))
         return AffineCharges(none, charges, moments, self.moved(index))
 
@@ -192,7 +192,7 @@ class SolvedMultipoles(Solved):
             With derivatives at fixed moments.
         """
         interaction = self.interactions[index]
-        moments = [state.values[self.own(index)] for state in self.moments]
+        moments = [state.values[self.atoms_of(index)] for state in self.moments]
         moments[1:] = [1.5 * matrices(t) for t in moments[1:]]  # Buckingham's
         result = interaction.compute(charges, *moments)
         itself = self.response.own_potential * charges
@@ -211,7 +211,7 @@ class SolvedMultipoles(Solved):
     @cached_property
     def interacting(self) -> list[tuple]:
         """What `interact` returns for the charges of every structure."""
-        return [self.interact(i, own) for i, own in enumerate(self.charges)]
+        return [self.interact(i, part) for i, part in enumerate(self.charges)]
 
     @property
     def energies(self) -> np.ndarray:
@@ -227,7 +227,7 @@ class SolvedMultipoles(Solved):
             for index, (potential, *_) in enumerate(by_structure)
         ]
         orders = list(zip(*by_structure, strict=True))[1:]
-        return [np.concatenate(own) for own in (scales, *orders)]
+        return [np.concatenate(part) for part in (scales, *orders)]
 
     def pull(self, reverse_pass: ReversePass) -> None:
         """Add what changes the energies as charges and moments follow the atoms."""
@@ -239,7 +239,7 @@ class SolvedMultipoles(Solved):
     def add_fixed(self, positions, strain) -> None:
         """Add derivatives of the energies at fixed charges and moments, in place."""
         for index, (*_, result) in enumerate(self.interacting):
-            positions[self.own(index)] -= result.forces
+            positions[self.atoms_of(index)] -= result.forces
             strain[index] += result.strain_gradient
 
     @cached_property
@@ -265,14 +265,14 @@ class SolvedMultipoles(Solved):
 
     def slope_changes(self, index: int, strain: bool) -> list[np.ndarray]:
         """Return V_R - V_c,R and F_R of one structure."""
-        moved, shares = self.moment_changes(strain)
-        changes = pack(*moved[index])
+        changed, shares = self.moment_changes(strain)
+        changes = pack(*changed[index])
         n_atoms, n_moments, n = changes.shape
         matrix = self.matrices[index].matrix.reshape(n_atoms * n_moments, -1)
         felt = (matrix @ changes.reshape(n_atoms * n_moments, n)).reshape(changes.shape)
         felt += self.felt_at_fixed(index, strain)
         potential, *fields = unpack(felt)
-        potential = potential - self.response.own_potential * moved[index][0]
+        potential = potential - self.response.own_potential * changed[index][0]
         return [
             self.sharing.slopes(index, potential[:, 0])[:, None] - shares[index],
             *fields,
@@ -280,8 +280,8 @@ class SolvedMultipoles(Solved):
 
     def felt_at_fixed(self, index: int, strain: bool) -> np.ndarray:
         """Return A_R M of one structure, (n_atoms, n_moments, n)."""
-        own = self.own(index)
-        moments = [state.values[own, :, None] for state in self.moments]
+        atoms = self.atoms_of(index)
+        moments = [state.values[atoms, :, None] for state in self.moments]
         packed = pack(self.charges[index][:, None, None], *moments)[..., 0]
         matrix = self.matrices[index]
         if strain:
@@ -301,7 +301,7 @@ def pack(charges: np.ndarray, *moments) -> np.ndarray:
 
 def unpack(slopes: np.ndarray) -> list[np.ndarray]:
     """Return derivatives by charges and moments from those by monomials: by order."""
-    parts = [own for own in np.split(slopes, [1, 4], axis=1) if own.shape[1]]
+    parts = [part for part in np.split(slopes, [1, 4], axis=1) if part.shape[1]]
     if len(parts) > 2:
         quadrupoles = np.empty_like(parts[2])
         quadrupoles[:, BY_MONOMIAL] = COUNTS * parts[2]

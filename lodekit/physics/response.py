@@ -77,7 +77,7 @@ class Solved:
         else:
             self.batch, self.cache = beside.batch, beside.cache
 
-    def own(self, index: int) -> slice:
+    def atoms_of(self, index: int) -> slice:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
 
@@ -148,13 +148,13 @@ class Solved:
         """Yield `EnergyParts` of every structure."""
         positions, strain = self.gradients
         for index, energy in enumerate(self.energies):
-            yield EnergyParts(energy, -positions[self.own(index)], strain[index])
+            yield EnergyParts(energy, -positions[self.atoms_of(index)], strain[index])
 
     @cached_property
     def effects(self) -> np.ndarray:
         """U_a . Phi: what every atom changes the energies by, (n_atoms, rank)."""
         pairs = zip(self.slopes, self.states, strict=True)
-        return np.hstack([np.einsum("ic,icw->iw", own, s.rows) for own, s in pairs])
+        return np.hstack([np.einsum("ic,icw->iw", part, s.rows) for part, s in pairs])
 
     def energy_rows(self) -> np.ndarray:
         """Return the derivatives of the energies by the weights, (n_structures, _)."""

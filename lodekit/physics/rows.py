@@ -78,18 +78,18 @@ class SumRows:
 def position_rows(solved: Solved) -> np.ndarray:
     """Return d(dU/dR)/dw by positions, (n_atoms, 3, rank)."""
     pairs = zip(solved.states, solved.slopes, strict=True)
-    rows = np.concatenate([s.position_rows(own) for s, own in pairs], axis=2)
+    rows = np.concatenate([s.position_rows(atoms) for s, atoms in pairs], axis=2)
     for index in range(len(solved.frames)):
-        own = solved.own(index)
+        atoms = solved.atoms_of(index)
         changes = changed_slopes(solved, index, strain=False)
-        rows[own] += changes.reshape(rows[own].shape)
+        rows[atoms] += changes.reshape(rows[atoms].shape)
     return rows
 
 
 def strain_rows(solved: Solved, chosen: list[int]) -> np.ndarray:
     """Return d(dU/d(strain))/dw of some structures, (n, 6, rank), Voigt."""
     pairs = zip(solved.states, solved.slopes, strict=True)
-    rows = np.concatenate([s.strain_rows(own) for s, own in pairs], axis=2)[chosen]
+    rows = np.concatenate([s.strain_rows(part) for s, part in pairs], axis=2)[chosen]
     for place, index in enumerate(chosen):
         rows[place] += changed_slopes(solved, index, strain=True)
     return rows
@@ -97,12 +97,12 @@ def strain_rows(solved: Solved, chosen: list[int]) -> np.ndarray:
 
 def changed_slopes(solved: Solved, index: int, strain: bool) -> np.ndarray:
     """Return (U_Ra + U_aa a_R) . Phi of one structure, (n, rank)."""
-    own = solved.own(index)
+    atoms = solved.atoms_of(index)
     parts = []
     for state, changes in zip(
         solved.states, solved.slope_changes(index, strain), strict=True
     ):
         n_atoms, n_components, n = changes.shape
-        phi = state.rows[own].reshape(n_atoms * n_components, -1)
+        phi = state.rows[atoms].reshape(n_atoms * n_components, -1)
         parts.append(changes.reshape(n_atoms * n_components, n).T @ phi)
     return np.hstack(parts)

@@ -45,18 +45,18 @@ class EqualShares:
         sizes = np.diff(self.batch.first_atom)
         self.shares = [np.full(n, conserving / n) for n in sizes]
 
-    def own(self, index: int) -> slice:
+    def atoms_of(self, index: int) -> slice:
         """Return the atoms of one structure."""
         return slice(self.batch.first_atom[index], self.batch.first_atom[index + 1])
 
     def charges(self, index: int) -> np.ndarray:
         """Return q of one structure in e, (n_atoms,)."""
-        latents = self.state.values[self.own(index), 0]
+        latents = self.state.values[self.atoms_of(index), 0]
         return latents + self.shares[index] * (self.totals[index] - latents.sum())
 
     def features(self, index: int) -> np.ndarray:
         """Return Phi of the atoms of one structure, (n_atoms, rank)."""
-        return self.state.rows[self.own(index), 0]
+        return self.state.rows[self.atoms_of(index), 0]
 
     def matrix(self, index: int) -> np.ndarray:
         """Return q_w of one structure, (n_atoms, rank)."""
@@ -78,8 +78,8 @@ class EqualShares:
     def moved(self, strain: bool) -> list[np.ndarray]:
         """Return q_R by structure, (n_atoms, 1, n)."""
         return [
-            moved - np.multiply.outer(share, moved.sum(axis=0))
-            for moved, share in zip(self.followed(strain), self.shares, strict=True)
+            changed - np.multiply.outer(share, changed.sum(axis=0))
+            for changed, share in zip(self.followed(strain), self.shares, strict=True)
         ]
 
     def followed(self, strain: bool) -> list[np.ndarray]:
@@ -113,7 +113,7 @@ class ConditionedShares(EqualShares):
         sums = np.add.reduceat(padded, self.batch.first_atom[:-1], axis=0)
         spreads = solution.apply_covariance(sums.T).T
         self.all = [
-            ConditionedCharges.of(padded[self.own(index)], solution, total, spread)
+            ConditionedCharges.of(padded[self.atoms_of(index)], solution, total, spread)
             for index, (total, spread) in enumerate(
                 zip(self.totals, spreads, strict=True)
             )
@@ -165,11 +165,11 @@ class ConditionedShares(EqualShares):
         """Return T by structure, (n_atoms, 1, n)."""
         followed = scalar_gradients(self.state.features, self.main, strain)
         sums = self.sum_rows(strain)
-        for index, (charges, own) in enumerate(zip(self.all, followed, strict=True)):
+        for index, (charges, part) in enumerate(zip(self.all, followed, strict=True)):
             spread = charges.solution.apply_covariance(charges.features.T)
-            sum_rows = sums[index] if strain else sums[self.own(index)]
-            changes = sum_rows.reshape(own.shape[-1], -1) @ spread[self.kernels]
-            own += charges.level * changes.T[:, None]
+            sum_rows = sums[index] if strain else sums[self.atoms_of(index)]
+            changes = sum_rows.reshape(part.shape[-1], -1) @ spread[self.kernels]
+            part += charges.level * changes.T[:, None]
         return followed
 
     def sum_rows(self, strain: bool) -> np.ndarray:
@@ -185,10 +185,10 @@ class ConditionedShares(EqualShares):
         positions, by_strain = self.share_gradients(scales)
         sizes = [charges.features.sum(axis=0) @ charges.spread for charges in self.all]
         if strain:
-            own = symmetric_part(by_strain, 1)
-            return [changes / size for changes, size in zip(own, sizes, strict=True)]
+            part = symmetric_part(by_strain, 1)
+            return [changes / size for changes, size in zip(part, sizes, strict=True)]
         return [
-            positions[self.own(index)].ravel() / size
+            positions[self.atoms_of(index)].ravel() / size
             for index, size in enumerate(sizes)
         ]
 

@@ -83,16 +83,16 @@ class AtomicMoments:
         ends = np.cumsum([kernel.rank for kernel in self.kernels])
         parts = np.split(weights, ends[:-1]) if self.kernels else []
         return [
-            MomentState(kernel, batch, cache, own)
-            for kernel, own in zip(self.kernels, parts, strict=True)
+            MomentState(kernel, batch, cache, part)
+            for kernel, part in zip(self.kernels, parts, strict=True)
         ]
 
     def get_state(self, store: PointStore) -> tuple[list, dict]:
         """Return settings by order, and arrays, for a model file."""
         settings, arrays = [], {}
         for kernel in self.kernels:
-            own, more = kernel.get_state(f"moments/{kernel.order}", store)
-            settings.append(own)
+            part, more = kernel.get_state(f"moments/{kernel.order}", store)
+            settings.append(part)
             arrays |= more
         return settings, arrays
 
@@ -104,8 +104,8 @@ class AtomicMoments:
             raise ValueError(f"moments of {len(settings)} orders")
         return cls(
             [
-                TensorKernel.from_state(stored, own, f"moments/{order}", order, scalar)
-                for order, own in enumerate(settings, start=1)
+                TensorKernel.from_state(stored, part, f"moments/{order}", order, scalar)
+                for order, part in enumerate(settings, start=1)
             ]
         )
 
@@ -123,8 +123,8 @@ class MomentState:
     @cached_property
     def features(self):
         """What the descriptor makes of the batch."""
-        own = self.kernel
-        return own.descriptor.evaluate(self.batch, own.species, self.cache)
+        part = self.kernel
+        return part.descriptor.evaluate(self.batch, part.species, self.cache)
 
     @cached_property
     def rows(self) -> np.ndarray:

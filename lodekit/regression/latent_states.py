@@ -134,22 +134,22 @@ class ElementLatent:
 class ElementState:
     """An `ElementLatent` of one batch, see `LatentState`."""
 
-    def __init__(self, own: ElementLatent, features: KernelFeatures, weights):
-        self.own, self.features, self.weights = own, features, weights
-        self.batch, self.rank = features.batch, own.rank
-        self.n_species = own.species.size
+    def __init__(self, latent: ElementLatent, features: KernelFeatures, weights):
+        self.latent, self.features, self.weights = latent, features, weights
+        self.batch, self.rank = features.batch, latent.rank
+        self.n_species = latent.species.size
 
     @cached_property
     def kinds(self) -> np.ndarray:
         """Numbers of the elements of the atoms, (n_atoms,)."""
-        return np.searchsorted(self.own.species, self.batch.species)
+        return np.searchsorted(self.latent.species, self.batch.species)
 
     @cached_property
     def contracted(self) -> tuple[np.ndarray, list]:
         """sum_k Phi_ik w_k, or with c_k where these differ, and d/d(features)."""
         weights = self.weights[self.n_species :]
-        if np.ndim(self.own.scales):
-            weights = self.own.scales * weights
+        if np.ndim(self.latent.scales):
+            weights = self.latent.scales * weights
         latent = self.features.latent
         return latent.values(
             self.batch, self.features.states, latent.coefficients(weights)
@@ -158,18 +158,18 @@ class ElementState:
     @property
     def scale(self) -> float:
         """The factor of what is contracted."""
-        return 1.0 if np.ndim(self.own.scales) else self.own.scales
+        return 1.0 if np.ndim(self.latent.scales) else self.latent.scales
 
     @cached_property
     def values(self) -> np.ndarray:
         """a, (n_atoms, 1); from rows where these are known."""
         if self.has_rows:
-            weights = self.own.scales * self.weights[self.n_species :]
+            weights = self.latent.scales * self.weights[self.n_species :]
             values = self.features.rows @ weights
         else:
             values = self.scale * self.contracted[0]
         if self.n_species:
-            elements = self.own.element_scale * self.weights[: self.n_species]
+            elements = self.latent.element_scale * self.weights[: self.n_species]
             values = values + elements[self.kinds]
         return values[:, None]
 
@@ -185,8 +185,8 @@ class ElementState:
         rows = np.empty((self.batch.n_atoms, 1, self.rank))
         elements, kernels = np.split(rows[:, 0], [self.n_species], axis=1)
         if self.n_species:
-            elements[:] = self.own.element_scale * np.eye(self.n_species)[self.kinds]
-        np.multiply(self.features.rows, self.own.scales, out=kernels)
+            elements[:] = self.latent.element_scale * np.eye(self.n_species)[self.kinds]
+        np.multiply(self.features.rows, self.latent.scales, out=kernels)
         return rows
 
     def pull(self, reverse_pass: ReversePass, adjoint: np.ndarray) -> None:
@@ -210,14 +210,14 @@ class ElementState:
 
     def pad(self, rows: np.ndarray) -> np.ndarray:
         """Return rows with columns of the elements, which do not move, in front."""
-        if np.ndim(self.own.scales):
-            rows *= self.own.scales
+        if np.ndim(self.latent.scales):
+            rows *= self.latent.scales
         none = np.zeros((*rows.shape[:-1], self.n_species))
         return np.concatenate([none, rows], axis=-1)
 
     def atom_gradients(self, strain: bool = False) -> list[np.ndarray]:
         """Return d(a_i)/dR or by strain by structure, (n_atoms, 1, 3 n_atoms or 6)."""
-        adjoints = [self.scale * own for own in self.contracted[1]]
+        adjoints = [self.scale * part for part in self.contracted[1]]
         return scalar_gradients(self.features, adjoints, strain)
 
 
@@ -246,4 +246,4 @@ def by_structure(gradients, batch: StructureBatch, strain: bool) -> list[np.ndar
     if strain:
         return [gradients[start:stop] for start, stop in limits]
     parts = [gradients[start:stop, :, start:stop] for start, stop in limits]
-    return [own.reshape(*own.shape[:2], -1) for own in parts]
+    return [part.reshape(*part.shape[:2], -1) for part in parts]

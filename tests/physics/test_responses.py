@@ -64,7 +64,7 @@ def test_energies_of_responses_add_up(frames, latent):
     for index, result in enumerate(results):
         energies = [part.energies[index] for part in parts]
         assert result["energy"] == pytest.approx(sum(energies), rel=1e-13)
-        own = parts[0].own(index)
+        own = parts[0].atoms_of(index)
         forces = [-part.gradients[0][own] for part in parts]
         assert result["forces"] == pytest.approx(sum(forces), abs=1e-12)
 
