@@ -393,7 +393,7 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
         """Take what `add_state` added."""
         n_species = self.species_.size
         summary = StoredModel({"settings": self.summary_, "arrays": {}})
-        self.has_fragments_ = summary.arguments("has_fragments", bool)
+        self.has_fragments_ = summary.setting("has_fragments", bool)
         self.accuracy_ = stored.positive("accuracy", largest=0.1, least=1e-12)
         arrays = read_arrays(stored, n_species, len(self.latent_.kernels))
         self.hardness_, self.widths_, self.bond_hardness_ = arrays[:3]
