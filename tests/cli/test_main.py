@@ -128,14 +128,19 @@ def test_no_command_shows_the_help(lodekit):
 def test_signals_that_end_programs_leave_no_hidden_file(
     lodekit, model, train, monkeypatch, tmp_path, name
 ):
-    before = {path.name for path in tmp_path.iterdir()}
-    number, handler = getattr(signal, name), signal.getsignal(getattr(signal, name))
-    monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), number))
-    status, _, err = lodekit("predict", model, train, "-o", "out.xyz")
-    assert status == 128 + number
-    assert err == f"lodekit: ended by {name}; no file is left half written\n"
-    assert {path.name for path in tmp_path.iterdir()} == before
-    assert signal.getsignal(number) == handler
+    files = {path.name for path in tmp_path.iterdir()}
+    number = getattr(signal, name)
+    # under nohup the tests themselves ignore it
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), number))
+        status, _, err = lodekit("predict", model, train, "-o", "out.xyz")
+        assert status == 128 + number
+        assert err == f"lodekit: ended by {name}; no file is left half written\n"
+        assert {path.name for path in tmp_path.iterdir()} == files
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_signals_that_are_ignored_stay_ignored():
