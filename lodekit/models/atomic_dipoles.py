@@ -49,7 +49,7 @@ class AtomicDipoles:
                 del kernel.points[z]
 
     def evaluate(self, batch: StructureBatch) -> DipoleState:
-        """Return what values and derivatives of a batch need."""
+        """Return the dipoles of a batch with their derivatives."""
         cache: dict = {}
         states = [kernel.evaluate(batch, cache) for kernel in self.kernels]
         return DipoleState(self, batch, states)
@@ -76,17 +76,17 @@ class DipoleState:
     states: list
 
     def rows(self, atoms: np.ndarray) -> np.ndarray:
-        """Return what the dipoles of some atoms are linear in, (n, 3, rank)."""
+        """Return the rows of the dipoles of some atoms, (n, 3, rank)."""
         rows = np.concatenate([own.rows()[atoms] for own in self.states], axis=2)
         return np.einsum("am,imw->iaw", AXES, rows)
 
     def moment_rows(self) -> np.ndarray:
-        """Return what sums of dipoles are linear in, (n_structures, 3, rank)."""
+        """Return the rows of the sums of dipoles, (n_structures, 3, rank)."""
         rows = np.concatenate([own.structure_rows() for own in self.states], axis=2)
         return np.einsum("am,smw->saw", AXES, rows)
 
     def born_rows(self) -> np.ndarray:
-        """Return what d(sum of dipoles)/dR is linear in, (n_atoms, 3, 3, rank).
+        """Return the rows of d(sum of dipoles)/dR, (n_atoms, 3, 3, rank).
 
         The first axis of length 3 is that of the dipole, the second that of R.
         """
@@ -96,7 +96,7 @@ class DipoleState:
         return rows
 
     def position_rows(self, adjoint: np.ndarray) -> np.ndarray:
-        """Return what d(sum_i adjoint_i . d_i)/dR is linear in, (n_atoms, 3, rank)."""
+        """Return the rows of d(sum_i adjoint_i . d_i)/dR, (n_atoms, 3, rank)."""
         rows = np.empty((self.batch.n_atoms, 3, self.dipoles.rank))
         self.fill_rows(adjoint, rows)
         return rows
@@ -105,9 +105,9 @@ class DipoleState:
         """Write `position_rows` into an array."""
         start = 0
         for state in self.states:
-            own = slice(start, start + state.kernel.rank)
-            rows[:, :, own] = state.position_rows(adjoint @ AXES)
-            start = own.stop
+            columns = slice(start, start + state.kernel.rank)
+            rows[:, :, columns] = state.position_rows(adjoint @ AXES)
+            start = columns.stop
 
     def atom_gradients(self, weights: np.ndarray) -> np.ndarray:
         """Return d(d_i)/dR of all atoms, (n_atoms, 3, n_atoms, 3)."""

@@ -76,7 +76,7 @@ def check_stress(frames, properties) -> None:
 
 
 def field_argument(model, field, name: str = "field") -> dict:
-    """Return what the ``compute`` of a model takes for a field, nothing without one.
+    """Return the field as an argument of ``compute``, nothing without one.
 
     Parameters
     ----------

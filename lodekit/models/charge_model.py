@@ -19,7 +19,7 @@ class ChargeModel(ChargeEnergyModel):
 
     q_i = q_0(species of i) + Phi_i w, fitted to charges, dipoles and quadrupoles, or
     any of them. The total charge enters the fit, and predictions are conditioned on it
-    as a Gaussian process is: what is missing goes where the charges are uncertain.
+    as a Gaussian process is: the missing charge goes where charges are uncertain.
 
     Parameters
     ----------

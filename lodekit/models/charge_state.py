@@ -18,7 +18,7 @@ from .sparse_potential import SparsePotential
 
 
 class ChargeState:
-    """What `LinearChargeModel` does to become a model file and come back.
+    """The part of `LinearChargeModel` that writes model files and reads them.
 
     A subclass with more to keep writes it in `add_state` and reads it in `take_state`.
     """

@@ -57,7 +57,7 @@ def percent(square: float, reference: float, n: int) -> dict:
 
 
 def statistics(name: str, differences: list) -> dict:
-    """Return what `format_errors` shows of differences."""
+    """Return the statistics of differences for `format_errors`."""
     values = np.ravel(differences)
     return {
         "rmse": float(np.sqrt(np.mean(values**2))),

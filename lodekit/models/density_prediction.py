@@ -28,7 +28,7 @@ POLARIZABILITY_STD = "polarizability_std"
 
 
 class DensityPrediction:
-    """What a fitted `ElectronDensityModel` says of some frames.
+    """Predictions of a fitted `ElectronDensityModel` for some frames.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ class DensityPrediction:
         places = channel_places(self.model.basis_, atoms.numbers)
         projected = []
         for case in range(self.model.features_.n_cases):
-            own = {
+            features = {
                 key: self.features[key][case, starts[key] : starts[key] + len(where)]
                 for key, where in places.items()
             }
-            projected.append(project_integrals(integrals, places, own))
+            projected.append(project_integrals(integrals, places, features))
         return projected
 
     def integral_std(self, integrals) -> np.ndarray:
@@ -107,8 +107,8 @@ class DensityPrediction:
                 f"`integrals` must have shape ({size}, n), one row for every function, "
                 f"got {integrals.shape}"
             )
-        own = beside_electrons(atoms, model.basis_, integrals)
-        projected = self.project(atoms, dict.fromkeys(self.values, 0), own)
+        columns = beside_electrons(atoms, model.basis_, integrals)
+        projected = self.project(atoms, dict.fromkeys(self.values, 0), columns)
         values = [[model.covariance_.deviation(p) for p in case] for case in projected]
         return np.array(values).T if model.is_response else np.array(values[0])
 
@@ -122,9 +122,9 @@ class DensityPrediction:
         size = model.basis_.size(atoms.numbers)
         coefficients = np.zeros((size, model.features_.n_cases))
         for key, where in places.items():
-            own = self.values[key][:, starts[key] : starts[key] + len(where)]
+            values = self.values[key][:, starts[key] : starts[key] + len(where)]
             starts[key] += len(where)
-            coefficients[where] = np.moveaxis(own, 0, 3)
+            coefficients[where] = np.moveaxis(values, 0, 3)
         coefficients += mean_coefficients(model.means_, places, size)[:, None]
         if not model.basis_.is_known:
             return coefficients
@@ -135,7 +135,7 @@ class DensityPrediction:
         return keep_electrons(atoms, model.basis_, coefficients, n_electrons)
 
     def of_density(self, atoms, coefficients, wanted: list[str]) -> dict:
-        """Return what follows from a density."""
+        """Return the properties of a density."""
         model, result = self.model, {}
         charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
         density = ElectronDensity(atoms, model.basis_, coefficients, charges)
@@ -153,7 +153,7 @@ class DensityPrediction:
         return result
 
     def of_response(self, atoms, coefficients, wanted: list[str]) -> dict:
-        """Return what follows from the change of a density in a field."""
+        """Return the properties of the change of a density in a field."""
         result = {RESPONSE: coefficients}
         if "polarizability" in wanted:
             result["polarizability"] = polarizability(

@@ -18,7 +18,7 @@ OBJECTS = ("basis", "metric")
 
 
 class DensityState:
-    """What `ElectronDensityModel` does to become a model file and come back."""
+    """The part of `ElectronDensityModel` that writes model files and reads them."""
 
     def encoded_parameters(self) -> dict:
         """Return the parameters but for objects that have settings of their own."""
@@ -52,11 +52,11 @@ class DensityState:
         """Take what `add_parts` added."""
         self.basis_ = DensityBasis.from_dict(stored.setting("basis", dict))
         charges = stored.setting("nuclear_charges", dict)
-        own = StoredModel({"settings": charges, "arrays": {}})
+        nuclear = StoredModel({"settings": charges, "arrays": {}})
         if stored.setting("has_basis", bool):
             self.basis = self.basis_
         self.metric = read_metric(stored)
-        self.nuclear_charges_ = {int(z): own.positive(z) for z in charges}
+        self.nuclear_charges_ = {int(z): nuclear.positive(z) for z in charges}
         self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
         self.features_.kernels = read_kernels(stored, self.species_)
         if set(self.features_.kernels) != set(self.features_.keys):
@@ -80,8 +80,8 @@ def read_metric(stored: StoredModel) -> DensityMetric | None:
     """Return the metric that was a parameter of the model, if any."""
     if stored.settings["metric"] is None:
         return None
-    own = StoredModel({"settings": stored.setting("metric", dict), "arrays": {}})
-    if set(own.settings) != {field.name for field in fields(DensityMetric)}:
-        raise ValueError(f"the metric is {own.settings!r:.60}")
-    weights = [own.positive(name, least=0.0) for name in ("overlap", "coulomb")]
-    return DensityMetric(*weights, own.positive("accuracy", largest=1.0))
+    metric = StoredModel({"settings": stored.setting("metric", dict), "arrays": {}})
+    if set(metric.settings) != {field.name for field in fields(DensityMetric)}:
+        raise ValueError(f"the metric is {metric.settings!r:.60}")
+    weights = [metric.positive(name, least=0.0) for name in ("overlap", "coulomb")]
+    return DensityMetric(*weights, metric.positive("accuracy", largest=1.0))

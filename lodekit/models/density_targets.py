@@ -1,4 +1,4 @@
-"""What a model of densities is given: structures, coefficients, metrics."""
+"""Structures, coefficients and metrics that a model of densities is fitted to."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def collect_densities(model, frames, y=None) -> DensitySet:
 
 
 def density_data(model, densities: DensitySet, metrics) -> DensityData:
-    """Return what is fitted, or judged."""
+    """Return the targets of a fit, or of its judgement."""
     if not len(densities):
         raise ValueError("there are no structures to fit")
     if model.is_response and densities.responses is None:

@@ -51,15 +51,15 @@ class InducedResponse:
     """
 
     def __init__(self, batch: InducedBatch, place: int, iterative=None):
-        own = batch.own(place)
-        self.charges = batch.charges[own]
+        atoms = batch.own(place)
+        self.charges = batch.charges[atoms]
         self.system = batch.system(place, iterative)
         self.solved = batch.solve(place, self.system)
         n_atoms, stiffness = len(self.charges), self.system.stiffness
         uniform = np.broadcast_to(np.eye(3), (n_atoms, 3, 3))
         self.nu = self.system.respond(uniform)
         self.by_dipoles = np.einsum("icd,ida->ica", stiffness, self.nu)
-        change = self.solved.dipoles - batch.permanent[own]
+        change = self.solved.dipoles - batch.permanent[atoms]
         self.pulled = np.einsum("icd,id->ic", stiffness, change)
         self.by_logs = np.einsum("ica,ic->ia", self.nu, self.pulled)
         none = np.zeros(n_atoms)
@@ -213,7 +213,7 @@ class Changes:
             np.einsum("icd,idw->icw", stiffness, by_dipoles),
             response.pulled[:, :, None] * by_logs[:, None],
         ]
-        self.dipoles = [system.respond(own) for own in pulls]
+        self.dipoles = [system.respond(atoms) for atoms in pulls]
         self.responses = [
             system.respond(response.by_dipoles[:, :, axis, None] * by_logs[:, None])
             for axis in range(3)
@@ -234,8 +234,8 @@ class Changes:
         """Return the changes of y_l by the weights of q, of mu_0 and of l."""
         response = self.response
         stretched = response.by_dipoles[:, :, axis]
-        found = [np.einsum("ic,icw->iw", stretched, own) for own in self.dipoles]
-        found[1] -= np.einsum("ic,icw->iw", stretched, self.features[1])
-        found[2] += np.einsum("ic,icw->iw", response.pulled, self.responses[axis])
-        found[2] -= response.by_logs[:, axis, None] * self.features[2]
-        return found
+        adjoints = [np.einsum("ic,icw->iw", stretched, own) for own in self.dipoles]
+        adjoints[1] -= np.einsum("ic,icw->iw", stretched, self.features[1])
+        adjoints[2] += np.einsum("ic,icw->iw", response.pulled, self.responses[axis])
+        adjoints[2] -= response.by_logs[:, axis, None] * self.features[2]
+        return adjoints

@@ -97,15 +97,15 @@ class InducedProblem:
     def read(self, targets: PolarizationTargets, index: int, atoms) -> dict:
         """Return the targets of one structure as they stand in the rows."""
         moment = POLARIZATION if atoms.pbc.all() else DIPOLE
-        found = {moment: targets.moments[index]}
+        values = {moment: targets.moments[index]}
         charges = targets.born_charges[index]
-        found[BORN_CHARGES] = None if charges is None else charges.ravel()
+        values[BORN_CHARGES] = None if charges is None else charges.ravel()
         value = None
         if can_have(atoms, POLARIZABILITY):
             value = get_target(atoms, POLARIZABILITY)
         if value is not None:
-            found[POLARIZABILITY] = np.array([value[a, b] for a, b in VOIGT])
-        return {n: v for n, v in found.items() if n in self.names and v is not None}
+            values[POLARIZABILITY] = np.array([value[a, b] for a, b in VOIGT])
+        return {n: v for n, v in values.items() if n in self.names and v is not None}
 
     def content(self):
         """Yield targets and sparse points."""
@@ -138,12 +138,12 @@ class InducedProblem:
             if any(BORN_CHARGES in self.targets[index] for index in indices):
                 born = BornRows(batch, responses, features)
             for place, index in enumerate(indices):
-                own = batch.own(place)
-                parts = [part[own] for part in features]
+                atoms = batch.own(place)
+                parts = [part[atoms] for part in features]
                 for name, target in self.targets[index].items():
                     if name == BORN_CHARGES:
                         matrix = born.rows(place).reshape(-1, self.rank)
-                        values = born.values[own].ravel()
+                        values = born.values[atoms].ravel()
                     elif name == POLARIZABILITY:
                         matrix, values = self.response_rows(responses[place], parts)
                     else:

@@ -136,13 +136,13 @@ class InducedBatch:
         values = priors[0] * (self.is_element @ weights[:n_species])
         start = n_species
         for state in self.scalars:
-            own = weights[start : start + state.kernel.rank]
-            values += priors[1] * state.values(own)[:, 0]
+            kernel_weights = weights[start : start + state.kernel.rank]
+            values += priors[1] * state.values(kernel_weights)[:, 0]
             start += state.kernel.rank
         return values
 
     def scalar_rows(self, priors) -> np.ndarray:
-        """Return what scalars of all atoms are linear in, (n_atoms, n_scalar)."""
+        """Return the rows of the scalars of all atoms, (n_atoms, n_scalar)."""
         parts = [state.rows()[:, 0] for state in self.scalars]
         return np.hstack([priors[0] * self.is_element, priors[1] * np.hstack(parts)])
 
@@ -151,14 +151,14 @@ class InducedBatch:
         positions, strain = 0.0, 0.0
         start = self.latents.species.size
         for state in self.scalars:
-            own = priors[1] * weights[start : start + state.kernel.rank]
-            more = state.gradients(own, adjoint[:, None])
+            kernel_weights = priors[1] * weights[start : start + state.kernel.rank]
+            more = state.gradients(kernel_weights, adjoint[:, None])
             positions, strain = positions + more[0], strain + more[1]
             start += state.kernel.rank
         return positions, strain
 
     def scalar_gradient_rows(self, priors, adjoint) -> np.ndarray:
-        """Return what `scalar_gradients` by positions is linear in."""
+        """Return the rows of `scalar_gradients` by positions."""
         parts = [np.zeros((self.batch.n_atoms, 3, self.latents.species.size))]
         for state in self.scalars:
             parts.append(priors[1] * state.position_rows(adjoint[:, None]))
@@ -168,8 +168,8 @@ class InducedBatch:
         """Return derivatives of every scalar by positions, (n_atoms, n_atoms, 3)."""
         total, start = 0.0, self.latents.species.size
         for state in self.scalars:
-            own = priors[1] * weights[start : start + state.kernel.rank]
-            total = total + state.atom_gradients(own)[:, 0]
+            kernel_weights = priors[1] * weights[start : start + state.kernel.rank]
+            total = total + state.atom_gradients(kernel_weights)[:, 0]
             start += state.kernel.rank
         return total
 
@@ -206,7 +206,7 @@ class InducedBatch:
         return tuple(sum(own) for own in zip(*parts, strict=True))
 
     def latent_gradient_rows(self, by_charges, by_dipoles, by_logs) -> np.ndarray:
-        """Return what gradients by positions are linear in, (n_atoms, 3, rank)."""
+        """Return the rows of gradients by positions, (n_atoms, 3, rank)."""
         parts = []
         if self.latents.whole_charges is None:
             adjoint = self.project(by_charges)
@@ -230,43 +230,43 @@ class InducedBatch:
 
     def conserve(self, charges: np.ndarray) -> np.ndarray:
         """Return charges moved to the total charge of every structure."""
-        moved = charges.copy()
+        conserved = charges.copy()
         for index, atoms in enumerate(self.frames):
-            own = self.own(index)
-            excess = charges[own].sum() - total_charge(atoms)
-            moved[own] -= excess / len(atoms)
-        return moved
+            atoms_of_structure = self.own(index)
+            excess = charges[atoms_of_structure].sum() - total_charge(atoms)
+            conserved[atoms_of_structure] -= excess / len(atoms)
+        return conserved
 
     def project(self, values: np.ndarray) -> np.ndarray:
         """Return values without their mean over the atoms of every structure."""
         projected = values.copy()
         for index in range(len(self.frames)):
-            own = self.own(index)
-            projected[own] -= values[own].mean(axis=0)
+            atoms_of_structure = self.own(index)
+            projected[atoms_of_structure] -= values[atoms_of_structure].mean(axis=0)
         return projected
 
     def system(self, index: int, iterative=None) -> InducedDipoles:
         """Return the atoms of one structure, which polarize each other."""
-        atoms, own = self.frames[index], self.own(index)
+        atoms, place = self.frames[index], self.own(index)
         if self.latents.thole is None:
-            damping = {"widths": default_widths(self.largest[own])}
+            damping = {"widths": default_widths(self.largest[place])}
         else:
             damping = {"thole": self.latents.thole}
-            damping["thole_polarizabilities"] = self.largest[own]
+            damping["thole_polarizabilities"] = self.largest[place]
         return InducedDipoles(
             atoms.positions,
             atoms.cell[:],
             atoms.pbc,
-            self.polarizabilities[own],
+            self.polarizabilities[place],
             **damping,
             iterative=iterative,
         )
 
     def solve(self, index: int, system: InducedDipoles | None = None) -> Induced:
         """Return the induced dipoles of one structure."""
-        own = self.own(index)
+        place = self.own(index)
         system = self.system(index) if system is None else system
-        return system.solve(self.charges[own], self.permanent[own], self.field)
+        return system.solve(self.charges[place], self.permanent[place], self.field)
 
     def energy_parts(self, solved: list[Induced]) -> list[EnergyParts]:
         """Return the energy of every structure with forces and strain derivative."""

@@ -192,7 +192,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         whole = self._whole_charges(frames, targets)
         self.latents_ = self._select(frames, random_state, whole)
         clock.lap("sparse points")
-        given = {name: (self.noises or {}).get(name, "auto") for name in electric}
+        noises = {name: (self.noises or {}).get(name, "auto") for name in electric}
         arguments = {
             **weighting,
             "fraction": self.validation_fraction,
@@ -200,7 +200,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
             "lap": clock.lap,
         }
         search = InducedFit(self.latents_, self.quantum, self.progress)
-        result = search.run(frames, electric, targets, given, arguments)
+        result = search.run(frames, electric, targets, noises, arguments)
         self.solution_ = result.solution
         self.solution_.weights = result.weights
         energies = [name for name in self.targets_ if name in ENERGIES]
@@ -262,8 +262,8 @@ class InducedDipoleModel(InducedDipoleState, Model):
         return parts
 
     def _summary(self, frames, result, clock: Clock) -> dict:
-        """Return what people may want to know."""
-        own = {
+        """Return facts about the fit for people."""
+        summary = {
             "n_structures": len(frames),
             "species": self.species_.tolist(),
             "targets": self.targets_,
@@ -272,9 +272,9 @@ class InducedDipoleModel(InducedDipoleState, Model):
             "units": InducedProblem.units,
         }
         if self.potential_ is not None:
-            own["potential"] = dict(self.potential_.summary_)
-        own["seconds"] = clock.seconds
-        return own
+            summary["potential"] = dict(self.potential_.summary_)
+        summary["seconds"] = clock.seconds
+        return summary
 
     @property
     def properties(self) -> list[str]:
@@ -337,5 +337,6 @@ class InducedDipoleModel(InducedDipoleState, Model):
         """Return R^2 of the polarizabilities, all components together."""
         frames = as_frames(frames)
         expected = [get_target(atoms, POLARIZABILITY) for atoms in frames]
-        found = [own[POLARIZABILITY] for own in self.compute(frames, [POLARIZABILITY])]
-        return r2_score(np.ravel(expected), np.ravel(found))
+        results = self.compute(frames, [POLARIZABILITY])
+        predicted = [result[POLARIZABILITY] for result in results]
+        return r2_score(np.ravel(expected), np.ravel(predicted))

@@ -15,7 +15,7 @@ from .tensor_state import kernel_state, read_kernels
 
 
 class InducedDipoleState:
-    """What `InducedDipoleModel` does to become a model file and come back."""
+    """The part of `InducedDipoleModel` that writes model files and reads them."""
 
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add latents, their posterior, and the potential."""

@@ -79,7 +79,7 @@ def without_fields(model, frames, names: list) -> list:
 
 
 def field_part(model, atoms, field, names, name: str) -> EnergyParts:
-    """Return what a field adds to energy, forces and strain derivative."""
+    """Return the contribution of a field to energy, forces and strain derivative."""
     prediction = PolarizationPrediction(model, [atoms], field)
     energy = float(prediction.field_energies[0])
     if atoms.pbc.all() and "energy" in names:

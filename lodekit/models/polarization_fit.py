@@ -236,7 +236,7 @@ class BranchSearch:
         return float(sums.square - sums.moment @ weights)
 
     def moment_rows(self) -> np.ndarray:
-        """Return what M of periodic frames is linear in, (n, 3, rank)."""
+        """Return the rows of M of periodic frames, (n, 3, rank)."""
         parts = []
         frames = [self.problem.frames[i] for i in self.periodic]
         for group in batches(frames, MOMENT_ATOMS):

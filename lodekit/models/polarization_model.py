@@ -261,13 +261,13 @@ class PolarizationModel(PolarizationState, Model):
             self.dipoles_.restrict(self.species_[charges != 0.0])
         clock.lap("sparse points")
         problem = DipoleProblem(frames, targets, self.dipoles_, self.progress, charges)
-        given = {name: self._noise(name) for name in problem.names}
-        search = BranchSearch(problem, given, float(self.quantum))
+        noises = {name: self._noise(name) for name in problem.names}
+        search = BranchSearch(problem, noises, float(self.quantum))
         self.n_branch_rounds_ = search.run()
         clock.lap("branches")
         result = fit(
             problem,
-            given,
+            noises,
             **weighting,
             fraction=self.validation_fraction,
             random_state=random_state,
@@ -289,13 +289,13 @@ class PolarizationModel(PolarizationState, Model):
         self.potential_ = fit_potential(self, frames, energies, weighting)
 
     def _local_electrostatics(self, polarizabilities):
-        """Return what gives the energy of charges and dipoles in their surroundings."""
+        """Return the electrostatics of charges and dipoles with a local screening."""
         return LocallyScreened(
             float(self.electrostatic_width), self.species_, polarizabilities
         )
 
     def _electrostatics(self, screening: float):
-        """Return what gives the electrostatic energy."""
+        """Return the electrostatics of charges and dipoles with one screening."""
         return ChargesAndDipoles(float(self.electrostatic_width), screening)
 
     def _noise(self, name: str):
@@ -362,11 +362,11 @@ class PolarizationModel(PolarizationState, Model):
         with threads_for(frames):
             for group in batches(frames, BATCH_ATOMS):
                 some = [frames[i] for i in group]
-                own = field
+                fields = field
                 if field is None and displacement is None and self.dipoles_ is not None:
-                    own = fields_of(some)
+                    fields = fields_of(some)
                 results += PolarizationPrediction(
-                    self, some, own, displacement
+                    self, some, fields, displacement
                 ).results(properties)
         return results
 
@@ -388,9 +388,9 @@ class PolarizationModel(PolarizationState, Model):
         frames = as_frames(frames)
         name = BORN_CHARGES
         expected = [born_charges_of(atoms) for atoms in frames]
-        if any(own is None for own in expected):
-            found = self.predict(frames)
-            return r2_score([moment_of(atoms) for atoms in frames], found)
-        found = [result[name].ravel() for result in self.compute(frames, [name])]
-        expected = [own.ravel() for own in expected]
-        return r2_score(np.concatenate(expected), np.concatenate(found))
+        if any(charges is None for charges in expected):
+            moments = self.predict(frames)
+            return r2_score([moment_of(atoms) for atoms in frames], moments)
+        predicted = [result[name].ravel() for result in self.compute(frames, [name])]
+        expected = [charges.ravel() for charges in expected]
+        return r2_score(np.concatenate(expected), np.concatenate(predicted))

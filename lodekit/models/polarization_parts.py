@@ -1,4 +1,4 @@
-"""What a `PolarizationModel` is made of: targets, potential and polarizability."""
+"""Parts of a `PolarizationModel`: targets, potential and polarizability."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def choose_polarization_targets(frames, asked, possible=TARGETS) -> list[str]:
     """
     if isinstance(asked, str):
         asked = [asked]
-    found = []
+    chosen = []
     for name in asked or possible:
         if name not in possible:
             raise ValueError(f"targets must be among {list(possible)}, got '{name}'")
         if any(has_target(atoms, name) for atoms in frames):
-            found.append(name)
+            chosen.append(name)
         elif asked:
             raise ValueError(
                 f"target '{name}' is in none of the {len(frames)} frames "
                 "that can have it"
             )
-    electric = [name for name in found if name not in ENERGIES]
+    electric = [name for name in chosen if name not in ENERGIES]
     if not electric:
         others = [name for name in possible if name not in ENERGIES]
         raise ValueError(
             f"no frame has any of {', '.join(others)}; a `SparsePotential` learns "
             "energies alone"
         )
-    return found
+    return chosen
 
 
 def has_target(atoms, name: str) -> bool:
@@ -78,7 +78,7 @@ def fit_potential(model, frames, names: list, weighting: dict):
 
 
 def find_electrostatics(model, frames):
-    """Return what gives the electrostatic energy, as frames tell its screening."""
+    """Return the electrostatics of a model, with the screening of the frames."""
     if model.screening == "local":
         values = reference_polarizabilities(frames, model.species_)
         return model._local_electrostatics(values)
@@ -128,9 +128,9 @@ def fit_polarizability(model, frames, weighting: dict):
     """Return the model of alpha, fitted to the frames that have one."""
     values = [get_target(atoms, "polarizability") for atoms in frames]
     used = [index for index, value in enumerate(values) if value is not None]
-    given = model.polarizability or default_polarizability(frames)
+    template = model.polarizability or default_polarizability(frames)
     noises = model.noises or {}
-    fitted = clone(given).set_params(
+    fitted = clone(template).set_params(
         targets=["polarizability"],
         noises={k: v for k, v in noises.items() if k == "polarizability"} or None,
         validation_fraction=model.validation_fraction,
@@ -151,35 +151,35 @@ def fit_polarizability(model, frames, weighting: dict):
 
 
 def summarize(model, frames, results, clock) -> dict:
-    """Return what people may want to know of a fitted model."""
+    """Return facts about a fitted model for people."""
     symbols = [chemical_symbols[z] for z in model.species_]
     states = dict(zip(symbols, map(int, model.oxidation_states_), strict=True))
-    own = {
+    summary = {
         "n_structures": len(frames),
         "species": model.species_.tolist(),
         "targets": model.targets_,
     }
     if model.dipoles_ is not None:
-        own["oxidation_states"] = states
-        own["rank"] = model.dipoles_.rank
-        own["amplitudes"] = [kernel.amplitude for kernel in model.dipoles_.kernels]
-        own["branch_rounds"] = model.n_branch_rounds_
+        summary["oxidation_states"] = states
+        summary["rank"] = model.dipoles_.rank
+        summary["amplitudes"] = [kernel.amplitude for kernel in model.dipoles_.kernels]
+        summary["branch_rounds"] = model.n_branch_rounds_
     for result in results:
-        own |= result.summary()
-    parts = [own]
+        summary |= result.summary()
+    parts = [summary]
     for part in (model.potential_, model.polarizability_):
         if part is not None:
             parts.append(part.summary_)
     for key in ("n_rows", "noises", "std_scales", "held_out_errors", "units"):
-        own[key] = {
+        summary[key] = {
             name: value
             for part in parts[::-1]
             for name, value in part.get(key, {}).items()
         }
-    own["outliers"] = [one for part in parts for one in part.get("outliers", ())]
+    summary["outliers"] = [one for part in parts for one in part.get("outliers", ())]
     for key in ("n_groups", "n_left_out"):
-        own[key] = max(part.get(key, 0) for part in parts)
+        summary[key] = max(part.get(key, 0) for part in parts)
     if model.electrostatics_ is not None:
-        own["screening"] = model.electrostatics_.screening
-    own["seconds"] = clock.seconds
-    return own
+        summary["screening"] = model.electrostatics_.screening
+    summary["seconds"] = clock.seconds
+    return summary

@@ -55,7 +55,7 @@ def defined_properties(model) -> list[str]:
 
 
 class PolarizationPrediction:
-    """What a fitted model says of some frames.
+    """Predictions of a fitted model for some frames.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ class PolarizationPrediction:
         energies = self.energies(every)
         results = []
         for index, names in enumerate(wanted):
-            own = {}
+            values = {}
             for name in names:
                 if name in ENERGIES:
-                    own[name] = energies[index][name]
+                    values[name] = energies[index][name]
                 else:
-                    own[name] = getattr(self, f"{name}_of")(index)
-            results.append(own)
+                    values[name] = getattr(self, f"{name}_of")(index)
+            results.append(values)
         return results
 
     def check(self, properties) -> list[list[str]]:
@@ -151,7 +151,7 @@ class PolarizationPrediction:
 
     @cached_property
     def induced_born_charges(self) -> np.ndarray:
-        """What the field adds to Z, (n_atoms, 3, 3)."""
+        """The contribution of the field to Z, (n_atoms, 3, 3)."""
         charges = np.empty((self.batch.n_atoms, 3, 3))
         for axis, direction in enumerate(np.eye(3)):
             outer = direction[:, None] * self.fields[:, None]
@@ -165,7 +165,7 @@ class PolarizationPrediction:
 
     @cached_property
     def tensors(self) -> TensorPrediction:
-        """What the model of alpha says."""
+        """Predictions of the model of alpha."""
         return TensorPrediction(self.model.polarizability_, self.frames)
 
     @cached_property
@@ -266,13 +266,13 @@ class PolarizationPrediction:
         model = self.model
         kinds = np.searchsorted(model.species_, self.batch.species)
         charges = model.oxidation_states_[kinds]
-        found = [
+        solutions = [
             model.electrostatics_.compute(
                 atoms, self.own(charges, index), self.own(self.dipoles, index)
             )
             for index, atoms in enumerate(self.frames)
         ]
-        adjoint = np.concatenate([own.by_dipoles for own in found])
+        adjoint = np.concatenate([own.by_dipoles for own in solutions])
         positions, strain = self.state.gradients(self.weights, adjoint)
         return [
             EnergyParts(
@@ -280,7 +280,7 @@ class PolarizationPrediction:
                 -(own.positions + self.own(positions, index)),
                 own.strain + strain[index],
             )
-            for index, own in enumerate(found)
+            for index, own in enumerate(solutions)
         ]
 
     def add_electrostatics(self, results: list[dict]) -> None:
@@ -288,11 +288,11 @@ class PolarizationPrediction:
         for result, atoms, part in zip(
             results, self.frames, self.electrostatic_parts(), strict=True
         ):
-            own = {"energy": part.energy, "forces": part.forces}
+            contribution = {"energy": part.energy, "forces": part.forces}
             if "stress" in result:
-                own["stress"] = part.stress(atoms)
-            for name in {*own} & {*result}:
-                result[name] = result[name] + own[name]
+                contribution["stress"] = part.stress(atoms)
+            for name in {*contribution} & {*result}:
+                result[name] = result[name] + contribution[name]
 
     def energies(self, wanted: set) -> list[dict]:
         """Return energies, forces and stress of every frame, as far as wanted."""
@@ -303,8 +303,9 @@ class PolarizationPrediction:
         rest = [name for name, keep in zip(names, has_stress, strict=True) if keep]
         results = []
         for atoms in self.frames:
-            own = names if atoms.pbc.all() else rest
-            results += self.model.potential_.compute([atoms], own) if own else [{}]
+            defined = names if atoms.pbc.all() else rest
+            potential = self.model.potential_
+            results += potential.compute([atoms], defined) if defined else [{}]
         if self.model.electrostatics_ is not None:
             self.add_electrostatics(results)
         if not self.has_field:

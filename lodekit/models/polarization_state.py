@@ -19,7 +19,7 @@ from .tensor_state import check_tensor
 
 
 class PolarizationState:
-    """What `PolarizationModel` does to become a model file and come back."""
+    """The part of `PolarizationModel` that writes model files and reads them."""
 
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add oxidation states, dipoles, potential and polarizability."""
@@ -50,8 +50,8 @@ class PolarizationState:
         summary = stored.setting("summary", dict)
         self.dipoles_ = self.solution_ = None
         if stored.has_setting("dipoles"):
-            own = stored.part("dipoles")
-            self.dipoles_, self.solution_ = read_dipoles(own, self.species_)
+            part = stored.part("dipoles")
+            self.dipoles_, self.solution_ = read_dipoles(part, self.species_)
             self.n_branch_rounds_ = summary.get("branch_rounds", 0)
         self.take_centers()
         self.electrostatics_ = None
@@ -68,8 +68,8 @@ class PolarizationState:
         if stored.has_setting("potential"):
             self.potential_ = SparsePotential.from_stored(stored.part("potential"))
         if stored.has_setting("polarizability"):
-            own = stored.part("polarizability")
-            self.polarizability_ = TensorModel.from_stored(own)
+            part = stored.part("polarizability")
+            self.polarizability_ = TensorModel.from_stored(part)
             check_tensor(self.polarizability_.tensors_, "polarizability")
 
 

@@ -178,10 +178,10 @@ class SparsePotential(PotentialState, EnergyEstimator):
         self.kernels_ = latent.kernels
         clock.lap("sparse points")
         problem = PotentialProblem(self, frames, targets, weights)
-        given = {name: self._given_noises()[name] for name in targets.names}
+        noises = {name: self._given_noises()[name] for name in targets.names}
         result = fit(
             problem,
-            given,
+            noises,
             groups=groups,
             fraction=self.validation_fraction,
             random_state=random_state,

@@ -96,8 +96,8 @@ class TensorPart:
         """Return weights of every kernel, in units of the target."""
         weights, start = [], self.n_elements
         for kernel, amplitude in zip(kernels, self.amplitudes, strict=True):
-            own = self.solution.weights[start : start + kernel.rank]
-            weights.append(self.spread * amplitude * own)
+            part = self.solution.weights[start : start + kernel.rank]
+            weights.append(self.spread * amplitude * part)
             start += kernel.rank
         return weights
 
@@ -120,7 +120,7 @@ class TensorPart:
         return values
 
     def rows(self, states, is_element, batch, per_atom: bool) -> np.ndarray:
-        """Return what y of every atom or structure is linear in.
+        """Return the rows of y of every atom or structure.
 
         Returns
         -------
@@ -132,8 +132,8 @@ class TensorPart:
         if parts and not per_atom:
             parts = [np.add.reduceat(parts[0], batch.first_atom[:-1])]
         for state, amplitude in zip(states, self.amplitudes, strict=True):
-            own = state.rows() if per_atom else state.structure_rows()
-            parts.append(amplitude * own)
+            state_rows = state.rows() if per_atom else state.structure_rows()
+            parts.append(amplitude * state_rows)
         return np.concatenate(parts, axis=2)
 
 
@@ -199,8 +199,8 @@ class PartProblem:
             Of `lodekit.fitting.fit.fit`.
         """
         part = self.part
-        given = {ROWS: noise if noise == "auto" else noise / part.spread}
-        result = fit(self, given, **arguments)
+        noises = {ROWS: noise if noise == "auto" else noise / part.spread}
+        result = fit(self, noises, **arguments)
         part.amplitudes = [kernel.factor for kernel in self.kernels]
         part.take(result)
         return part
@@ -220,14 +220,16 @@ class PartProblem:
             per_atom = self.tensor.per_atom
             matrix = self.part.rows(states, is_element, batch, per_atom)
             values = [self.values[i] for i in frames[group]]
-            owners = np.repeat(frames[group], [own.size for own in values])
+            owners = np.repeat(
+                frames[group], [state_rows.size for state_rows in values]
+            )
             values = np.concatenate(values).ravel() / self.part.spread
             rows = Rows(matrix.reshape(-1, self.rank), values, owners)
             yield ROWS, rows, np.ones(values.size)
 
 
 def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
-    """Return what people may want to know of the fitted parts of all targets."""
+    """Return facts about the fitted parts of all targets for people."""
     named = [(part_name(name, p), p) for name, own in parts.items() for p in own]
     errors = {name: left_out_error(tensors[name], own) for name, own in parts.items()}
     return {

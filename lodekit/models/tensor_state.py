@@ -18,7 +18,7 @@ from .tensor_fit import TensorPart
 
 
 class TensorState:
-    """What `TensorModel` does to become a model file and come back."""
+    """The part of `TensorModel` that writes model files and reads them."""
 
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add kernels, and the parts of every tensor."""
@@ -47,13 +47,13 @@ class TensorState:
         self.tensors_, self.parts_ = {}, {}
         fits = stored.part("fits")
         for entry in stored.setting("tensors", list):
-            own = StoredModel({"settings": entry, "arrays": {}})
-            tensor = read_tensor_settings(own)
+            settings = StoredModel({"settings": entry, "arrays": {}})
+            tensor = read_tensor_settings(settings)
             self.tensors_[tensor.name] = tensor
             self.parts_[tensor.name] = [
                 read_part(fits.part(number), key, self.kernels_, self.species_)
                 for number, key in zip(
-                    own.setting("fits", list), tensor.keys, strict=True
+                    settings.setting("fits", list), tensor.keys, strict=True
                 )
             ]
         if not self.tensors_:
@@ -64,8 +64,12 @@ class TensorState:
 
 def check_tensor(tensors: dict, name: str) -> None:
     """Raise ``ValueError`` unless a quantity of the table is the only tensor."""
-    own = tensors.get(name)
-    if len(tensors) != 1 or own is None or own.per_atom != quantity(name).per_atom:
+    tensor = tensors.get(name)
+    if (
+        len(tensors) != 1
+        or tensor is None
+        or tensor.per_atom != quantity(name).per_atom
+    ):
         raise ValueError(f"the tensors are {list(tensors)!r:.60}, not {name}")
 
 
@@ -113,11 +117,14 @@ def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:
         terms.append((equivariants, descriptor, covariance))
     kernels = {}
     for entry in stored.setting("kernels", list):
-        own = StoredModel({"settings": entry, "arrays": {}})
-        key = own.setting("order", int), own.setting("sigma", int)
+        settings_of_kernel = StoredModel({"settings": entry, "arrays": {}})
+        key = (
+            settings_of_kernel.setting("order", int),
+            settings_of_kernel.setting("sigma", int),
+        )
         kernels[key] = []
         for number, (term, settings) in enumerate(
-            zip(terms, own.setting("terms", list), strict=True)
+            zip(terms, settings_of_kernel.setting("terms", list), strict=True)
         ):
             if key not in term[0].keys:
                 raise ValueError(f"a descriptor lacks order and sigma {key}")
@@ -128,7 +135,7 @@ def read_kernels(stored: StoredModel, species: np.ndarray) -> dict:
 
 
 def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
-    """Return what is known of a target, but for the fits of its parts."""
+    """Return the settings of a target, but for the fits of its parts."""
     return {
         "name": tensor.name,
         "per_atom": tensor.per_atom,
@@ -140,7 +147,7 @@ def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
 
 
 def read_tensor_settings(own: StoredModel) -> Tensor:
-    """Return what is known of a target."""
+    """Return a target from its settings."""
     name, shape = own.setting("name", str), own.setting("shape", list)
     shape = tuple(StoredModel.count(size) for size in shape)
     n_components = int(np.prod(shape))

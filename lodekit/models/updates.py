@@ -102,19 +102,21 @@ def check_updatable(model: Model, targets=()) -> None:
 
 def update_potential(model, frames, sums, options, clock) -> None:
     """Update a `SparsePotential`."""
-    (own,) = sums.fits[-1:]
+    (sums_of_fit,) = sums.fits[-1:]
     present = [
         name
-        for name in own.noises
+        for name in sums_of_fit.noises
         if any(get_target(atoms, name) is not None for atoms in frames)
     ]
-    found = collect_targets(frames, present).values
+    values = collect_targets(frames, present).values
     missing = [None] * len(frames)
-    targets = EnergyTargets({name: found.get(name, missing) for name in own.noises})
+    targets = EnergyTargets(
+        {name: values.get(name, missing) for name in sums_of_fit.noises}
+    )
     baseline = dict(zip(model.species_.tolist(), model.baseline_, strict=True))
     targets.subtract_baseline(frames, model.species_, baseline)
     problem = PotentialProblem(model, frames, targets, np.ones(len(frames)))
-    result = fit_more(problem, own, **options)
+    result = fit_more(problem, sums_of_fit, **options)
     result.std_scales = model.std_scales_
     model._finish(result, options["random_state"], clock, len(frames))
 
@@ -159,7 +161,7 @@ def update_tensors(model, frames, sums, options, clock) -> None:
 
 
 def summary_of(result: FitResult, scales: dict, clock: Clock) -> dict:
-    """Return what a summary says about an update."""
+    """Return the entries of an update in a summary."""
     return {**result.summary(), "std_scales": scales, "seconds": clock.seconds}
 
 
