@@ -1,4 +1,4 @@
-"""What a model file says about a model, taken out piece by piece and checked.
+"""The content of a model file, taken out piece by piece and checked.
 
 Estimators read it in ``from_state``: every piece has a kind or a shape, and what
 nobody asks for is an error, so that a file that was not written by ``get_state`` does

@@ -88,7 +88,7 @@ def strain_forces(model, atoms) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PolarizationLoop:
-    """What a loop of polarization and field shows, with standard errors over cycles.
+    """Results of a loop of polarization and field, with standard errors over cycles.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class PolarizationLoop:
 
 
 def polarization_loop(fields, polarizations, n_cycles: int = 1) -> PolarizationLoop:
-    """Return what a loop of polarization and field shows.
+    """Return the results of a loop of polarization and field.
 
     Parameters
     ----------

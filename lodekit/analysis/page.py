@@ -121,7 +121,7 @@ def image(name, data, caption=""):
 
 
 def part(macro, *arguments):
-    """Return what a macro of the templates makes of its arguments."""
+    """Return the text of a macro of the templates with some arguments."""
     return Markup(getattr(_PARTS, macro)(*arguments).strip())
 
 
@@ -154,7 +154,7 @@ def paragraph(text):
 
 
 def structure_table(frames):
-    """Return what there is in sets of structures, by name of the set."""
+    """Return the contents of sets of structures, by name of the set."""
     facts = {}
     for name, structures in frames.items():
         sizes = [len(structure) for structure in structures]

@@ -197,7 +197,7 @@ class LodekitCalculator(Calculator):
         return {n: v for n, v in present.items() if v is not None}
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """Return what changed since the last call, by however little.
+        """Return the changes since the last call, however small.
 
         Charges that are given count.
         """
@@ -272,7 +272,7 @@ class LodekitCalculator(Calculator):
         if "energy" in results:
             results["free_energy"] = results["energy"]
         results.update(self._extrapolate())
-        # ASE keeps results while the structure stays: what was asked before is kept.
+        # ASE keeps results while the structure stays: earlier properties are kept.
         self.results.update(results)
 
     def _extrapolate(self) -> dict[str, np.ndarray]:
@@ -297,7 +297,7 @@ class LodekitCalculator(Calculator):
         return {EXTRAPOLATION: extrapolation.values}
 
     def _wanted(self, properties: Iterable[str]) -> list[str]:
-        """Return what to compute when some properties are asked for."""
+        """Return the properties to compute when some are asked for."""
         wanted = _ALWAYS.union(properties) - {"free_energy"}
         if "stress" in wanted:
             wanted.add("forces")

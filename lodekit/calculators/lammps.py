@@ -73,7 +73,7 @@ def attach_model(
 
 
 class LammpsCoupling:
-    """What LAMMPS calls at every step; see `attach_model`.
+    """The callback of LAMMPS at every step; see `attach_model`.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ USUAL = tuple(name for name in CHARGES if quantity(name).by_default)
 
 
 class Kind(Protocol):
-    """What a kind of model has for the command line.
+    """A kind of model on the command line.
 
     Attributes
     ----------

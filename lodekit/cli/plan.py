@@ -153,7 +153,7 @@ def time_rows(run, frames, settings, n_weights):
             break
     targets = collect_targets(some, settings["fit"]["targets"])
     species = np.unique(np.concatenate([atoms.numbers for atoms in some]))
-    found = []
+    measured = []
     for size in PROBES:
         small = copy.deepcopy(settings)
         for term in small["terms"].values():
@@ -171,8 +171,8 @@ def time_rows(run, frames, settings, n_weights):
             rows = build_rows(latent.kernels, batch, targets)
             seconds.append(time.perf_counter() - start)
         n_rows = sum(len(own.values) for own in rows.values())
-        found.append((latent.rank, min(seconds) / n_rows))
-    (first, early), (second, late) = found
+        measured.append((latent.rank, min(seconds) / n_rows))
+    (first, early), (second, late) = measured
     slope = (late - early) / max(second - first, 1)
     return max(late + slope * (n_weights - second), early)
 
@@ -202,7 +202,7 @@ def describe_plan(plan):
 
 
 def refusal(plan):
-    """Return what to change where the memory does not suffice."""
+    """Return advice for a fit whose memory does not suffice."""
     return (
         f"a fit with {plan.n_weights} weights takes {plan.memory / 1e9:.1f} GB, and "
         f"{plan.available / 1e9:.1f} GB are free; set fewer sparse points, such as "

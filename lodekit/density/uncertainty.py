@@ -59,7 +59,7 @@ class DensityCovariance:
 
     @classmethod
     def from_stored(cls, stored: StoredModel, shapes: dict) -> DensityCovariance:
-        """Return what `get_state` described, of blocks of these shapes."""
+        """Return the covariance of `get_state`, with blocks of these shapes."""
         part = stored.part("covariance")
         factors = {}
         for (z, l), (n, rank) in shapes.items():

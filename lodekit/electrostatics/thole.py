@@ -91,7 +91,7 @@ class TholeInteraction(MultipoleInteraction):
 
 
 class TholeSum:
-    """What damping changes of the potential between pairs: a part of an interaction.
+    """The change of pair potentials by damping: a part of an interaction.
 
     Parameters
     ----------

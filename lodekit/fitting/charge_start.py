@@ -7,7 +7,7 @@ leading directions of the environments of each), c = Q / n, the energy is
 
 linear in W and z. Least squares for W, z and the remainder together has one solution;
 the leading eigenvector of W is z up to its sign. Since the remainder is linear, it is
-eliminated from the normal equations for good: what is left is a problem in z alone,
+eliminated from the normal equations for good: the rest is a problem in z alone,
 where Gauss-Newton steps cost nothing. They start from the eigenvectors, with both
 signs, and from the linear z, and the least loss of all of them is taken.
 """

@@ -71,7 +71,7 @@ class RecentMatrices:
 
 @dataclass
 class DensityData:
-    """What is fitted: coefficients (or their changes) of structures, and metrics.
+    """Coefficients (or their changes) of structures to be fitted, and metrics.
 
     Attributes
     ----------
@@ -146,9 +146,12 @@ class DensityData:
         """Return some frames in lists of one composition, each of a few atoms."""
         wanted, portions = set(frames), []
         for members in self.compositions.values():
-            own = [index for index in members if index in wanted]
+            members_wanted = [index for index in members if index in wanted]
             step = max(1, BATCH_ATOMS // len(self.frames[members[0]]))
-            portions += [own[i : i + step] for i in range(0, len(own), step)]
+            portions += [
+                members_wanted[i : i + step]
+                for i in range(0, len(members_wanted), step)
+            ]
         return portions
 
     def rows(self, portion: list[int], features: DensityFeatures):
@@ -159,14 +162,14 @@ class DensityData:
             metrics = np.array([self.metric(i) for i in portion])
         places = {k: p for k, p in self.places[portion[0]].items()}
         for number, case in enumerate(self.cases):
-            own = {
+            case_features = {
                 key: evaluated[key][case].reshape(
                     len(portion), len(where), 2 * key[1] + 1, -1
                 )
                 for key, where in places.items()
             }
             values = np.array([self.targets[i][:, number] for i in portion])
-            yield StructureRows(places, own, metrics, values)
+            yield StructureRows(places, case_features, metrics, values)
 
 
 def mean_coefficients(means: dict, places: dict, size: int) -> np.ndarray:
@@ -180,7 +183,7 @@ def mean_coefficients(means: dict, places: dict, size: int) -> np.ndarray:
 
 @dataclass
 class DensityFit:
-    """What came out of a fit.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -256,24 +259,24 @@ def choose_strength(equations, rows: list, given: float | None = None) -> tuple:
     given : float, optional
         A strength that is only judged.
     """
-    strength, found = given or STRENGTH, None
+    strength, best = given or STRENGTH, None
     for _ in range(MAX_PATHS):
         try:
             path = equations.path(strength)
         except np.linalg.LinAlgError:  # too small for the digits of H
-            if found is None:
+            if best is None:
                 raise
             break
         errors = LeftOutErrors(path, equations.layout)
-        for _, own in rows:
-            errors.add(own)
+        for _, structure_rows in rows:
+            errors.add(structure_rows)
         if given is not None:
             return given, errors.percent(given), path
         strength, error, is_end = errors.best()
-        found = strength, error, path
+        best = strength, error, path
         if not is_end:
             break
-    return found
+    return best
 
 
 def draw_left_out(frames, groups, fraction: float, random_state) -> np.ndarray:

@@ -91,7 +91,7 @@ def fit_elements(response, fitted: list, targets: list, frames, random_state):
 
 
 class ElementSearch:
-    """What is varied, as logarithms, and how probable it makes the targets.
+    """Varied parameters, as logarithms, and the probability of the targets.
 
     Parameters
     ----------

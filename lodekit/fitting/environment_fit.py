@@ -46,7 +46,7 @@ RAISE, MAX_RAISES, LEAST_GAIN = 10.0**0.5, 4, 0.01
 
 @dataclass
 class EnvironmentResult:
-    """What came out of an `EnvironmentFit`.
+    """The result of an `EnvironmentFit`.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class EnvironmentFit:
         start = np.append(self.before.weights, np.zeros(n_more))
         place = self.eliminate(Place(response, start), self.before.noises)
         self.clock.lap("start")
-        # what v will explain is noise at first
+        # the part that v will explain is noise at first
         first = {
             name: max(noise, errors_before.get(name, 0.0))
             for name, noise in self.before.noises.items()

@@ -118,7 +118,7 @@ class JointFit:
         self.kept.clear()
 
     def expand(self, frames, weights, keep) -> EnergyRows:
-        """Return what charges contribute around some weights of theirs."""
+        """Return the contribution of charges around some of their weights."""
         return EnergyRows(self.response.solve(frames, weights, keep))
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):

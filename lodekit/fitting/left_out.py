@@ -164,8 +164,8 @@ class KeptGroups:
             variances = np.concatenate(
                 [noises[name] ** 2 / weights for name, _, weights in parts]
             )
-            together = Rows.join([rows for _, rows, _ in parts])
-            residuals, deviations = without_group(solution, together, variances)
+            group_rows = Rows.join([rows for _, rows, _ in parts])
+            residuals, deviations = without_group(solution, group_rows, variances)
             bounds = np.cumsum([len(rows.values) for _, rows, _ in parts])[:-1]
             pieces = zip(
                 parts,
@@ -226,7 +226,7 @@ def inverse_of(matrix: np.ndarray) -> np.ndarray:
 
 @dataclass
 class LeftOut:
-    """What is known of rows that were left out with their group.
+    """Residuals and deviations of rows that were left out with their group.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What models of charges share whose charges are affine in the weights."""
+"""The base of models whose charges are affine in the weights."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ class LinearChargeModel(ChargeState, Model):
         return results
 
     def _measure(self, solved, names: list[str] | None) -> list[dict]:
-        """Return what a solution has of some properties, structure by structure."""
+        """Return some properties of a solution, structure by structure."""
         results = []
         for index, atoms in enumerate(solved.frames):
             wanted = default_properties(atoms.pbc) if names is None else names
@@ -309,7 +309,7 @@ class LinearChargeModel(ChargeState, Model):
         return names
 
     def _measure_charges(self, solved, index: int, wanted: set) -> dict:
-        """Return what follows from the charges and moments of one structure."""
+        """Return the properties of the charges and moments of one structure."""
         atoms, charges, result = solved.frames[index], solved.fixed(index), {}
         ones = np.ones(len(charges.moments))
         moments = charges.moment_values(ones)

@@ -51,8 +51,8 @@ class BornCharges(ChargeObservable):
 
     def value(self, atoms, charges: AffineCharges, weights: np.ndarray) -> np.ndarray:
         """Return Z in e, (n_atoms, 3, 3), without rows."""
-        own = charges.values(weights)[:, None, None] * np.eye(3)
-        return own + charges.moved.values()
+        fixed = charges.values(weights)[:, None, None] * np.eye(3)
+        return fixed + charges.moved.values()
 
     def conditions(self, charges: AffineCharges, names) -> dict[str, np.ndarray]:
         """Return the changes of the total charge, where a model may have any."""

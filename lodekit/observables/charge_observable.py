@@ -1,4 +1,4 @@
-"""What every observable of charges is: a linear map of charges and atomic moments."""
+"""Observables of charges: linear maps of charges and atomic moments."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ChargeObservable:
     shape: tuple = (-1,)
 
     def operators(self, atoms) -> list[np.ndarray]:
-        """Return what turns moments of the atoms of a structure into the observable.
+        """Return the matrix from moments of the atoms of a structure to the observable.
 
         Returns
         -------
@@ -97,7 +97,7 @@ class ChargeObservable:
         return np.ravel(get_target(atoms, self.name))
 
     def present(self, atoms, observed: np.ndarray) -> np.ndarray:
-        """Return what users see of the numbers that `observe` gives."""
+        """Return the numbers of `observe` in the shape that users see."""
         return observed.reshape(self.shape)
 
     def conditions(self, charges: AffineCharges, names) -> dict[str, np.ndarray]:

@@ -141,7 +141,7 @@ class BondEquilibration(SplitChargeEquilibration):
 
     @cached_property
     def bond_matrix(self) -> np.ndarray:
-        """What moved charges cost in bonds in V/e, (n_atoms, n_atoms)."""
+        """The stiffness of bonds against charges in V/e, (n_atoms, n_atoms)."""
         softness = (self.transfers / self.penalty) @ self.transfers.T
         return linalg.pinvh(softness.toarray())
 
@@ -162,7 +162,7 @@ class BondEquilibration(SplitChargeEquilibration):
         return answers, positions, strain
 
     def gradient_rows(self, solution, columns) -> tuple[np.ndarray, np.ndarray]:
-        """Return what bonds add to changes of `minimum_gradients` with chi.
+        """Return the part of bonds in the changes of `minimum_gradients` with chi.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class BondEquilibration(SplitChargeEquilibration):
 
 
 def switch(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what falls from 1 at x = 0 to 0 at x = 1, and its derivative."""
+    """Return a step from 1 at x = 0 to 0 at x = 1, and its derivative."""
     x = np.clip(x, 0.0, 1.0)
     y = 1.0 - x
     return y**3 * (1.0 + 3.0 * x + 6.0 * x**2), -30.0 * x**2 * y**2

@@ -226,7 +226,7 @@ class SolvedEquilibration(Solved):
 
     @cached_property
     def keep_changes(self) -> dict:
-        """What `latent_gradients` returned, by kind of derivative."""
+        """The result of `latent_gradients`, by kind of derivative."""
         return {}
 
     @cached_property
@@ -311,7 +311,7 @@ class SolvedEquilibration(Solved):
         return AffineCharges(none, charges, moved=self.moved(index))
 
     def further(self, index: int) -> dict:
-        """Return what an equilibration gives of one structure besides charges."""
+        """Return properties of one equilibrated structure besides charges."""
         atoms, solution = self.atoms_of(index), self.minima[index]
         return {
             "electronegativities": self.chi[atoms],

@@ -64,7 +64,7 @@ class Equilibration:
 
     @property
     def stiffness(self) -> float:
-        """What a charge costs in V/e, the mean over elements: the scale of chi.
+        """The mean stiffness of the elements in V/e: the scale of chi.
 
         With it, the weights have a unit prior whatever the hardness is.
         """
@@ -132,7 +132,7 @@ class Equilibration:
         return SolvedEquilibration(self, frames, weights, keep, field)
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return what a model file holds of elements and amplitudes."""
+        """Return elements and amplitudes for a model file."""
         arrays = {
             "hardness": self.hardness,
             "widths": self.widths,

@@ -232,7 +232,7 @@ class MovedDipoles:
 
     @property
     def excess_share(self) -> np.ndarray:
-        """What atoms of a periodic structure take of the total charge beyond 1 / n."""
+        """Shares of atoms of periodic structures in the total charge, less 1 / n."""
         return self.shared.share - 1.0 / len(self.atoms)
 
 

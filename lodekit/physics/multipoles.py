@@ -91,7 +91,7 @@ class Multipoles:
 
     @property
     def own_potential(self) -> float:
-        """What a charge of 1 e adds to its own potential in V that does not count."""
+        """The potential in V of a charge of 1 e on itself, which does not count."""
         if self.interacts_with_itself or not self.width:
             return 0.0
         return COULOMB_CONSTANT / (np.sqrt(np.pi) * self.width)
@@ -180,7 +180,7 @@ class SolvedMultipoles(Solved):
         return kind(atoms.positions, atoms.cell[:], atoms.pbc, self.response.width)
 
     def interact(self, index: int, charges: np.ndarray):
-        """Return what charges of one structure, and its moments, have for an energy.
+        """Return the energy of the charges and moments of one structure.
 
         Returns
         -------
@@ -210,7 +210,7 @@ class SolvedMultipoles(Solved):
 
     @cached_property
     def interacting(self) -> list[tuple]:
-        """What `interact` returns for the charges of every structure."""
+        """Results of `interact` for the charges of every structure."""
         return [self.interact(i, part) for i, part in enumerate(self.charges)]
 
     @property

@@ -1,4 +1,4 @@
-"""What physics makes of the latents of atoms: an energy, and how it answers.
+"""Responses: from the latents of atoms to an energy and its derivatives.
 
 A response takes the latents a of a batch of structures, U(a, R), where R stands for
 positions and strain. ``solve(frames, weights)`` of a response returns a `Solved`. A
@@ -36,7 +36,7 @@ class Response(Protocol):
     kernels: list
 
     def solve(self, frames, weights: np.ndarray, keep=make_anew) -> Solved:
-        """Return what latents with some weights make of structures.
+        """Return the solution of structures for latents with some weights.
 
         ``keep(name, make)`` returns what was made for the same structures before, of
         what depends on no weights.
@@ -163,7 +163,7 @@ class Solved:
 
 @dataclass
 class EnergyParts:
-    """What charges contribute to the energy of one structure.
+    """The contribution of charges to the energy of one structure.
 
     Attributes
     ----------

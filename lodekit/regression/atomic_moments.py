@@ -122,7 +122,7 @@ class MomentState:
 
     @cached_property
     def features(self):
-        """What the descriptor makes of the batch."""
+        """Features of the batch."""
         part = self.kernel
         return part.descriptor.evaluate(self.batch, part.species, self.cache)
 

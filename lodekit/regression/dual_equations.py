@@ -221,7 +221,7 @@ class DualEquations:
         self.covariance = np.empty((0, 0))
 
     def residuals(self, weights: np.ndarray) -> np.ndarray:
-        """Return what weights leave of the values, (n_rows,)."""
+        """Return the residuals of the values at some weights, (n_rows,)."""
         self._gather()
         return np.array(self.values) - self.matrix @ weights
 

@@ -9,7 +9,7 @@ KEPT_BYTES = 2e9
 
 
 class KeptRows:
-    """What was made once for a batch of structures."""
+    """Arrays that are made once for a batch of structures."""
 
     def __init__(self):
         self.clear()
@@ -24,7 +24,7 @@ class KeptRows:
         return partial(self.get, batch)
 
     def get(self, batch: tuple, name: str, make):
-        """Return what ``make()`` returns, or what it returned before.
+        """Return the result of ``make()``, or its earlier result.
 
         What has ``nbytes`` such as an array, a list of these, or `Rows` by target.
         """
@@ -43,5 +43,5 @@ class KeptRows:
 
 
 def make_anew(name: str, make):
-    """Return what ``make()`` returns: nothing is kept."""
+    """Return the result of ``make()``: nothing is kept."""
     return make()

@@ -54,7 +54,7 @@ class LatentState(Protocol):
 
 
 class KernelFeatures:
-    """What the kernels of a `Latent` make of one batch, once and when it is needed.
+    """Features of one batch for the kernels of a `Latent`, made once and when needed.
 
     Parameters
     ----------

@@ -331,7 +331,7 @@ class QrEquations:
         return dict(self.counts)
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return what the rows have become, for `set_arrays`."""
+        """Return the decomposed rows, for `set_arrays`."""
         counts = np.array(list(self.counts.values()))
         projected = self.projected
         return {"triangle": self.triangle, "projected": projected, "counts": counts}
