@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from labelled_structures import periodic_frames, rattled_frames, soap
 
+from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.shared_rows import n_shares, split_groups
 from lodekit.fitting.weighted import WeightedProblem
 from lodekit.models import ChargeModel, SparsePotential
-from lodekit.models.linear_charges import ChargeProblem
 from lodekit.regression import PolynomialCovariance
 
 
@@ -65,7 +65,8 @@ def test_problems_go_to_other_processes():
     frames = charges(rattled_frames(4))
     model = ChargeModel(soap(), PolynomialCovariance(2), 3, targets=["charges"])
     model.fit(frames)
-    problem = WeightedProblem(ChargeProblem(model, frames, ["charges"]), np.ones(4))
+    rows = ChargeProblem(model.response, frames, ["charges"])
+    problem = WeightedProblem(rows, np.ones(4))
     again = pickle.loads(pickle.dumps(problem))
     assert again.rank == problem.rank
     everything = np.arange(4)
