@@ -180,6 +180,7 @@ _TABLE = (
         keys=("REF_electric_field", "electric_field"),
         energy_power=1,
         length_power=-1,
+        file_units={"V/Angstrom": 1.0},
     ),
     Quantity(
         "dielectric_tensor",

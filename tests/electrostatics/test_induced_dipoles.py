@@ -180,6 +180,7 @@ def test_tholes_damping_has_its_closed_form():
         InducedDipoles(*arguments, thole=0.0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", CASES)
 def test_tholes_damping_has_forces_and_stress(name):
     atoms = CASES[name]

@@ -185,7 +185,9 @@ def test_feature_map_keeps_the_digits_that_plain_normal_equations_lose():
         assert error < 1e-6
 
     plain = k_nm.T @ k_nm / noise**2 + k_mm
-    lost = k_nm @ np.linalg.solve(plain, k_nm.T @ values / noise**2)
+    # a least-squares solution: to some processors this matrix is singular
+    coefficients = np.linalg.lstsq(plain, k_nm.T @ values / noise**2, rcond=0.0)[0]
+    lost = k_nm @ coefficients
     assert abs(lost - reference).max() > 100 * error
     with pytest.raises(np.linalg.LinAlgError):
         np.linalg.cholesky(plain)
