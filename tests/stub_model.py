@@ -6,6 +6,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.neighborlist import neighbor_list
 
+from lodekit.models.model import Model
 from lodekit.structures import get_target
 
 CUTOFF = 3.0
@@ -37,6 +38,8 @@ class StubModel:
         "energies_std",
     )
     training_range_ = None
+    reads_fields = False
+    check_labelled = Model.check_labelled
 
     def __init__(self, progress=False, settings=None):
         self.progress = progress

@@ -122,6 +122,7 @@ def evaluate(model_path, path, options):
     asked = flatten(options["targets"])
     targets = present_targets(model, frames, asked, path)
     check_frames(model, frames, path)
+    model.check_labelled(frames)
     labels = label_frames(frames, options["by"], path)
     properties = wanted_properties(model, targets, options["std"])
     if options["report"]:  # deviations of forces take time

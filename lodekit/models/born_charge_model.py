@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.observables.charges import total_charge
-from lodekit.observables.fields import refuse_fields
 from lodekit.observables.polarization import (
     BORN_CHARGES,
     born_charges_of,
@@ -79,7 +78,7 @@ class BornChargeModel(TensorModel):
             If no frame has Born charges, or they do not sum to the total charge.
         """
         frames = as_frames(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         weights = check_weights(sample_weight, len(frames))
         used = []
         for index, atoms in enumerate(frames):

@@ -11,7 +11,6 @@ from lodekit.fitting.environment_fit import EnvironmentFit
 from lodekit.fitting.fit import FitResult
 from lodekit.fitting.left_out import scale_of
 from lodekit.observables.charges import check_total_charges
-from lodekit.observables.fields import refuse_fields
 from lodekit.observables.fragments import check_fragments
 from lodekit.physics.bonds import by_pair, read_bond_hardness
 from lodekit.physics.elements import (
@@ -24,7 +23,6 @@ from lodekit.physics.equilibration import Equilibration, read_arrays
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.regression.environments import batches
 from lodekit.stored_model import StoredModel
-from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 
 from .charge_checks import check_weights
@@ -230,8 +228,7 @@ class ChargeEquilibrationModel(ChargeEnergyModel):
                 "charges are learned from charges, moments or a mep; to learn "
                 "them from energies set learn_from_energies=True"
             )
-        check_structures(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         self.targets_ = []
         self.is_charged_ = check_total_charges(frames)
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))

@@ -171,7 +171,7 @@ class ElectronDensityModel(DensityState, Model):
         clock = Clock()
         densities = collect_densities(self, frames, y)
         frames = densities.frames
-        check_structures(frames)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         check_positive("max_memory", self.max_memory)
         if self.strength is not None:

@@ -20,7 +20,6 @@ from lodekit.parameters import (
 from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.baseline import count_species
 from lodekit.stored_model import StoredModel
-from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.threads import threads_for
 
@@ -99,7 +98,7 @@ class GlobalPotential(EnergyEstimator):
         """
         clock = Clock()
         frames = as_frames(frames)
-        check_structures(frames)
+        self.check_labelled(frames)
         noises = self._check_noises()
         check_fraction(self.validation_fraction)
         weights = check_weights(sample_weight, len(frames))

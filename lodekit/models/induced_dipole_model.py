@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import check_total_charges
-from lodekit.observables.fields import refuse_fields
 from lodekit.observables.oxidation_states import (
     check_oxidation_states,
     find_oxidation_states,
@@ -173,8 +172,7 @@ class InducedDipoleModel(InducedDipoleState, Model):
         """
         clock = Clock()
         frames = as_frames(frames)
-        check_structures(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         check_quantum(self.quantum)
         check_thole(self.thole)

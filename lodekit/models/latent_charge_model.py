@@ -14,7 +14,6 @@ from lodekit.observables.charges import (
     total_charge,
 )
 from lodekit.observables.energy import collect_targets
-from lodekit.observables.fields import refuse_fields
 from lodekit.physics.elements import known_electronegativities
 from lodekit.physics.multipoles import Multipoles
 from lodekit.quantities import ENERGIES
@@ -22,7 +21,7 @@ from lodekit.regression.atomic_moments import AtomicMoments
 from lodekit.regression.environments import batches
 from lodekit.regression.latent_states import ElementLatent
 from lodekit.stored_model import StoredModel
-from lodekit.structures import check_structures, frame_name
+from lodekit.structures import frame_name
 from lodekit.structures.batch import as_frames
 from lodekit.terms.choice import check_whole
 from lodekit.terms.tables import default_charge_terms
@@ -201,8 +200,7 @@ class LatentChargeModel(ChargeEnergyModel):
 
     def _check(self, frames, y):
         """Check arguments and frames, and return the targets of energies."""
-        check_structures(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         check_whole("n_ensemble", self.n_ensemble)
         check_width(self.charge_width)

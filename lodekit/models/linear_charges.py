@@ -24,7 +24,6 @@ from lodekit.observables.charges import (
     reference,
 )
 from lodekit.observables.energy import collect_targets
-from lodekit.observables.fields import refuse_fields
 from lodekit.quantities import CHARGES, ENERGIES, error_units, quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import (
@@ -94,8 +93,7 @@ class LinearChargeModel(ChargeState, Model):
     def _fit_charges(self, frames, sample_weight, groups) -> FitResult:
         """Fit charges and moments, and return what came out."""
         clock = Clock()
-        check_structures(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         weights = check_weights(sample_weight, len(frames))
         random_state = check_random_state(self.random_state)

@@ -7,8 +7,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.model_file import save_model
+from lodekit.observables.fields import refuse_fields
 from lodekit.parameters import decode_parameters, encode_parameters
 from lodekit.stored_model import StoredModel
+from lodekit.structures import check_structures
 
 from .extrapolating import Extrapolating
 
@@ -24,6 +26,8 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
 
     #: Further arguments of ``compute``, of "field" and "displacement".
     responds_to: tuple = ()
+    #: Whether the ``electric_field`` of a frame is that in which it is computed.
+    reads_fields = False
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that structures are no arrays and carry their targets."""
@@ -31,6 +35,19 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.target_tags.required = False
         return tags
+
+    def check_labelled(self, frames) -> None:
+        """Check frames whose targets are fitted, or compared with predictions.
+
+        Raises
+        ------
+        ValueError
+            For structures that are none, and those in an electric field, which this
+            model takes for none.
+        """
+        check_structures(frames)
+        if not self.reads_fields:
+            refuse_fields(frames, self)
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""

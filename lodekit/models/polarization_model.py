@@ -134,6 +134,7 @@ class PolarizationModel(PolarizationState, Model):
     """
 
     responds_to = ("field", "displacement")
+    reads_fields = True
 
     def __init__(
         self,
@@ -216,7 +217,7 @@ class PolarizationModel(PolarizationState, Model):
 
     def _check(self, frames) -> None:
         """Check arguments and frames, and choose targets."""
-        check_structures(frames)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         check_quantum(self.quantum)
         check_electrostatics(self.electrostatic_width, self.screening)

@@ -16,12 +16,10 @@ from lodekit.fitting.fit import FitResult, fit
 from lodekit.fitting.joint_fit import ROW_ATOMS, ROW_BYTES
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import build_rows, collect_targets
-from lodekit.observables.fields import refuse_fields
 from lodekit.observables.rows import Rows
 from lodekit.quantities import ENERGIES, UNITS, error_units, quantity
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import Latent, count_points, point_features
-from lodekit.structures import check_structures
 from lodekit.structures.batch import StructureBatch, as_frames
 from lodekit.terms.choice import check_whole
 from lodekit.terms.sources import predicted, source_charges
@@ -214,8 +212,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
 
     def _check(self, frames, sample_weight) -> np.ndarray:
         """Check arguments and return the weight of every frame."""
-        check_structures(frames)
-        refuse_fields(frames, self)
+        self.check_labelled(frames)
         if self.solver not in ("cholesky", "qr"):
             raise ValueError(f"solver must be 'cholesky' or 'qr', got '{self.solver}'")
         check_whole("n_ensemble", self.n_ensemble)

@@ -130,7 +130,7 @@ class TensorModel(TensorState, Model):
         """
         clock = Clock()
         frames = as_frames(frames)
-        check_structures(frames)
+        self.check_labelled(frames)
         check_fraction(self.validation_fraction)
         random_state = check_random_state(self.random_state)
         self.targets_ = choose_targets(frames, self.targets)

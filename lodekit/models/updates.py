@@ -19,7 +19,7 @@ from lodekit.fitting.sums import KeptSums
 from lodekit.observables.energy import EnergyTargets, collect_targets
 from lodekit.observables.tensors import collect_tensor
 from lodekit.quantities import ENERGIES
-from lodekit.structures import check_structures, get_target
+from lodekit.structures import get_target
 from lodekit.structures.batch import as_frames
 
 from .born_charge_model import BornChargeModel
@@ -56,7 +56,7 @@ def update_model(model: Model, frames, sums: KeptSums, *, groups=None, weights=N
     """
     check_updatable(model)
     frames = as_frames(frames)
-    check_structures(frames)
+    model.check_labelled(frames)
     check_species(frames, model.species_)
     sums.check_new(frames)
     if not sums.fits:

@@ -52,6 +52,8 @@ class WannierModel(PolarizationModel):
 
     possible_targets = (*TARGETS, *family("wannier"))
     wannier_properties = family("wannier")
+    #: A field displaces centroids, too, which their targets would have to be rid of.
+    reads_fields = False
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ def refuse_fields(frames, model) -> None:
     if fields is not None:
         index = int(np.flatnonzero(fields.any(axis=1))[0])
         raise ValueError(
-            f"{frame_name(index)} was computed in an electric field, which a "
+            f"{frame_name(index)} was computed in an electric field, which "
             f"{type(model).__name__} takes for none; fit a PolarizationModel "
             "(--model polarization), or leave the frame out"
         )

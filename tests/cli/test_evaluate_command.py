@@ -76,6 +76,15 @@ def test_standard_deviations_are_compared_with_errors(lodekit, model, train):
     assert set(json.loads(out)["within_std"]["forces"]) == {"1", "2"}
 
 
+def test_frames_in_a_field_are_no_reference(lodekit, model, train, tmp_path):
+    frames = read_structures(train)
+    frames[2].info["electric_field"] = [0.0, 0.0, 0.1]
+    write_structures(tmp_path / "field.xyz", frames)
+    status, _, err = lodekit("evaluate", model, tmp_path / "field.xyz")
+    assert status == 1
+    assert "frame 3 (index 2) was computed in an electric field" in err
+
+
 def test_only_wanted_targets_are_compared(lodekit, model, train):
     _, out, _ = lodekit("evaluate", model, train, "--json", "--targets", "energy")
     assert list(json.loads(out)) == ["energy"]

@@ -326,7 +326,7 @@ def test_frames_in_a_field_tell_what_there_is_without_one(model, new):
         without_fields(model, frames, names)
     with pytest.raises(ValueError, match="frame 1 .* fit polarizabilities as well"):
         small(targets=["born_effective_charges"]).fit(frames)
-    with pytest.raises(ValueError, match="a SparsePotential takes for none"):
+    with pytest.raises(ValueError, match="which SparsePotential takes for none"):
         SparsePotential().fit(frames)
 
 
