@@ -168,7 +168,10 @@ _TABLE = (
         shape=(3, 3),
         keys=("REF_polarizability", "polarizability"),
         length_power=3,
-        families=("tensors", "polarization", "responses", "density responses"),
+        families=(
+            *("tensors", "polarization", "responses", "density responses"),
+            "charge responses",
+        ),
         noise=1e-1,
         noise_key="polarizability_noise",
         label="polarizability component",
@@ -216,6 +219,12 @@ _TABLE = (
         shape=(None,),
         families=("densities", "coefficients"),
     ),
+    Quantity(
+        "point_charges",
+        "e and Å",
+        shape=(None, 4),
+        keys=("point_charges",),
+    ),
     Quantity("n_electrons", "1", families=("densities",)),
     Quantity("hartree_energy", "eV", families=("densities",)),
     Quantity(
@@ -224,6 +233,14 @@ _TABLE = (
         shape=(None, 3),
         families=("density responses", "coefficients"),
     ),
+    Quantity(
+        "density_charge_response",
+        "Å^(-3/2)",
+        shape=(None,),
+        families=("charge responses", "coefficients"),
+    ),
+    Quantity("induced_dipole", "e·Å", shape=(3,), families=("charge responses",)),
+    Quantity("induction_energy", "eV", families=("charge responses",)),
     # ASE cannot write (n_atoms, 3, 3) results to extended XYZ, so Born charges live in
     # a column of nine numbers.
     Quantity(

@@ -50,8 +50,8 @@ class Quantity:
         "moments", "equilibration": computed by potentials, beside charges, by charge
         equilibration. "polarization": fitted by `PolarizationModel`, beside
         energies; "wannier" by `WannierModel` as well. "dipoles", "responses": computed
-        by both. "densities", "density responses": computed by `ElectronDensityModel`,
-        fitted to "coefficients".
+        by both. "densities", "density responses", "charge responses": computed by
+        `ElectronDensityModel`, fitted to "coefficients".
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str

@@ -62,6 +62,50 @@ def response(atoms):
     return changes
 
 
+def beside(atoms, seed):
+    """The same molecule with two charges at 3 to 8 Å from its first atom."""
+    rng = np.random.default_rng([seed, 5])
+    directions = rng.normal(size=(2, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    points = atoms.positions[0] + rng.uniform(3.0, 8.0, (2, 1)) * directions
+    atoms = atoms.copy()
+    atoms.info["point_charges"] = np.column_stack([rng.normal(size=2), points])
+    return atoms
+
+
+def charge_response(atoms):
+    """Changes (n_functions, 1): dipoles along fields, and charges by potentials."""
+    charges, points = np.split(atoms.info["point_charges"].reshape(-1, 4), [1], axis=1)
+    charges, vectors = charges[:, 0], atoms.positions[:, None] - points
+    distances = np.linalg.norm(vectors, axis=2)
+    potentials = (charges / distances).sum(axis=1)
+    fields = np.einsum("q,iqa->ia", charges, vectors / distances[..., None] ** 3)
+    gradient = sum(
+        charge / distance**5 * solid(2, vector[None])
+        for charge, distance, vector in zip(
+            charges, distances[0], vectors[0], strict=True
+        )
+    )
+    bonds = atoms.positions[1:] - atoms.positions[0]
+    changes = np.zeros(BASIS.size(atoms.numbers))
+    changes[2:5][AXES] = -3.0 * fields[0] - bonds.T @ bonds @ fields[0]
+    changes[5:10] = -4.0 * gradient
+    potentials -= potentials.mean()
+    changes[1] = 0.5 * potentials[0]
+    for number in (1, 2):
+        changes[6 + 4 * number] = 0.5 * potentials[number]
+        changes[7 + 4 * number : 10 + 4 * number][AXES] = -0.5 * fields[number]
+    counts = electron_counts(atoms, BASIS)
+    changes[0] -= counts @ changes / counts[0]
+    return changes[:, None]
+
+
+def made_charge_set(n_frames, first=0):
+    frames = [beside(bent(seed), seed) for seed in range(first, first + n_frames)]
+    values = [coefficients(atoms) for atoms in frames]
+    return DensitySet(frames, BASIS, values, [charge_response(a) for a in frames])
+
+
 def made_set(n_frames, first=0):
     frames = [bent(seed) for seed in range(first, first + n_frames)]
     values = [coefficients(atoms) for atoms in frames]

@@ -69,6 +69,13 @@ from .options import (
     help="Uniform electric field in V/Å.",
 )
 @click.option(
+    "--response",
+    type=click.Choice(["field", "charges"]),
+    default=None,
+    help="Calculate changes of the density as well: in a uniform field, or by the "
+    "`point_charges` of the frames, which the density itself is then without.",
+)
+@click.option(
     "--conserve-dipole",
     is_flag=True,
     help="Keep the dipole in the expansion, as the number of electrons always is.",
@@ -81,7 +88,8 @@ def command(path, **options):
     """Calculate the electron densities of FILE.xyz and expand them in Gaussians.
 
     Every frame gets a self-consistent field by PySCF, with its `total_charge` and
-    `spin_multiplicity` (2S + 1; the lowest possible when left out). An interrupted run
+    `spin_multiplicity` (2S + 1; the lowest possible when left out), beside its
+    `point_charges` (q x y z of each, in e and Å). An interrupted run
     continues where it was when the same command is given again. Frames that do not
     converge are left out and named in the end.
     """
@@ -118,6 +126,7 @@ def density_fit(path, options):
         metric=options["metric"],
         field=tuple(options["field"]),
         conserve_dipole=options["conserve_dipole"],
+        response=options["response"],
     )
     output, overwrite = options["output"], bool(options["overwrite"])
     run = DensityRun(frames, calculation, basis, output, overwrite)

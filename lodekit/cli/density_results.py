@@ -76,8 +76,8 @@ def write_cubes(densities, options):
     """Write a cube file for every density; return their names."""
     if densities.responses is not None:
         raise SettingsError(
-            "cube files are of densities, and this model predicts their changes in a "
-            "field; write them to OUT.npz"
+            "cube files are of densities, and this model predicts their changes; write "
+            "them to OUT.npz"
         )
     folder = Path(options["cubes"])
     names = [f"density_{number}.cube" for number in range(1, len(densities) + 1)]
@@ -134,7 +134,7 @@ def evaluate_densities(model, model_path, path, options):
 def draw_worst(model, densities, path):
     """Draw the density with the largest error on a plane; return its frame's name.
 
-    Of a response, what a field along the first axis that is known changes.
+    Of a response, what the charges or a field along the first known axis change.
     """
     from lodekit.analysis.density_planes import density_difference_figure
     from lodekit.density import ElectronDensity

@@ -35,6 +35,7 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     "dipole, quadrupole, mep (potential at mep_points), for tensor any tensor of the "
     "file, such as polarizability, for polarization also polarization and "
     "born_effective_charges, for density density_response (its change in a field) "
+    "and density_charge_response (by point_charges of the frames) "
     "[all that the file has of energy, forces and stress; "
     "charges, moments and mep for charges and kqeq; dipole for dipole; dipole and "
     "polarizability for tensor; all of them for polarization; density_coefficients "

@@ -96,6 +96,14 @@ def show_model(path, header, settings):
         click.echo(f"\nsettings\n\n{format_toml(settings)}")
 
 
+#: Responses of a file of densities in words.
+RESPONSES = {
+    None: "none",
+    "field": "to a field along x, y and z",
+    "charges": "to the point charges of each frame",
+}
+
+
 def describe_densities(path, options):
     """Print what a file of densities holds, and how good the expansions are."""
     import numpy as np
@@ -115,7 +123,7 @@ def describe_densities(path, options):
         "frames": len(densities),
         "basis": densities.basis.name,
         "functions": densities.basis.describe(),
-        "responses": densities.responses is not None,
+        "responses": densities.perturbation,
         "dipole_rmse": float(np.sqrt(np.mean(np.square(errors)))) if errors else None,
         **densities.record,
     }
@@ -125,7 +133,7 @@ def describe_densities(path, options):
     facts = {
         "densities": f"{len(densities)} frames",
         "basis": f"{answer['basis']}: {answer['functions']}",
-        "responses": "to a field along x, y and z" if answer["responses"] else "none",
+        "responses": RESPONSES[densities.perturbation],
     }
     if errors:
         facts["dipoles"] = (

@@ -22,6 +22,7 @@ from lodekit.whole_files import check_destination
 
 from .basis import DensityBasis
 from .density_set import DensitySet, write_density_file
+from .perturbations import POINT_CHARGES
 from .pyscf_density import (
     CalculatedDensity,
     Calculation,
@@ -30,6 +31,11 @@ from .pyscf_density import (
     check_functional,
 )
 from .pyscf_molecule import MULTIPLICITY_KEYS
+from .pyscf_response import (
+    calculate_charge_response,
+    calculate_response,
+    without_charges,
+)
 
 #: Digits of positions in files; what is calculated has no more.
 DIGITS = 8
@@ -103,8 +109,8 @@ class DensityRun:
         ]
         if densities.basis != self.restricted(densities):
             different.append("auxiliary basis")
-        if densities.responses is not None:
-            different.append("responses to a field")
+        if densities.perturbation != self.calculation.response:
+            different.append("responses")
         if different:
             raise DensityFileError(
                 f"{self.path}: has densities with other settings ("
@@ -122,6 +128,7 @@ class DensityRun:
                 frame_text(atoms),
                 atoms,
                 densities.coefficients[index],
+                None if densities.responses is None else densities.responses[index],
             )
         self.nuclear_charges = dict(densities.nuclear_charges)
 
@@ -166,7 +173,7 @@ class DensityRun:
     def calculate(self, index: int, atoms: Atoms, key: tuple) -> None:
         """Calculate one frame; one that does not converge is kept in ``failed``."""
         try:
-            result = calculate_density(atoms, self.calculation, self.basis)
+            result, response, more = self.respond(atoms)
         except NotConverged as problem:
             self.failed[index] = str(problem)
             return
@@ -176,15 +183,33 @@ class DensityRun:
             if charge != number:
                 self.nuclear_charges[int(number)] = float(charge)
         finished = with_results(atoms, result, self.calculation)
-        self.finished[key] = (frame_text(finished), finished, result.coefficients)
+        finished.info |= more
+        values = result.coefficients, response
+        self.finished[key] = (frame_text(finished), finished, *values)
+
+    def respond(
+        self, atoms: Atoms
+    ) -> tuple[CalculatedDensity, np.ndarray | None, dict]:
+        """Return the density of a frame, its change, and what else the frame gets."""
+        settings = self.calculation, self.basis
+        if self.calculation.response == "charges":
+            response = calculate_charge_response(atoms, *settings)
+            return calculate_density(without_charges(atoms), *settings), response, {}
+        result = calculate_density(atoms, *settings)
+        if self.calculation.response is None:
+            return result, None, {}
+        response, alpha = calculate_response(atoms, *settings)
+        return result, response, {"polarizability": alpha.ravel()}
 
     def collected(self) -> DensitySet:
         """Return the finished densities in the order of the frames."""
         finished = [self.finished[key] for key in self.keys if key in self.finished]
+        has_responses = self.calculation.response is not None
         return DensitySet(
-            [atoms for _, atoms, _ in finished],
+            [atoms for _, atoms, _, _ in finished],
             self.basis,
-            [coefficients for _, _, coefficients in finished],
+            [coefficients for _, _, coefficients, _ in finished],
+            [response for _, _, _, response in finished] if has_responses else None,
             nuclear_charges=self.nuclear_charges,
             record=self.record,
         )
@@ -227,11 +252,13 @@ def rounded(atoms: Atoms) -> Atoms:
 
 
 def frame_key(atoms: Atoms) -> tuple:
-    """Return the key of a structure: species, positions, charge and spin."""
+    """Return the key of a structure: species, positions, charges and spin."""
     positions = tuple(f"{x:.{DIGITS}f}" for x in np.ravel(atoms.positions) + 0.0)
     spins = [str(atoms.info[key]) for key in MULTIPLICITY_KEYS if key in atoms.info]
     charge = get_target(atoms, "total_charge") or 0.0
-    return (tuple(atoms.numbers.tolist()), positions, charge, *spins[:1])
+    beside = get_target(atoms, POINT_CHARGES)
+    places = () if beside is None else tuple(np.round(beside, DIGITS).ravel().tolist())
+    return (tuple(atoms.numbers.tolist()), positions, charge, *spins[:1], places)
 
 
 def with_results(

@@ -2,8 +2,8 @@
 
 The file is a zip of ``density.json`` (basis, units, how the densities were made),
 ``frames.xyz`` (the structures, extended XYZ) and ``coefficients.npy`` (all
-coefficients, frame after frame), with ``responses.npy`` where changes in a field are
-known.
+coefficients, frame after frame), with ``responses.npy`` where changes in a field or by
+point charges are known.
 ``numpy.load`` reads the arrays and unzip everything.
 """
 
@@ -33,10 +33,13 @@ from .sites import check_coefficients
 #: Number of the format that is written, and what makes a file one of lodekit's.
 FORMAT_VERSION = 1
 MAGIC = "lodekit densities"
-#: What the numbers in a file mean.
+#: What the numbers in a file mean, by the number of columns of responses.
 UNITS = {
-    "coefficients": "Angstrom^(-3/2)",
-    "responses": "Angstrom^(-3/2) per V/Angstrom",
+    3: {
+        "coefficients": "Angstrom^(-3/2)",
+        "responses": "Angstrom^(-3/2) per V/Angstrom",
+    },
+    1: {"coefficients": "Angstrom^(-3/2)", "responses": "Angstrom^(-3/2)"},
 }
 HEADER, FRAMES = "density.json", "frames.xyz"
 COEFFICIENTS, RESPONSES = "coefficients.npy", "responses.npy"
@@ -54,9 +57,11 @@ class DensitySet:
         The functions.
     coefficients : list of ndarray of shape (n_functions,)
         One array for every frame, in the order of the basis, in Å^(-3/2).
-    responses : list of ndarray of shape (n_functions, 3), optional
+    responses : list of ndarray of shape (n_functions, 3) or (n_functions, 1), optional
         Derivatives of the coefficients by a uniform field along x, y, z, per V/Å. An
         axis of NaN is not known: a metal slab has no response to a field in its plane.
+        One column is the change of the coefficients by the ``point_charges`` of the
+        frame, in linear response.
     nuclear_charges : dict
         In e by atomic number, of elements with a pseudopotential.
     record : dict
@@ -79,16 +84,28 @@ class DensitySet:
         """Check that all arrays fit the frames."""
         self.coefficients = self._checked(self.coefficients, "coefficients")
         if self.responses is not None:
-            columns = [
-                np.asarray(r, dtype=float).reshape(-1, 3) for r in self.responses
-            ]
-            for axis in range(3):
+            columns = [_columns(r) for r in self.responses]
+            sizes = {r.shape[1] for r in columns}
+            if len(sizes) > 1 or not sizes <= set(UNITS):
+                raise BasisError(
+                    "responses must have three columns each, of a field along x, y and "
+                    f"z, or one, of point charges; got {sorted(sizes)}"
+                )
+            for axis in range(sizes.pop() if sizes else 0):
                 along_axis = [r[:, axis] for r in columns]
                 known = [
                     np.zeros(len(r)) if np.isnan(r).all() else r for r in along_axis
                 ]
                 self._checked(known, "responses")
             self.responses = columns
+
+    @property
+    def perturbation(self) -> str | None:
+        """What responses are to: "field", "charges", or None without any."""
+        if self.responses is None:
+            return None
+        is_charge = any(response.shape[1] == 1 for response in self.responses)
+        return "charges" if is_charge else "field"
 
     @property
     def axes(self) -> list[int]:
@@ -172,8 +189,11 @@ class DensitySet:
                     f"bases {first.basis.name} and {other.basis.name}, which differ, "
                     "or have different nuclear charges"
                 )
-            if (other.responses is None) != (first.responses is None):
-                raise BasisError("some densities have responses and others have none")
+            if other.perturbation != first.perturbation:
+                raise BasisError(
+                    "some densities have responses to a field, some to point charges, "
+                    "or none"
+                )
         responses = None
         if first.responses is not None:
             responses = [values for part in sets for values in part.responses]
@@ -243,11 +263,12 @@ def write_density_file(
     """Write a file of densities; ``texts`` are its frames as extended XYZ."""
     path = check_destination(path, overwrite, DensityFileError)
     charges = densities.nuclear_charges.items()
+    n_columns = 1 if densities.perturbation == "charges" else 3
     header = {
         "magic": MAGIC,
         "format": FORMAT_VERSION,
         "lodekit": __version__,
-        "units": UNITS,
+        "units": UNITS[n_columns],
         "basis": densities.basis.to_dict(),
         "nuclear_charges": {chemical_symbols[z]: float(q) for z, q in charges},
         "record": densities.record,
@@ -261,9 +282,15 @@ def write_density_file(
         arrays = {COEFFICIENTS: densities.coefficients, RESPONSES: densities.responses}
         for name, parts in arrays.items():
             if parts is not None:
-                shape = (0,) if name == COEFFICIENTS else (0, 3)
+                shape = (0,) if name == COEFFICIENTS else (0, n_columns)
                 array = np.concatenate([np.zeros(shape), *parts])
                 archive.writestr(name, _npy(array))
+
+
+def _columns(response) -> np.ndarray:
+    """Return a response as columns; one without columns is of point charges."""
+    values = np.asarray(response, dtype=float)
+    return values.reshape(len(values), -1)
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -311,6 +338,6 @@ def _read_header(path, archive) -> dict:
             f"{path}: has format {header['format']}, this lodekit {__version__} reads "
             f"up to {FORMAT_VERSION}; update lodekit"
         )
-    if header["units"] != UNITS:
+    if header["units"] not in UNITS.values():
         raise DensityFileError(f"{path}: has other units than lodekit {__version__}")
     return header

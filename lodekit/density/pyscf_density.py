@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from lodekit.errors import DensityFileError, SettingsError
+from lodekit.structures import get_target
 from lodekit.units import BOHR, COULOMB_CONSTANT, HARTREE
 
 from .basis import DensityBasis
@@ -24,6 +25,7 @@ from .constrained_fit import solve_constrained
 from .metrics import DensityMetric
 from .moments import charges_of, dipoles_of
 from .ordering import COEFFICIENT_UNIT, PYSCF, places_in
+from .perturbations import POINT_CHARGES, point_charges
 from .pyscf_molecule import build_molecule
 from .sites import Sites
 
@@ -58,6 +60,8 @@ class Calculation:
         Integration grid of the functional, 0 to 9.
     max_cycles : int
         Iterations of the self-consistent field.
+    response : {None, "field", "charges"}
+        Changes of the density that are calculated as well.
     """
 
     functional: str
@@ -67,6 +71,7 @@ class Calculation:
     conserve_dipole: bool = False
     grid_level: int = 3
     max_cycles: int = 100
+    response: str | None = None
 
     def to_dict(self) -> dict:
         """Return the settings as JSON holds them."""
@@ -114,7 +119,7 @@ def calculate_density(
     ----------
     atoms : ase.Atoms
         With ``total_charge`` and a multiplicity (`MULTIPLICITY_KEYS`) where they are
-        not 0 and the lowest possible.
+        not 0 and the lowest possible, and with the ``point_charges`` beside it.
     calculation : Calculation
     basis : DensityBasis
         The auxiliary basis.
@@ -124,10 +129,11 @@ def calculate_density(
     NotConverged
         If the self-consistent field does not converge.
     StructureError
-        If charge and multiplicity do not fit, or a direction is periodic.
+        If charge and multiplicity do not fit, a direction is periodic, or a point
+        charge is next to an atom.
     """
     mol = build_molecule(atoms, calculation.orbital_basis)
-    mean_field = run_mean_field(mol, calculation)
+    mean_field = run_mean_field(mol, calculation, charges_beside(atoms))
     matrix = np.asarray(mean_field.make_rdm1())
     matrix = matrix.sum(axis=0) if matrix.ndim == 3 else matrix
     return CalculatedDensity(
@@ -157,8 +163,21 @@ def is_hartree_fock(name: str) -> bool:
     return name.lower() == "hf"
 
 
-def run_mean_field(mol, calculation: Calculation):
-    """Return the converged self-consistent field of a molecule, in its field."""
+def charges_beside(atoms: Atoms) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the point charges of a structure and their places, None without any."""
+    if get_target(atoms, POINT_CHARGES) is None:
+        return None
+    return point_charges(atoms, atoms.get_chemical_formula())
+
+
+def run_mean_field(mol, calculation: Calculation, charges=None):
+    """Return the converged self-consistent field of a molecule, in its field.
+
+    Parameters
+    ----------
+    charges : tuple of ndarray, optional
+        Point charges (n,) in e and their places (n, 3) in Å.
+    """
     if is_hartree_fock(calculation.functional):
         scf = import_pyscf("scf")
         mean_field = (scf.UHF if mol.spin else scf.RHF)(mol)
@@ -171,6 +190,8 @@ def run_mean_field(mol, calculation: Calculation):
     mean_field.max_cycle = calculation.max_cycles
     if any(calculation.field):
         apply_field(mean_field, np.array(calculation.field) / _FIELD_UNIT)
+    if charges is not None:
+        apply_charges(mean_field, *charges)
     mean_field.kernel()
     if not mean_field.converged:
         raise NotConverged(
@@ -185,9 +206,25 @@ def apply_field(mean_field, field: np.ndarray) -> None:
     mol = mean_field.mol
     with mol.with_common_origin((0.0, 0.0, 0.0)):
         position = mol.intor_symmetric("int1e_r")
-    core = mean_field.get_hcore() + np.einsum("x,xij->ij", field, position)
     on_nuclei = -mol.atom_charges() @ mol.atom_coords() @ field
-    repulsion = mol.energy_nuc() + on_nuclei
+    add_potential(mean_field, np.einsum("x,xij->ij", field, position), on_nuclei)
+
+
+def apply_charges(mean_field, charges: np.ndarray, points: np.ndarray) -> None:
+    """Add point charges (n,) in e at points (n, 3) in Å to a calculation."""
+    mol, potential, on_nuclei = mean_field.mol, 0.0, 0.0
+    for charge, point in zip(charges, points / BOHR, strict=True):
+        with mol.with_rinv_origin(point):
+            potential = potential - charge * mol.intor_symmetric("int1e_rinv")
+        distances = np.linalg.norm(mol.atom_coords() - point, axis=1)
+        on_nuclei += charge * float(np.sum(mol.atom_charges() / distances))
+    add_potential(mean_field, potential, on_nuclei)
+
+
+def add_potential(mean_field, potential: np.ndarray, on_nuclei: float) -> None:
+    """Add the energies of orbitals and of nuclei in a potential to a calculation."""
+    core = mean_field.get_hcore() + potential
+    repulsion = mean_field.energy_nuc() + on_nuclei
     mean_field.get_hcore = lambda *_: core
     mean_field.energy_nuc = lambda *_: repulsion
 

@@ -1,4 +1,4 @@
-"""Changes of densities in a uniform field by PySCF: central differences."""
+"""Changes of densities in a field, or by charges, by PySCF: central differences."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from ase import Atoms
 from lodekit.units import COULOMB_CONSTANT
 
 from .basis import DensityBasis
+from .perturbations import POINT_CHARGES, point_charges
 from .pyscf_density import Calculation, calculate_density
 
 #: Fields in V/Å of the differences: where the self-consistent field is as accurate as
 #: third order in the field is small.
 FIELD_STEP = 0.05
+#: The same for the largest point charge, in e.
+CHARGE_STEP = 0.1
 
 
 def calculate_response(
@@ -53,3 +56,48 @@ def calculate_response(
         responses.append((up.coefficients - down.coefficients) / (2.0 * step))
         polarizability[:, axis] = (up.dipole - down.dipole) / (2.0 * step)
     return np.stack(responses, axis=1), COULOMB_CONSTANT * polarizability
+
+
+def calculate_charge_response(
+    atoms: Atoms,
+    calculation: Calculation,
+    basis: DensityBasis,
+    step: float = CHARGE_STEP,
+) -> np.ndarray:
+    """Return the linear change of a density by its ``point_charges``.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        With ``point_charges``.
+    calculation, basis
+        As in `calculate_density`.
+    step : float
+        Largest charge of both sides in e; all are scaled by the same number.
+
+    Returns
+    -------
+    response : ndarray of shape (n_functions, 1)
+        Change of the coefficients by the charges as they are, without terms of higher
+        order.
+
+    Raises
+    ------
+    StructureError
+        If there are no charges, or one is next to an atom.
+    """
+    charges, points = point_charges(atoms, atoms.get_chemical_formula())
+    scale = step / max(abs(charges).max(), 1e-10)
+    sides = []
+    for sign in (1.0, -1.0):
+        shifted = atoms.copy()
+        shifted.info[POINT_CHARGES] = np.column_stack([sign * scale * charges, points])
+        sides.append(calculate_density(shifted, calculation, basis).coefficients)
+    return ((sides[0] - sides[1]) / (2.0 * scale))[:, None]
+
+
+def without_charges(atoms: Atoms) -> Atoms:
+    """Return a structure without its point charges."""
+    copy = atoms.copy()
+    copy.info.pop(POINT_CHARGES, None)
+    return copy

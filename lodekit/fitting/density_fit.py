@@ -19,7 +19,6 @@ from lodekit.density.uncertainty import DensityCovariance, calibrate
 from lodekit.regression.block_equations import BlockEquations
 from lodekit.regression.block_iterations import BlockIterations
 from lodekit.regression.block_layout import BlockLayout, StructureRows
-from lodekit.structures.batch import StructureBatch
 from lodekit.threads import threads_for
 
 from .groups import can_be_left_out
@@ -156,8 +155,7 @@ class DensityData:
 
     def rows(self, portion: list[int], features: DensityFeatures):
         """Yield the rows of frames of one composition, one case after the other."""
-        batch = StructureBatch.from_frames([self.frames[i] for i in portion])
-        evaluated = features.evaluate(batch)
+        evaluated = features.evaluate([self.frames[i] for i in portion])
         with threads_for([self.frames[portion[0]]]):
             metrics = np.array([self.metric(i) for i in portion])
         places = {k: p for k, p in self.places[portion[0]].items()}

@@ -7,7 +7,7 @@ import numpy as np
 from lodekit.density import DensitySet, Grid
 from lodekit.quantities import quantity
 
-from .density_prediction import polarizability
+from .density_prediction import change_by_charges, induction_energy, polarizability
 
 
 def judge_densities(
@@ -44,6 +44,8 @@ def judge_densities(
     if not densities.basis.is_known:
         return errors
     predicted = model.densities(densities.frames)
+    if densities.perturbation == "charges":
+        return errors | induction_errors(predicted, densities)
     if model.is_response:
         return errors | polarizability_errors(predicted, densities)
     if spacing is not None:
@@ -96,6 +98,22 @@ def polarizability_errors(predicted: DensitySet, expected: DensitySet) -> dict:
             )
             differences.append(found - wanted)
     return {name: statistics(name, differences)} if differences else {}
+
+
+def induction_errors(predicted: DensitySet, expected: DensitySet) -> dict:
+    """Return errors of dipoles and energies that point charges induce."""
+    dipoles, energies = [], []
+    for index, atoms in enumerate(expected.frames):
+        own, other = (
+            change_by_charges(atoms, one.basis, one.responses[index][:, 0])
+            for one in (predicted, expected)
+        )
+        dipoles.append(own.dipole() - other.dipole())
+        energies.append(induction_energy(own) - induction_energy(other))
+    return {
+        "induced_dipole": statistics("induced_dipole", dipoles),
+        "induction_energy": statistics("induction_energy", energies),
+    }
 
 
 def grid_error(predicted: DensitySet, expected: DensitySet, spacing: float) -> dict:

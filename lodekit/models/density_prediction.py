@@ -6,6 +6,7 @@ import numpy as np
 
 from lodekit.density import DensityBasis, ElectronDensity, channel_places
 from lodekit.density.moments import dipoles_of
+from lodekit.density.perturbations import PointCharges, UniformField, point_charges
 from lodekit.density.sites import Sites
 from lodekit.density.uncertainty import (
     beside_electrons,
@@ -15,16 +16,38 @@ from lodekit.density.uncertainty import (
 )
 from lodekit.fitting.density_fit import mean_coefficients
 from lodekit.observables.charge_observable import total_charge
-from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import as_voigt
 from lodekit.units import COULOMB_CONSTANT
 
 #: What is predicted: coefficients, or their changes in a field.
 COEFFICIENTS = "density_coefficients"
 RESPONSE = "density_response"
+CHARGE_RESPONSE = "density_charge_response"
+POLARIZABILITY = "polarizability"
 #: Integrals that have standard deviations.
 DIPOLE_STD = "dipole_std"
 POLARIZABILITY_STD = "polarizability_std"
+INDUCED_DIPOLE_STD = "induced_dipole_std"
+
+
+def predict_properties(model, frames, wanted: list[str]) -> list[dict]:
+    """Return properties of a few frames.
+
+    Weights that are fitted to point charges know what a uniform field does as well:
+    polarizabilities follow without any charges.
+    """
+    asked = wanted
+    if isinstance(model.perturbation, PointCharges):
+        asked = [name for name in wanted if name != POLARIZABILITY]
+    results = [{} for _ in frames]
+    if asked:
+        results = DensityPrediction(model, frames).results(asked)
+    if len(asked) < len(wanted):
+        field = UniformField(model.perturbation.orders)
+        more = DensityPrediction(model, frames, field).results([POLARIZABILITY])
+        for result, other in zip(results, more, strict=True):
+            result |= other
+    return results
 
 
 class DensityPrediction:
@@ -34,13 +57,19 @@ class DensityPrediction:
     ----------
     model : ElectronDensityModel
     frames : list of ase.Atoms
+    perturbation : UniformField, optional
+        Another one than that of the fit.
     """
 
-    def __init__(self, model, frames):
+    def __init__(self, model, frames, perturbation=None):
         self.model, self.frames = model, frames
-        batch = StructureBatch.from_frames(frames)
-        self.features = model.features_.evaluate(batch)
+        self.features = model.features_.evaluate(frames, perturbation)
         self.values = model.features_.values(self.features, model.weights_)
+
+    @property
+    def n_cases(self) -> int:
+        """Arrays of coefficients of a frame."""
+        return len(next(iter(self.values.values())))
 
     def results(self, wanted: list[str]) -> list[dict]:
         """Return properties of every frame."""
@@ -50,10 +79,7 @@ class DensityPrediction:
         for atoms in self.frames:
             before = dict(starts)
             coefficients = self.coefficients(atoms, starts)
-            if self.model.is_response:
-                result = self.of_response(atoms, coefficients, wanted)
-            else:
-                result = self.of_density(atoms, coefficients[:, 0], wanted)
+            result = self.properties(atoms, coefficients, wanted)
             if has_std:
                 result |= self.deviations(atoms, before)
             results.append({name: result[name] for name in wanted})
@@ -64,9 +90,9 @@ class DensityPrediction:
         model = self.model
         integrals = dipole_integrals(atoms, model.basis_)
         projected = self.project(atoms, starts, integrals)
-        if not model.is_response:
+        if len(projected) == 1:
             values = [model.covariance_.deviation(own) for own in projected[0]]
-            return {DIPOLE_STD: np.array(values)}
+            return {model.deviation_property: np.array(values)}
         matrix = np.empty((3, 3))
         for a, b in np.ndindex(3, 3):
             mean = {
@@ -80,7 +106,7 @@ class DensityPrediction:
         """Return p of every case and every column of integrals (n_functions, n)."""
         places = channel_places(self.model.basis_, atoms.numbers)
         projected = []
-        for case in range(self.model.features_.n_cases):
+        for case in range(self.n_cases):
             features = {
                 key: self.features[key][case, starts[key] : starts[key] + len(where)]
                 for key, where in places.items()
@@ -110,7 +136,7 @@ class DensityPrediction:
         columns = beside_electrons(atoms, model.basis_, integrals)
         projected = self.project(atoms, dict.fromkeys(self.values, 0), columns)
         values = [[model.covariance_.deviation(p) for p in case] for case in projected]
-        return np.array(values).T if model.is_response else np.array(values[0])
+        return np.array(values[0]) if len(values) == 1 else np.array(values).T
 
     def coefficients(self, atoms, starts: dict) -> np.ndarray:
         """Return coefficients of the next frame, (n_functions, n_cases).
@@ -120,7 +146,7 @@ class DensityPrediction:
         model = self.model
         places = channel_places(model.basis_, atoms.numbers)
         size = model.basis_.size(atoms.numbers)
-        coefficients = np.zeros((size, model.features_.n_cases))
+        coefficients = np.zeros((size, self.n_cases))
         for key, where in places.items():
             values = self.values[key][:, starts[key] : starts[key] + len(where)]
             starts[key] += len(where)
@@ -133,6 +159,14 @@ class DensityPrediction:
             charges = [model.nuclear_charges_.get(z, float(z)) for z in atoms.numbers]
             n_electrons = sum(charges) - total_charge(atoms)
         return keep_electrons(atoms, model.basis_, coefficients, n_electrons)
+
+    def properties(self, atoms, coefficients, wanted: list[str]) -> dict:
+        """Return properties of coefficients (n_functions, n_cases)."""
+        if not self.model.is_response:
+            return self.of_density(atoms, coefficients[:, 0], wanted)
+        if self.n_cases == 1:
+            return self.of_charges(atoms, coefficients[:, 0], wanted)
+        return self.of_response(atoms, coefficients, wanted)
 
     def of_density(self, atoms, coefficients, wanted: list[str]) -> dict:
         """Return the properties of a density."""
@@ -155,11 +189,32 @@ class DensityPrediction:
     def of_response(self, atoms, coefficients, wanted: list[str]) -> dict:
         """Return the properties of the change of a density in a field."""
         result = {RESPONSE: coefficients}
-        if "polarizability" in wanted:
-            result["polarizability"] = polarizability(
+        if POLARIZABILITY in wanted:
+            result[POLARIZABILITY] = polarizability(
                 atoms, self.model.basis_, coefficients
             )
         return result
+
+    def of_charges(self, atoms, coefficients, wanted: list[str]) -> dict:
+        """Return the properties of the change of a density by point charges."""
+        model, result = self.model, {CHARGE_RESPONSE: coefficients}
+        change = change_by_charges(atoms, model.basis_, coefficients)
+        if "induced_dipole" in wanted:
+            result["induced_dipole"] = change.dipole()
+        if "induction_energy" in wanted:
+            result["induction_energy"] = induction_energy(change)
+        return result
+
+
+def change_by_charges(atoms, basis: DensityBasis, coefficients) -> ElectronDensity:
+    """Return the change of a density, which has no nuclei, (n_functions,)."""
+    return ElectronDensity(atoms, basis, coefficients, np.zeros(len(atoms)))
+
+
+def induction_energy(change: ElectronDensity) -> float:
+    """Return half the energy of point charges in the potential they induce, in eV."""
+    charges, points = point_charges(change.atoms, "the structure")
+    return 0.5 * float(charges @ change.potential(points))
 
 
 def keep_electrons(atoms, basis: DensityBasis, coefficients, n_electrons: float):

@@ -57,7 +57,7 @@ class DensityState:
             self.basis = self.basis_
         self.metric = read_metric(stored)
         self.nuclear_charges_ = {int(z): nuclear.positive(z) for z in charges}
-        self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
+        self.features_ = DensityFeatures(self.basis_, self.species_, self.perturbation)
         self.features_.kernels = read_kernels(stored, self.species_)
         if set(self.features_.kernels) != set(self.features_.keys):
             raise ValueError("the orders of the kernels are not those of the basis")

@@ -6,8 +6,79 @@ import numpy as np
 
 from lodekit.density import DensityMetric, DensitySet
 from lodekit.density.ordering import check_electrons
+from lodekit.density.perturbations import PointCharges, UniformField, point_charges
 from lodekit.fitting.density_fit import DensityData, RecentMatrices
+from lodekit.quantities import family
+from lodekit.structures import frame_name
 from lodekit.structures.batch import as_frames
+
+from .density_prediction import (
+    CHARGE_RESPONSE,
+    COEFFICIENTS,
+    DIPOLE_STD,
+    INDUCED_DIPOLE_STD,
+    POLARIZABILITY_STD,
+    RESPONSE,
+)
+
+#: What is learned: what changes the density, the family of what follows, the main
+#: property, and the integral with standard deviations.
+TARGETS = {
+    "density": (None, "densities", COEFFICIENTS, DIPOLE_STD),
+    "response": (UniformField(), "density responses", RESPONSE, POLARIZABILITY_STD),
+    "charge_response": (
+        PointCharges(),
+        "charge responses",
+        CHARGE_RESPONSE,
+        INDUCED_DIPOLE_STD,
+    ),
+}
+
+
+class DensityTarget:
+    """The part of `ElectronDensityModel` that knows what is learned."""
+
+    @property
+    def facts(self) -> tuple:
+        """What `TARGETS` says about the target."""
+        if self.target not in TARGETS:
+            raise ValueError(
+                f"target must be one of {', '.join(TARGETS)}, got {self.target!r}"
+            )
+        return TARGETS[self.target]
+
+    @property
+    def perturbation(self) -> UniformField | PointCharges | None:
+        """What changes the density; None where the density itself is learned."""
+        return self.facts[0]
+
+    @property
+    def is_response(self) -> bool:
+        """Whether changes of the density are learned."""
+        return self.perturbation is not None
+
+    def check_charges(self, frames) -> None:
+        """Raise ``StructureError`` where point charges are asked for and missing."""
+        if isinstance(self.perturbation, PointCharges):
+            for index, atoms in enumerate(frames):
+                point_charges(atoms, frame_name(index))
+
+    @property
+    def properties(self) -> list[str]:
+        """Names of what `compute` can return."""
+        _, name, _, _ = self.facts
+        known = [self.deviation_property] if self.covariance_ is not None else []
+        return [*family(name), *known, *self.range_properties]
+
+    @property
+    def deviation_property(self) -> str:
+        """Name of the standard deviation, among `properties`."""
+        return self.facts[3]
+
+    @property
+    def main_property(self) -> str:
+        """Name of what is learned, among `properties`."""
+        return self.facts[2]
 
 
 def check_positive(name: str, value) -> None:
@@ -64,16 +135,26 @@ def collect_densities(model, frames, y=None) -> DensitySet:
     return DensitySet(frames, model.basis, zeros, list(y))
 
 
+def check_responses(model, densities: DensitySet) -> None:
+    """Raise ``ValueError`` unless densities have the responses of the target."""
+    name = model.perturbation.name
+    if densities.perturbation == name:
+        return
+    to = {"field": "a field", "charges": "point charges"}
+    kind = to.get(densities.perturbation)
+    raise ValueError(
+        f"the densities have {f'responses to {kind}' if kind else 'no responses'} and "
+        f"target='{model.target}' needs those to {to[name]}; make them with lodekit "
+        f"density-fit --response {name}, or choose another target"
+    )
+
+
 def density_data(model, densities: DensitySet, metrics) -> DensityData:
     """Return the targets of a fit, or of its judgement."""
     if not len(densities):
         raise ValueError("there are no structures to fit")
-    if model.is_response and densities.responses is None:
-        raise ValueError(
-            "the densities have no responses to a field; make them with "
-            "lodekit.density.pyscf_response, or choose target='density'"
-        )
     if model.is_response:
+        check_responses(model, densities)
         axes = densities.axes
         targets = [values[:, axes] for values in densities.responses]
     else:

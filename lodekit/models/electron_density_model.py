@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.density import DensitySet, ElectronDensity
 from lodekit.density.features import DensityFeatures
+from lodekit.density.perturbations import PointCharges
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.density_fit import (
     BATCH_ATOMS,
@@ -16,7 +17,6 @@ from lodekit.fitting.density_fit import (
 )
 from lodekit.fitting.groups import find_groups
 from lodekit.fitting.tensor_kernels import select_kernels
-from lodekit.quantities import family
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
@@ -24,14 +24,18 @@ from lodekit.terms.tensors import build_tensor_terms, density_terms
 
 from .charge_checks import check_fraction, check_weights
 from .density_prediction import (
-    COEFFICIENTS,
-    DIPOLE_STD,
-    POLARIZABILITY_STD,
-    RESPONSE,
+    POLARIZABILITY,
     DensityPrediction,
+    change_by_charges,
+    predict_properties,
 )
 from .density_state import DensityState
-from .density_targets import check_positive, collect_densities, density_data
+from .density_targets import (
+    DensityTarget,
+    check_positive,
+    collect_densities,
+    density_data,
+)
 from .extrapolating import with_extrapolation
 from .model import Model
 from .prediction import check_species
@@ -39,11 +43,9 @@ from .prediction import check_species
 #: Atoms of each species whose features tell channels apart: every one has as many
 #: vectors as its order has components.
 N_ENVIRONMENTS = 30
-#: What is learned.
-TARGETS = ("density", "response")
 
 
-class ElectronDensityModel(DensityState, Model):
+class ElectronDensityModel(DensityTarget, DensityState, Model):
     """Coefficients of electron densities, learned with symmetry-adapted kernels.
 
     The coefficients of the shells of atom i with angular momentum l are c[n, m] =
@@ -64,8 +66,9 @@ class ElectronDensityModel(DensityState, Model):
         Of the coefficients; that of the `DensitySet` where one is fitted.
     metric : DensityMetric, optional
         In which errors are measured; the overlap where None.
-    target : {"density", "response"}
-        The density, or its change in a uniform field.
+    target : {"density", "response", "charge_response"}
+        The density, its change in a uniform field, or its change by the
+        ``point_charges`` beside a structure.
     n_channels : int
         Channels of every order and species, at the most, where the descriptor has no
         selection.
@@ -134,15 +137,6 @@ class ElectronDensityModel(DensityState, Model):
         self.random_state = random_state
         self.progress = progress
 
-    @property
-    def is_response(self) -> bool:
-        """Whether changes in a field are learned."""
-        if self.target not in TARGETS:
-            raise ValueError(
-                f"target must be one of {', '.join(TARGETS)}, got {self.target!r}"
-            )
-        return self.target == "response"
-
     def fit(self, frames, y=None, sample_weight=None, groups=None, metrics=None):
         """Fit to the densities of structures.
 
@@ -150,9 +144,10 @@ class ElectronDensityModel(DensityState, Model):
         ----------
         frames : DensitySet, or list of ase.Atoms
         y : list of ndarray, optional
-            Coefficients of every frame, (n_functions,), or changes, (n_functions, 3),
-            where ``frames`` is a list; in the order and the unit of `DensityBasis`. An
-            axis of NaN is not fitted.
+            Coefficients of every frame, (n_functions,), or changes, (n_functions, 3)
+            in a field and (n_functions, 1) by point charges, where ``frames`` is a
+            list; in the order and the unit of `DensityBasis`. An axis of NaN is not
+            fitted.
         sample_weight : array-like of shape (n_frames,), optional
             Weight of each frame: its squared error counts so many times.
         groups : array-like of shape (n_frames,), optional
@@ -178,11 +173,12 @@ class ElectronDensityModel(DensityState, Model):
             check_positive("strength", self.strength)
         random_state = check_random_state(self.random_state)
         data = density_data(self, densities, metrics)
+        self.check_charges(frames)
         if sample_weight is not None:
             data = data.weighted(check_weights(sample_weight, len(frames)))
         self.basis_, self.nuclear_charges_ = densities.basis, densities.nuclear_charges
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        self.features_ = DensityFeatures(self.basis_, self.species_, self.is_response)
+        self.features_ = DensityFeatures(self.basis_, self.species_, self.perturbation)
         groups = find_groups(frames, groups)
         left_out = draw_left_out(frames, groups, self.validation_fraction, random_state)
         clock.lap("groups")
@@ -224,19 +220,6 @@ class ElectronDensityModel(DensityState, Model):
         return self
 
     @property
-    def properties(self) -> list[str]:
-        """Names of what `compute` can return."""
-        names = family("density responses" if self.is_response else "densities")
-        deviations = POLARIZABILITY_STD if self.is_response else DIPOLE_STD
-        known = [deviations] if self.covariance_ is not None else []
-        return [*names, *known, *self.range_properties]
-
-    @property
-    def main_property(self) -> str:
-        """Name of what is learned, among `properties`."""
-        return RESPONSE if self.is_response else COEFFICIENTS
-
-    @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to an atom's coefficients."""
         kernels = self.features_.kernels.values()
@@ -254,8 +237,11 @@ class ElectronDensityModel(DensityState, Model):
             "n_electrons", "dipole" (e·Å), "quadrupole" (6,) in e·Å², "hartree_energy"
             and "electrostatic_energy" (eV). Of a response: "density_response", of shape
             (n_functions, 3), in Å^(-3/2) for a field of 1 V/Å, and "polarizability"
-            (3, 3) in Å³. The first of each where None. "dipole_std" and
-            "polarizability_std" are standard deviations.
+            (3, 3) in Å³. Of a response to the ``point_charges`` of the frames:
+            "density_charge_response" (n_functions,) in Å^(-3/2), "induced_dipole"
+            (e·Å), "induction_energy" (eV, of the charges with what they induce), and
+            "polarizability". The first of each where None. "dipole_std",
+            "polarizability_std" and "induced_dipole_std" are standard deviations.
 
         Returns
         -------
@@ -279,14 +265,15 @@ class ElectronDensityModel(DensityState, Model):
                 raise ValueError(
                     f"properties must be among {self.properties}, got '{name}'"
                 )
+        if any(name != POLARIZABILITY for name in wanted):
+            self.check_charges(frames)
         results = []
         for group in batches(frames, BATCH_ATOMS):
-            some = DensityPrediction(self, [frames[i] for i in group])
-            results += some.results(wanted)
+            results += predict_properties(self, [frames[i] for i in group], wanted)
         return results
 
     def predict(self, frames) -> list[np.ndarray]:
-        """Return coefficients of every frame, (n_functions,) or (n_functions, 3)."""
+        """Return `main_property` of every frame, (n_functions,) or (n_functions, 3)."""
         name = self.main_property
         return [result[name] for result in self.compute(frames, [name])]
 
@@ -303,7 +290,9 @@ class ElectronDensityModel(DensityState, Model):
         return DensitySet(frames, self.basis_, values, responses, self.nuclear_charges_)
 
     def density(self, atoms) -> ElectronDensity:
-        """Return the predicted density of one structure."""
+        """Return the predicted density of one structure, or its change by charges."""
+        if isinstance(self.perturbation, PointCharges):
+            return change_by_charges(atoms, self.basis_, self.predict([atoms])[0])
         return self.densities([atoms]).density(0)
 
     def integral_std(self, atoms, integrals) -> np.ndarray:

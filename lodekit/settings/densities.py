@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 
 from lodekit.density import DensityMetric
-from lodekit.models.density_prediction import RESPONSE
+from lodekit.models.density_targets import TARGETS
 from lodekit.models.electron_density_model import ElectronDensityModel
 from lodekit.quantities import family
 from lodekit.terms.tensors import build_tensor_terms, density_terms
@@ -58,7 +58,8 @@ def build_density_model(settings: dict, progress: bool = False) -> ElectronDensi
     settings = check_density_settings(settings)
     fit = dict(settings["fit"])
     metric = DensityMetric(fit.pop("overlap"), fit.pop("coulomb"))
-    is_response = fit.pop("targets") == [RESPONSE]
+    (main,) = fit.pop("targets")
+    target = next(name for name, facts in TARGETS.items() if facts[2] == main)
     strength = fit.pop("strength")
     terms = build_tensor_terms(settings)
     descriptors, covariances, sizes = zip(*terms, strict=True)
@@ -68,7 +69,7 @@ def build_density_model(settings: dict, progress: bool = False) -> ElectronDensi
         list(sizes),
         **{**fit, "selection": SELECTIONS[fit["selection"]]()},
         metric=metric,
-        target="response" if is_response else "density",
+        target=target,
         strength=None if strength == "auto" else strength,
         progress=progress,
     )

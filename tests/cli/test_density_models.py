@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 
-from made_densities import BASIS, made_set  # noqa: E402
+from made_densities import BASIS, made_charge_set, made_set  # noqa: E402
 
 from lodekit import load_model  # noqa: E402
 from lodekit.density import Cube, DensitySet  # noqa: E402
@@ -206,3 +206,40 @@ def test_models_of_another_kind(model, train, lodekit, folder):
     status, _, error = lodekit("fit", train, "--structures", "a.xyz")
     assert status == 1
     assert "--structures goes with --model density only" in error
+
+
+def test_changes_by_point_charges_from_file_to_file(folder, lodekit, tmp_path):
+    densities = made_charge_set(12)
+    densities.save("charges.npz")
+    write_structures("new.xyz", densities.frames[:2])
+    del densities.frames[1].info["point_charges"]
+    write_structures("none.xyz", densities.frames[:2])
+    fit = "fit", "charges.npz", "--model", "density", "--settings", folder / "s.toml"
+    small = "--set", "terms.soap.n_sparse=2", "--set", "fit.n_channels=8"
+    status, out, error = lodekit(
+        *(*fit, *small, "--targets", "density_charge_response"),
+        *("-o", "m.lodekit", "--json"),
+    )
+    assert status == 0, error
+    assert "induction_energy" in json.loads(out)["errors"]["training"]
+    status, out, error = lodekit("evaluate", "m.lodekit", "charges.npz")
+    assert (status, "induced_dipole" in out) == (0, True), error
+    model = load_model("m.lodekit")
+    status, out, error = lodekit("predict", "m.lodekit", "new.xyz", "-o", "new.npz")
+    assert status == 0, error
+    predicted = DensitySet.load("new.npz")
+    (expected,) = model.predict(predicted.frames[1])
+    np.testing.assert_allclose(predicted.responses[1][:, 0], expected, atol=1e-9)
+    names = "induced_dipole", "induction_energy", "polarizability"
+    status, out, error = lodekit(
+        *("predict", "m.lodekit", "new.xyz", "-o", "out.xyz", "--properties", *names)
+    )
+    assert status == 0, error
+    (result,) = model.compute(predicted.frames[0], "induction_energy")
+    assert f"{result['induction_energy']:.6f}"[:6] in Path("out.xyz").read_text()
+    status, out, error = lodekit("predict", "m.lodekit", "none.xyz", "-o", "no.npz")
+    assert (status, Path("no.npz").exists()) == (1, False)
+    assert "has no point_charges: q x y z of every charge, in e and Å" in error
+    status, out, error = lodekit(*fit, "--targets", "density_response", "-o", "f.zip")
+    assert status == 1
+    assert "have responses to point charges and target='response' needs" in error

@@ -104,7 +104,39 @@ def test_responses_of_a_file_are_not_lost(run, frames, tmp_path):
     responses = [np.zeros((len(values), 3)) for values in densities.coefficients]
     densities.responses = responses
     densities.save(tmp_path / "d.npz", overwrite=True)
-    with pytest.raises(DensityFileError, match=r"settings \(responses to a field\)"):
+    with pytest.raises(DensityFileError, match=r"settings \(responses\)"):
+        run(frames)
+
+
+@pytest.mark.parametrize("kind", ["field", "charges"])
+def test_responses_are_calculated_and_continued(run, frames, monkeypatch, kind):
+    for atoms in frames:
+        atoms.info["point_charges"] = np.array([1.0, 0.0, 0.0, 9.0])
+    size = {"field": 3, "charges": 1}[kind]
+
+    def response(atoms, calculation, basis):
+        values = np.full((basis.size(atoms.numbers), size), atoms.positions.sum())
+        return (values, np.eye(3)) if kind == "field" else values
+
+    def density(atoms, calculation, basis):
+        assert ("point_charges" in atoms.info) == (kind == "field")
+        return invented(atoms, calculation, basis)
+
+    monkeypatch.setattr(runs, "calculate_density", density)
+    name = {"field": "calculate_response", "charges": "calculate_charge_response"}
+    monkeypatch.setattr(runs, name[kind], response)
+    calculation = Calculation("hf", "def2-svp", response=kind)
+    run(frames[:2], calculation).run()
+    second = run(frames, calculation)
+    assert second.n_finished == 2
+    densities = second.run()
+    assert DensitySet.load(second.path).perturbation == kind
+    for values, changes in zip(
+        densities.coefficients, densities.responses, strict=True
+    ):
+        np.testing.assert_allclose(changes, np.tile(values[:, None], size))
+    assert "point_charges" in densities.frames[0].info
+    with pytest.raises(DensityFileError, match=r"settings \(response, responses\)"):
         run(frames)
 
 

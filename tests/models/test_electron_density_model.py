@@ -267,7 +267,7 @@ def test_bad_input(densities, model):
     with pytest.raises(ValueError, match="target must be one of density, response"):
         small(target="energy").fit(some)
     without = DensitySet(some.frames, BASIS, some.coefficients)
-    with pytest.raises(ValueError, match="have no responses to a field"):
+    with pytest.raises(ValueError, match="have no responses and target='response'"):
         small(target="response").fit(without)
     with pytest.raises(ValueError, match="strength must be a positive number"):
         small(strength=-1.0).fit(some)
