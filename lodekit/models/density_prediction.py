@@ -16,6 +16,7 @@ from lodekit.density.uncertainty import (
 )
 from lodekit.fitting.density_fit import mean_coefficients
 from lodekit.observables.charge_observable import total_charge
+from lodekit.structures import get_target
 from lodekit.structures.stress import as_voigt
 from lodekit.units import COULOMB_CONSTANT
 
@@ -180,6 +181,8 @@ class DensityPrediction:
                 result[name] = coefficients
             elif name == "n_electrons":
                 result[name] = density.n_electrons
+            elif name == "mep":
+                result[name] = density.potential(get_target(atoms, "mep_points"))
             else:
                 value = getattr(density, name)()
                 is_matrix = np.shape(value) == (3, 3)

@@ -17,6 +17,7 @@ from lodekit.fitting.density_fit import (
 )
 from lodekit.fitting.groups import find_groups
 from lodekit.fitting.tensor_kernels import select_kernels
+from lodekit.observables.moments import check_points
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
@@ -234,8 +235,9 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
         frames : ase.Atoms or list of ase.Atoms
         properties : list of str, optional
             Of a density: "density_coefficients" (n_functions,) in Å^(-3/2),
-            "n_electrons", "dipole" (e·Å), "quadrupole" (6,) in e·Å², "hartree_energy"
-            and "electrostatic_energy" (eV). Of a response: "density_response", of shape
+            "n_electrons", "dipole" (e·Å), "quadrupole" (6,) in e·Å², "mep" (V, at the
+            ``mep_points`` of the frames), "hartree_energy" and "electrostatic_energy"
+            (eV). Of a response: "density_response", of shape
             (n_functions, 3), in Å^(-3/2) for a field of 1 V/Å, and "polarizability"
             (3, 3) in Å³. Of a response to the ``point_charges`` of the frames:
             "density_charge_response" (n_functions,) in Å^(-3/2), "induced_dipole"
@@ -267,6 +269,8 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
                 )
         if any(name != POLARIZABILITY for name in wanted):
             self.check_charges(frames)
+        if "mep" in wanted:
+            check_points(frames)
         results = []
         for group in batches(frames, BATCH_ATOMS):
             results += predict_properties(self, [frames[i] for i in group], wanted)

@@ -123,12 +123,18 @@ def test_the_number_of_electrons_is_exact(model, response_model):
 
 def test_properties_are_those_of_the_density(model):
     atoms = bent(96)
+    with pytest.raises(ValueError, match=r"frame 1 .* has no mep_points, at which"):
+        model.compute(atoms, "mep")
+    atoms.info["mep_points"] = np.array([[9.0, 9.0, 9.0], [0.0, 0.0, 7.0]])
     (result,) = model.compute(atoms, model.properties)
     own = model.density(atoms)
     np.testing.assert_array_equal(result["density_coefficients"], own.coefficients)
     np.testing.assert_array_equal(result["dipole"], own.dipole())
     np.testing.assert_array_equal(as_matrix(result["quadrupole"]), own.quadrupole())
     assert result["hartree_energy"] == own.hartree_energy()
+    np.testing.assert_array_equal(
+        result["mep"], own.potential(atoms.info["mep_points"])
+    )
     assert result["electrostatic_energy"] == own.electrostatic_energy()
     np.testing.assert_array_equal(
         model.density(atoms).potential([[9, 9, 9]]), own.potential([[9, 9, 9]])
