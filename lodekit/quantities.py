@@ -170,11 +170,24 @@ _TABLE = (
         length_power=3,
         families=(
             *("tensors", "polarization", "responses", "density responses"),
-            "charge responses",
+            *("charge responses", "field responses"),
         ),
         noise=1e-1,
         noise_key="polarizability_noise",
         label="polarizability component",
+    ),
+    Quantity(
+        "hyperpolarizability",
+        "e·Å³/V²",
+        shape=(3, 3, 3),
+        keys=("REF_hyperpolarizability", "hyperpolarizability"),
+        energy_power=-2,
+        length_power=3,
+        file_units={"e*Angstrom^3/V^2": 1.0},
+        families=("nonlinear responses", "field responses"),
+        noise=1e-1,
+        noise_key="hyperpolarizability_noise",
+        label="hyperpolarizability component",
     ),
     Quantity(
         "electric_field",
@@ -347,7 +360,12 @@ def error_units(names) -> dict[str, str]:
 
 
 #: Units of all that is fitted by models of energies and charges.
-UNITS = error_units((*ENERGIES, *CHARGES, *family("polarization"), *family("wannier")))
+UNITS = error_units(
+    (
+        *(*ENERGIES, *CHARGES, *family("polarization")),
+        *(*family("nonlinear responses"), *family("wannier")),
+    )
+)
 
 
 def undefined(pbc) -> tuple[str, ...]:

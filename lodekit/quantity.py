@@ -49,9 +49,10 @@ class Quantity:
         "tensors": fitted by `TensorModel` where no target is named. "potential",
         "moments", "equilibration": computed by potentials, beside charges, by charge
         equilibration. "polarization": fitted by `PolarizationModel`, beside
-        energies; "wannier" by `WannierModel` as well. "dipoles", "responses": computed
-        by both. "densities", "density responses", "charge responses": computed by
-        `ElectronDensityModel`, fitted to "coefficients".
+        energies, "nonlinear responses" as well; "wannier" by `WannierModel` as well.
+        "dipoles", "responses": computed by both. "field responses": derivatives of the
+        dipole by a field. "densities", "density responses", "charge responses":
+        computed by `ElectronDensityModel`, fitted to "coefficients".
     noise : float or None
         Default noise of its rows, in ``error_unit``; None for what cannot be fitted.
     noise_key : str
@@ -109,15 +110,17 @@ class Quantity:
     def kind(self) -> str:
         """How it turns with the structure.
 
-        "number", "vector", "matrix", "numbers", or the like of atoms: "atom numbers",
-        "atom vectors", "atom matrices" (symmetric), "atom tensors" (3 x 3).
+        "number", "vector", "matrix", "rank 3" (symmetric in all indices), "numbers",
+        or the like of atoms: "atom numbers", "atom vectors", "atom matrices"
+        (symmetric), "atom tensors" (3 x 3).
         """
         if None in self.shape:
             return "numbers"
         if self.per_atom:
             kinds = {(): "numbers", (3,): "vectors", (6,): "matrices"}
             return f"atom {kinds.get(self.shape, 'tensors')}"
-        return {(): "number", (3,): "vector"}.get(self.shape, "matrix")
+        kinds = {(): "number", (3,): "vector", (3, 3, 3): "rank 3"}
+        return kinds.get(self.shape, "matrix")
 
     def count(self, n_atoms: int) -> int:
         """Return how many numbers a structure has, of a shape that is known."""

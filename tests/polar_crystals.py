@@ -3,7 +3,8 @@
 With the vectors r from an atom to its neighbours and f(r) = exp(-r^2 / 2 s^2), atoms
 have dipoles d_i = (1 + n_i) sum_j c f(r) r, which n_i = sum_j f(r) makes many-body
 (those of pairs have symmetric Born charges), and polarizabilities a + sum_j b f(r) (r
-r^T). The energy is that of Gaussian repulsion, and M = sum_i q_i R_i + d_i.
+r^T) and hyperpolarizabilities b' sum_j f(r) r r r. The energy is that of Gaussian
+repulsion, and M = sum_i q_i R_i + d_i.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ CHARGES = {3: 1.0, 9: -1.0}
 PUSH = {3: 0.4, 9: 0.9}  # c in e, of the atom that has the dipole
 MEANS = {3: 0.3, 9: 0.9}  # a in Å^3
 TILT = 0.25  # b in Å
+BEND = {3: 0.02, 9: 0.05}  # b' in e/V²
 HEIGHT = 3.0  # eV
 SKEW = np.array([[4.1, 0.0, 0.0], [0.9, 3.8, 0.0], [-0.6, 0.8, 4.3]])
 
@@ -68,6 +70,14 @@ def polarizability(atoms):
     factors = TILT * np.exp(-(vectors**2).sum(axis=1) / (2.0 * WIDTH**2))
     total = sum(MEANS[z] for z in atoms.numbers) * np.eye(3)
     return total + np.einsum("p,pa,pb->ab", factors, vectors, vectors)
+
+
+def hyperpolarizability(atoms):
+    """Return beta in e·Å³/V²."""
+    i, vectors = neighbor_list("iD", atoms, REACH)
+    factors = np.exp(-(vectors**2).sum(axis=1) / (2.0 * WIDTH**2))
+    factors = factors * np.array([BEND[z] for z in atoms.numbers])[i]
+    return np.einsum("p,pa,pb,pc->abc", factors, vectors, vectors, vectors)
 
 
 def energy_and_forces(atoms):

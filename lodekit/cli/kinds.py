@@ -207,7 +207,8 @@ class Densities:
         return build_density_model(settings, progress=True)
 
 
-POLARIZATION = (*ENERGIES, *family("polarization"))
+INDUCED = (*ENERGIES, *family("polarization"))
+POLARIZATION = (*INDUCED, *family("nonlinear responses"))
 KINDS: dict[str, Kind] = {
     "potential": Potential(),
     "charges": Charges("ChargeModel"),
@@ -218,7 +219,7 @@ KINDS: dict[str, Kind] = {
     "polarization": Polarization("PolarizationModel", POLARIZATION),
     "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
     "born-charges": BornCharges(),
-    "induced-dipoles": Polarization("InducedDipoleModel", POLARIZATION),
+    "induced-dipoles": Polarization("InducedDipoleModel", INDUCED),
     "density": Densities(),
 }
 #: Every target of some kind, but for the names of tensors.

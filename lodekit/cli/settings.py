@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 from lodekit.errors import SettingsError, suggest
+from lodekit.quantities import family
 
 #: Keys of the sections that the command line itself reads; the others belong to the
 #: model.
@@ -22,8 +23,9 @@ SECTIONS = {
         *("overwrite", "resume", "keep_sums", "structures", "aux_basis"),
     ),
 }
-_PARTS = ("potential", "polarizability")
-_MODEL_SECTIONS = ("fit", "terms", *_PARTS)
+#: Sections of parts of a model, which have the sections of one.
+PARTS = ("potential", *family("field responses"))
+_MODEL_SECTIONS = ("fit", "terms", *PARTS)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")
 
 
@@ -94,7 +96,7 @@ def read_none(settings):
                 key: empty if value == "none" else value
                 for key, value in read[section].items()
             }
-    for part in _PARTS:
+    for part in PARTS:
         if part in read:
             read[part] = read_none(read[part])
     return read
@@ -137,7 +139,7 @@ def check_sections(settings):
                 what = f"key {key!r} in [{section}]"
                 raise SettingsError(unknown(what, key, SECTIONS[section]))
     check_terms(settings)
-    for part in _PARTS:
+    for part in PARTS:
         for section, table in settings.get(part, {}).items():
             if not isinstance(table, dict):
                 raise SettingsError(
@@ -182,8 +184,7 @@ def complete(defaults, from_file, overrides):
 
     Terms that a file names take the place of the default ones; a default term of the
     same name, and of the same type, fills in what the file leaves out. A term that is
-    set to false is left out. The sections "potential" and "polarizability" are such
-    settings once more.
+    set to false is left out. The sections of `PARTS` are such settings once more.
 
     Parameters
     ----------
@@ -213,7 +214,7 @@ def complete(defaults, from_file, overrides):
     terms = merge(terms, changes)
     terms = {name: term for name, term in terms.items() if term is not False}
     settings = {"fit": merge(fit, overrides.get("fit", {})), "terms": terms}
-    for part in _PARTS:
+    for part in PARTS:
         rest = [given.get(part) for given in (defaults, from_file, overrides)]
         if any(given is not None for given in rest):
             settings[part] = complete(*(given or {} for given in rest))

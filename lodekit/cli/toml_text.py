@@ -2,10 +2,12 @@
 
 import tomlkit
 
+from .settings import PARTS
+
 #: Sections whose dictionaries are sections.
 _PARENTS = (
-    *((), ("terms",), ("potential",), ("potential", "terms")),
-    *(("polarizability",), ("polarizability", "terms")),
+    *((), ("terms",)),
+    *((part, *rest) for part in PARTS for rest in ((), ("terms",))),
 )
 
 

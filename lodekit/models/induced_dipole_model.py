@@ -9,11 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import check_total_charges
-from lodekit.observables.oxidation_states import (
-    check_oxidation_states,
-    find_oxidation_states,
-    read_oxidation_states,
-)
+from lodekit.observables.oxidation_states import choose_oxidation_states
 from lodekit.observables.polarization import PolarizationTargets
 from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
@@ -211,14 +207,11 @@ class InducedDipoleModel(InducedDipoleState, Model):
 
     def _whole_charges(self, frames, targets: PolarizationTargets):
         """Return whole charges by element, None where charges are learned."""
-        if self.oxidation_states is not None:
-            charges = read_oxidation_states(self.oxidation_states, self.species_)
-        elif targets.carry_charge(frames):
-            charges = find_oxidation_states(frames, self.species_, targets.born_charges)
-        else:
+        if self.oxidation_states is None and not targets.carry_charge(frames):
             return None
-        check_oxidation_states(frames, self.species_, charges)
-        return charges
+        return choose_oxidation_states(
+            self.oxidation_states, frames, self.species_, targets.born_charges
+        )
 
     def _select(self, frames, random_state, whole_charges) -> InducedLatents:
         """Choose channels and sparse points of both orders."""

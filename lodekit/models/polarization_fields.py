@@ -39,7 +39,8 @@ def subtract_induced(model, frames, targets) -> None:
             )
         prediction = PolarizationPrediction(model, [frames[index]], field)
         if moment is not None:
-            targets.moments[index] = moment - prediction.polarizabilities[0] @ field
+            induced = prediction.in_field.induced(field[None])[0]
+            targets.moments[index] = moment - induced
         if charges is not None:
             targets.born_charges[index] = charges - prediction.induced_born_charges
 
@@ -81,7 +82,8 @@ def without_fields(model, frames, names: list) -> list:
 def field_part(model, atoms, field, names, name: str) -> EnergyParts:
     """Return the contribution of a field to energy, forces and strain derivative."""
     prediction = PolarizationPrediction(model, [atoms], field)
-    energy = float(prediction.field_energies[0])
+    in_field = prediction.in_field
+    energy = float(in_field.energies[0])
     if atoms.pbc.all() and "energy" in names:
         moment = moment_of(atoms)
         if moment is None:
@@ -89,7 +91,7 @@ def field_part(model, atoms, field, names, name: str) -> EnergyParts:
                 f"{name} has an energy in an electric field and no polarization, which "
                 "says on which branch the energy is"
             )
-        induced = field @ prediction.polarizabilities[0] @ field
-        energy = float(0.5 * induced - field @ moment)
+        # with the branch of the moment that was computed: U - U_0 is linear in M
+        energy += float(field @ (in_field.total_moments[0] - moment))
     positions, strain = prediction.field_gradients
     return EnergyParts(energy, -positions, strain[0])

@@ -9,11 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.observables.fields import fields_of
-from lodekit.observables.oxidation_states import (
-    check_oxidation_states,
-    find_oxidation_states,
-    read_oxidation_states,
-)
+from lodekit.observables.oxidation_states import choose_oxidation_states
 from lodekit.observables.polarization import (
     BORN_CHARGES,
     POLARIZATION,
@@ -21,7 +17,12 @@ from lodekit.observables.polarization import (
     born_charges_of,
     moment_of,
 )
-from lodekit.quantities import ENERGIES
+from lodekit.physics.dipole_electrostatics import (
+    ChargesAndDipoles,
+    check_electrostatics,
+)
+from lodekit.physics.local_screening import LocallyScreened
+from lodekit.quantities import ENERGIES, family
 from lodekit.regression.environments import batches
 from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
@@ -35,9 +36,7 @@ from .charge_checks import (
     check_quantum,
     check_weights,
 )
-from .dipole_electrostatics import ChargesAndDipoles, check_electrostatics
 from .extrapolating import with_extrapolation
-from .local_screening import LocallyScreened
 from .model import Model
 from .polarization_fields import subtract_induced, without_fields
 from .polarization_fit import BranchSearch, DipoleProblem
@@ -45,13 +44,14 @@ from .polarization_parts import (
     TARGETS,
     choose_polarization_targets,
     find_electrostatics,
-    fit_polarizability,
     fit_potential,
+    fit_response,
     leave_over,
     summarize,
 )
 from .polarization_prediction import (
     BATCH_ATOMS,
+    RESPONSES,
     PolarizationPrediction,
     defined_properties,
 )
@@ -62,19 +62,20 @@ from .prediction import check_species
 class PolarizationModel(PolarizationState, Model):
     """Energy of structures in an electric field, with all its derivatives.
 
-    U(R, E) = U_0(R) - E . M(R) - E . alpha(R) . E / 2, with
+    U(R, E) = U_0(R) - E . M(R) - E . alpha(R) . E / 2 - beta(R) : E E E / 6, with
 
     * U_0, the energy of a `SparsePotential`,
     * M = sum_i q_i R_i + d_i, whole charges q of the elements and atomic dipoles d that
       are tensors of order 1 of their surroundings,
-    * alpha, a polarizability of order 0 and 2, by a `TensorModel`.
+    * alpha, a polarizability of order 0 and 2, by a `TensorModel`, and where they are
+      fitted hyperpolarizabilities beta, symmetric and of order 1 and 3, by another.
 
     Forces, stress, polarization P = M / V and Born effective charges Z = dM / dR are
     derivatives of this one function: the sum of Z over the atoms is the total charge,
     and an atom that goes through a periodic cell carries the whole charge q. Any of
     energy, forces, stress, polarization, dipole (of open structures),
-    born_effective_charges and polarizability is fitted where a frame has it. Frames
-    with an ``electric_field`` (V/Å) are those in this field.
+    born_effective_charges, polarizability and hyperpolarizability is fitted where a
+    frame has it. Frames with an ``electric_field`` (V/Å) are those in this field.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ class PolarizationModel(PolarizationState, Model):
         missing.
     potential : SparsePotential, optional
         For U_0; cloned, the default where None.
-    polarizability : TensorModel, optional
-        For alpha; cloned, the default where None.
+    polarizability, hyperpolarizability : TensorModel, optional
+        For alpha and beta; cloned, the default where None.
     electrostatic_width : float, optional
         Width in Å of Gaussian charges q and dipoles d whose electrostatic energy is a
         part of U_0, beside the potential; no such part where None.
@@ -124,7 +125,7 @@ class PolarizationModel(PolarizationState, Model):
     solution_ : Solution or DualSolution
         Posterior of their weights.
     potential_ : SparsePotential or None
-    polarizability_ : TensorModel or None
+    polarizability_, hyperpolarizability_ : TensorModel or None
     summary_ : dict
 
     References
@@ -150,6 +151,7 @@ class PolarizationModel(PolarizationState, Model):
         noises=None,
         potential=None,
         polarizability=None,
+        hyperpolarizability=None,
         electrostatic_width=None,
         screening=1.0,
         validation_fraction=1.0,
@@ -167,6 +169,7 @@ class PolarizationModel(PolarizationState, Model):
         self.noises = noises
         self.potential = potential
         self.polarizability = polarizability
+        self.hyperpolarizability = hyperpolarizability
         self.electrostatic_width = electrostatic_width
         self.screening = screening
         self.validation_fraction = validation_fraction
@@ -203,11 +206,10 @@ class PolarizationModel(PolarizationState, Model):
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
-        self.polarizability_ = None
-        if "polarizability" in names:
-            self.polarizability_ = fit_polarizability(self, frames, weighting)
-            clock.lap("polarizability")
-        if {*names} - {*ENERGIES, "polarizability"}:
+        for name in RESPONSES:
+            setattr(self, f"{name}_", fit_response(self, name, frames, weighting))
+            clock.lap(name)
+        if {*names} - {*ENERGIES, *RESPONSES}:
             results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self._fit_energies(frames, weighting)
         clock.lap("energies")
@@ -227,7 +229,7 @@ class PolarizationModel(PolarizationState, Model):
         check_noises(self.noises or {}, self.targets_)
 
     #: Names of what can be fitted.
-    possible_targets = TARGETS
+    possible_targets = (*TARGETS, *family("nonlinear responses"))
 
     #: Names of what it computes of Wannier centres.
     wannier_properties = ()
@@ -246,15 +248,9 @@ class PolarizationModel(PolarizationState, Model):
         charges = self._center_charges()
         if charges is not None:
             targets.keep_centers(frames, self.species_, charges)
-        if self.oxidation_states is None:
-            self.oxidation_states_ = find_oxidation_states(
-                frames, self.species_, targets.born_charges
-            )
-        else:
-            self.oxidation_states_ = read_oxidation_states(
-                self.oxidation_states, self.species_
-            )
-        check_oxidation_states(frames, self.species_, self.oxidation_states_)
+        self.oxidation_states_ = choose_oxidation_states(
+            self.oxidation_states, frames, self.species_, targets.born_charges
+        )
         targets.subtract_ions(frames, self.species_, self.oxidation_states_)
         used = [i for i, count in enumerate(targets.count_rows()) if count]
         self.dipoles_ = select_dipoles(self, [frames[i] for i in used], random_state)
@@ -315,7 +311,8 @@ class PolarizationModel(PolarizationState, Model):
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to those of an atom."""
-        parts = (self.potential_, self.dipoles_, self.polarizability_)
+        responses = [getattr(self, f"{name}_") for name in RESPONSES]
+        parts = (self.potential_, self.dipoles_, *responses)
         return max(part.reach for part in parts if part is not None)
 
     @with_extrapolation
@@ -330,8 +327,9 @@ class PolarizationModel(PolarizationState, Model):
             in e·Å, periodic frames), dipole (M in e·Å, open frames, from the origin),
             born_effective_charges (e, (n_atoms, 3, 3), moment before displacement),
             atomic_dipoles (e·Å), polarizability (Å^3, (3, 3)), dielectric_tensor (at
-            fixed ions, (3, 3), periodic frames). What was fitted and is defined for the
-            frame where None.
+            fixed ions, (3, 3), periodic frames), hyperpolarizability (e·Å³/V², (3, 3,
+            3)), those in the field. What was fitted and is defined for the frame where
+            None.
         field : array-like of shape (3,), optional
             Electric field E in V/Å; where None, and without a displacement, the
             ``electric_field`` of each frame that has one. The stress is that at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 from ase.data import chemical_symbols
 from sklearn.base import clone
@@ -18,9 +20,8 @@ from .polarization_prediction import BATCH_ATOMS, PolarizationPrediction
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 
-#: Everything that is fitted, and what of it is no energy.
-ELECTRIC = family("polarization")
-TARGETS = (*ENERGIES, *ELECTRIC)
+#: Everything that is fitted.
+TARGETS = (*ENERGIES, *family("polarization"))
 #: Frames whose dielectric constants are averaged at the most.
 MOST_SCREENING = 20
 
@@ -104,7 +105,8 @@ def find_screening(model, frames) -> float:
         )
     some = periodic[:: -(-len(periodic) // MOST_SCREENING)]
     prediction = PolarizationPrediction(model, some)
-    traces = np.trace(prediction.dielectric_tensors, axis1=1, axis2=2)
+    tensors = prediction.in_field.dielectric_tensors
+    traces = np.trace(tensors, axis1=1, axis2=2)
     return float(np.mean(traces) / 3.0)
 
 
@@ -117,37 +119,47 @@ def leave_over(model, frames, names: list) -> list:
     return remainders(frames, parts, names)
 
 
-def default_polarizability(frames) -> TensorModel:
-    """Return the model of alpha where the user gives none."""
+def default_response(frames) -> TensorModel:
+    """Return the model of alpha or beta where the user gives none."""
     terms = build_tensor_terms({"terms": polarizability_terms(frames)})
     descriptors, covariances, sizes = zip(*terms, strict=True)
     return TensorModel(list(descriptors), list(covariances), list(sizes))
 
 
-def fit_polarizability(model, frames, weighting: dict):
-    """Return the model of alpha, fitted to the frames that have one."""
-    values = [get_target(atoms, "polarizability") for atoms in frames]
+def fit_response(model, name: str, frames, weighting: dict):
+    """Return the model of alpha or beta, fitted to the frames that have one.
+
+    None where it is no target.
+    """
+    if name not in model.targets_:
+        return None
+    values = [get_target(atoms, name) for atoms in frames]
     used = [index for index, value in enumerate(values) if value is not None]
-    template = model.polarizability or default_polarizability(frames)
+    template = getattr(model, name) or default_response(frames)
     noises = model.noises or {}
     fitted = clone(template).set_params(
-        targets=["polarizability"],
-        noises={k: v for k, v in noises.items() if k == "polarizability"} or None,
+        targets=[name],
+        noises={k: v for k, v in noises.items() if k == name} or None,
         validation_fraction=model.validation_fraction,
         progress=model.progress,
     )
     some = []
     for index in used:
         atoms = without_targets(frames[index])
-        symmetric = 0.5 * (values[index] + values[index].T)
-        atoms.info["polarizability"] = symmetric.ravel()
+        atoms.info[name] = symmetrize(values[index]).ravel()
         some.append(atoms)
     chosen = {
-        name: None if own is None else np.asarray(own)[used]
-        for name, own in weighting.items()
+        key: None if own is None else np.asarray(own)[used]
+        for key, own in weighting.items()
     }
     fitted.knows_range = False
     return fitted.fit(some, **chosen)
+
+
+def symmetrize(tensor: np.ndarray) -> np.ndarray:
+    """Return the mean of a tensor over all orders of its indices."""
+    orders = list(permutations(range(tensor.ndim)))
+    return sum(tensor.transpose(order) for order in orders) / len(orders)
 
 
 def summarize(model, frames, results, clock) -> dict:
@@ -167,7 +179,11 @@ def summarize(model, frames, results, clock) -> dict:
     for result in results:
         summary |= result.summary()
     parts = [summary]
-    for part in (model.potential_, model.polarizability_):
+    for part in (
+        model.potential_,
+        model.polarizability_,
+        model.hyperpolarizability_,
+    ):
         if part is not None:
             parts.append(part.summary_)
     for key in ("n_rows", "noises", "std_scales", "held_out_errors", "units"):

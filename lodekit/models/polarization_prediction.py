@@ -1,23 +1,10 @@
 """Predictions of a `PolarizationModel`, with and without a field.
 
-With U = U_0 - E . M - E . alpha . E / 2 of one structure, in a field E,
+With U = U_0 - E . M - E . alpha . E / 2 - beta : E E E / 6 (`physics.field_energy`) of
+one structure, in a field E,
 
-    F_ib = F0_ib + sum_a E_a Z_i,ab + sum_ac E_a E_c d(alpha_ac)/dR_ib / 2,
-    M(E) = M + alpha . E,
-    Z_i,ab(E) = Z_i,ab + sum_c E_c d(alpha_ac)/dR_ib.
-
-Stress is the derivative by strain at constant voltages E . a of the cell vectors a: the
-whole charges, whose moment turns with the cell as the field turns back, add nothing, so
-that no branch matters. At constant D the field is that with D = E + 4 pi k (M + alpha .
-E) / V; the energy
-
-    U_D = max over E of U(R, E) + V / (4 pi k) (D . E - E . E / 2)
-
-is stationary there, and its forces are those at constant E.
-
-References
-----------
-M. Stengel, N. A. Spaldin, D. Vanderbilt, Nat. Phys. 5, 304 (2009).
+    F_ib = F0_ib + sum_a E_a Z_i,ab + sum_ac E_a E_c d(alpha_ac)/dR_ib / 2 + ...,
+    Z_i,ab(E) = Z_i,ab + sum_c E_c d(alpha_ac)/dR_ib + ...
 """
 
 from __future__ import annotations
@@ -27,18 +14,21 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.observables.polarization import ionic_moment
+from lodekit.physics.field_energy import FieldEnergy, powers_of
 from lodekit.physics.response import EnergyParts
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
 from lodekit.structures.stress import symmetric_part
-from lodekit.units import COULOMB_CONSTANT, FOUR_PI
+from lodekit.units import COULOMB_CONSTANT
 
 from .charge_checks import check_stress
 from .tensor_prediction import TensorPrediction
 
 #: Atoms whose features are held at once.
 BATCH_ATOMS = 1000
+#: Values of alpha and beta, in units of the table, over those of e, Å and V.
+RESPONSES = dict(zip(family("field responses"), (COULOMB_CONSTANT, 1.0), strict=True))
 
 
 def defined_properties(model) -> list[str]:
@@ -51,6 +41,8 @@ def defined_properties(model) -> list[str]:
         names += model.wannier_properties
     if model.polarizability_ is not None:
         names += family("responses")
+    if model.hyperpolarizability_ is not None:
+        names += family("nonlinear responses")
     return names
 
 
@@ -145,45 +137,47 @@ class PolarizationPrediction:
         for axis, direction in enumerate(np.eye(3)):
             adjoint = np.broadcast_to(direction, (self.batch.n_atoms, 3))
             charges[:, axis] += self.state.gradients(self.weights, adjoint)[0]
-        if self.has_field and self.has_polarizability:
+        if self.has_field:
             charges += self.induced_born_charges
         return charges
 
     @cached_property
     def induced_born_charges(self) -> np.ndarray:
         """The contribution of the field to Z, (n_atoms, 3, 3)."""
-        charges = np.empty((self.batch.n_atoms, 3, 3))
+        charges = np.zeros((self.batch.n_atoms, 3, 3))
+        _, halves, _ = powers_of(self.in_field.fields)
         for axis, direction in enumerate(np.eye(3)):
-            outer = direction[:, None] * self.fields[:, None]
-            charges[:, axis] = self.polarizability_gradients(outer)[0]
+            adjoints = [
+                np.einsum("a,nb->nab", direction, self.in_field.fields),
+                np.einsum("a,nbc->nabc", direction, halves),
+            ]
+            charges[:, axis] = self.response_gradients(adjoints)[0]
         return charges
 
-    @property
-    def has_polarizability(self) -> bool:
-        """Whether the model has a polarizability."""
-        return self.model.polarizability_ is not None
-
     @cached_property
-    def tensors(self) -> TensorPrediction:
-        """Predictions of the model of alpha."""
-        return TensorPrediction(self.model.polarizability_, self.frames)
+    def responses(self) -> dict:
+        """Predictions of the models of alpha and beta, by name."""
+        return {
+            name: TensorPrediction(getattr(self.model, f"{name}_"), self.frames)
+            for name in RESPONSES
+            if getattr(self.model, f"{name}_") is not None
+        }
 
-    @cached_property
-    def polarizabilities(self) -> np.ndarray:
-        """Alpha of every structure in e·Å²/V, (n_structures, 3, 3); 0 without one."""
-        if not self.has_polarizability:
-            return np.zeros((len(self.frames), 3, 3))
-        values = [
-            own["polarizability"] for own in self.tensors.results(["polarizability"])
-        ]
-        return np.array(values).reshape(-1, 3, 3) / COULOMB_CONSTANT
+    def response(self, name: str) -> np.ndarray | None:
+        """Alpha in e·Å²/V or beta in e·Å³/V² of all structures, None without one."""
+        if name not in self.responses:
+            return None
+        values = [own[name] for own in self.responses[name].results([name])]
+        shape = len(self.frames), *quantity(name).shape
+        return np.array(values).reshape(shape) / RESPONSES[name]
 
-    def polarizability_gradients(self, adjoints: np.ndarray):
-        """Return the derivatives of sum_ac adjoint_ac alpha_ac of every structure.
+    def response_gradients(self, adjoints: list[np.ndarray]):
+        """Return the derivatives of the sum of adjoint . alpha and adjoint . beta.
 
         Parameters
         ----------
-        adjoints : ndarray of shape (n_structures, 3, 3)
+        adjoints : list of ndarray of shape (n_structures, 3, 3[, 3])
+            Of alpha and of beta.
 
         Returns
         -------
@@ -192,74 +186,45 @@ class PolarizationPrediction:
         """
         positions = np.zeros((self.batch.n_atoms, 3))
         strain = np.zeros((len(self.frames), 3, 3))
-        model = self.model.polarizability_
-        tensor = model.tensors_["polarizability"]
-        flat = adjoints.reshape(-1, 9)[self.batch.structure_of_atom] / COULOMB_CONSTANT
-        for part, matrix, states in self.tensors.parts(tensor):
-            adjoint = flat @ matrix
-            weights = part.kernel_weights(model.kernels_[part.order, part.sigma])
-            for state, own in zip(states, weights, strict=True):
-                more_positions, more_strain = state.gradients(own, adjoint)
+        for (name, unit), adjoint in zip(RESPONSES.items(), adjoints, strict=True):
+            if name in self.responses:
+                prediction = self.responses[name]
+                tensor = prediction.model.tensors_[name]
+                flat = adjoint.reshape(len(adjoint), -1) / unit
+                more_positions, more_strain = prediction.gradients(tensor, flat)
                 positions += more_positions
                 strain += more_strain
         return positions, strain
 
     @cached_property
-    def volumes(self) -> np.ndarray:
-        """Volumes in Å^3, (n_structures,)."""
-        return np.array([abs(np.linalg.det(atoms.cell[:])) for atoms in self.frames])
-
-    @cached_property
-    def dielectric_tensors(self) -> np.ndarray:
-        """Eps at fixed ions of periodic structures, (n_structures, 3, 3)."""
-        factors = FOUR_PI * COULOMB_CONSTANT / self.volumes
-        return np.eye(3) + factors[:, None, None] * self.polarizabilities
-
-    @cached_property
-    def fields(self) -> np.ndarray:
-        """E of every structure in V/Å, (n_structures, 3)."""
-        if self.displacement is None:
-            field = np.zeros(3) if self.field is None else self.field
-            return np.broadcast_to(field, (len(self.frames), 3))
-        factors = FOUR_PI * COULOMB_CONSTANT / self.volumes
-        rest = self.displacement - factors[:, None] * self.moments
-        return np.linalg.solve(self.dielectric_tensors, rest[:, :, None])[:, :, 0]
-
-    @cached_property
-    def field_energies(self) -> np.ndarray:
-        """U - U_0 in eV, (n_structures,)."""
-        induced = np.einsum("sab,sb->sa", self.polarizabilities, self.fields)
-        energies = -np.einsum("sa,sa->s", self.fields, self.moments + 0.5 * induced)
-        if self.displacement is not None:
-            free = self.displacement - 0.5 * self.fields
-            stored = np.einsum("sa,sa->s", self.fields, free)
-            energies += self.volumes * stored / (FOUR_PI * COULOMB_CONSTANT)
-        return energies
+    def in_field(self) -> FieldEnergy:
+        """The energy in the field."""
+        alpha, beta = map(self.response, RESPONSES)
+        if alpha is None:
+            alpha = np.zeros((len(self.frames), 3, 3))
+        volumes = [abs(np.linalg.det(atoms.cell[:])) for atoms in self.frames]
+        has_moments = self.model.dipoles_ is not None
+        return FieldEnergy(
+            self.moments if has_moments else np.zeros((len(self.frames), 3)),
+            alpha,
+            beta,
+            np.array(volumes),
+            self.field,
+            self.displacement,
+        )
 
     @cached_property
     def field_gradients(self) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of U - U_0 by positions and strain, see the module."""
-        fields, places = self.fields, self.batch.structure_of_atom
-        adjoint = -fields[places]
+        """Derivatives of U - U_0 by positions and strain."""
+        by_moment, *by_responses = self.in_field.slopes
+        adjoint = by_moment[self.batch.structure_of_atom]
         positions, strain = self.state.gradients(self.weights, adjoint)
         kinds = np.searchsorted(self.model.species_, self.batch.species)
         positions = positions + self.model.oxidation_states_[kinds][:, None] * adjoint
+        more_positions, more_strain = self.response_gradients(by_responses)
         totals = np.add.reduceat(self.dipoles, self.batch.first_atom[:-1])
-        # the field turns back as the cell is strained: dE = -strain . E
-        strain = strain + np.einsum("sa,sb->sab", fields, totals)
-        if self.has_polarizability:
-            outer = np.einsum("sa,sb->sab", fields, fields)
-            more_positions, more_strain = self.polarizability_gradients(-0.5 * outer)
-            positions, strain = positions + more_positions, strain + more_strain
-            induced = np.einsum("sab,sb->sa", self.polarizabilities, fields)
-            strain += np.einsum("sa,sb->sab", fields, induced)
-        if self.displacement is not None:
-            squares = np.einsum("sa,sa->s", fields, fields)
-            outer = np.einsum("sa,sb->sab", fields, fields)
-            maxwell = 0.5 * squares[:, None, None] * np.eye(3) - outer
-            factors = self.volumes / (FOUR_PI * COULOMB_CONSTANT)
-            strain = strain - factors[:, None, None] * maxwell
-        return positions, strain
+        strain = strain + more_strain + self.in_field.strain(totals)
+        return positions + more_positions, strain
 
     def electrostatic_parts(self) -> list[EnergyParts]:
         """Return the electrostatic energy of every frame with forces and strain."""
@@ -312,7 +277,7 @@ class PolarizationPrediction:
             return results
         for index, (result, atoms) in enumerate(zip(results, self.frames, strict=True)):
             if "energy" in result:
-                result["energy"] += float(self.field_energies[index])
+                result["energy"] += float(self.in_field.energies[index])
             if {"forces", "stress"} & {*result}:
                 positions, strain = self.field_gradients
             if "forces" in result:
@@ -329,7 +294,7 @@ class PolarizationPrediction:
 
     def polarization_of(self, index: int) -> np.ndarray:
         """Return M in the field in e·Å."""
-        return self.moments[index] + self.polarizabilities[index] @ self.fields[index]
+        return self.in_field.total_moments[index]
 
     dipole_of = polarization_of
 
@@ -348,9 +313,13 @@ class PolarizationPrediction:
         )
 
     def polarizability_of(self, index: int) -> np.ndarray:
-        """Return alpha in Å^3."""
-        return COULOMB_CONSTANT * self.polarizabilities[index]
+        """Return alpha in the field in Å^3."""
+        return COULOMB_CONSTANT * self.in_field.total_polarizabilities[index]
+
+    def hyperpolarizability_of(self, index: int) -> np.ndarray:
+        """Return beta in e·Å³/V²."""
+        return self.in_field.hyperpolarizabilities[index]
 
     def dielectric_tensor_of(self, index: int) -> np.ndarray:
-        """Return eps at fixed ions."""
-        return self.dielectric_tensors[index]
+        """Return eps at fixed ions, in the field."""
+        return self.in_field.dielectric_tensors[index]

@@ -13,6 +13,7 @@ from lodekit.stored_model import StoredModel
 
 from .atomic_dipoles import AtomicDipoles
 from .charge_state import read_solution, solution_arrays
+from .polarization_prediction import RESPONSES
 from .sparse_potential import SparsePotential
 from .tensor_model import TensorModel
 from .tensor_state import check_tensor
@@ -32,7 +33,7 @@ class PolarizationState:
             arrays["screening"] = self.electrostatics_.polarizabilities
         elif self.electrostatics_ is not None:
             settings["screening"] = self.electrostatics_.screening
-        for name in ("potential", "polarizability"):
+        for name in ("potential", *RESPONSES):
             part = getattr(self, f"{name}_")
             if part is not None:
                 state = part.get_state()
@@ -64,13 +65,15 @@ class PolarizationState:
             self.electrostatics_ = self._local_electrostatics(values)
         elif has_part:
             self.electrostatics_ = self._electrostatics(stored.positive("screening"))
-        self.potential_ = self.polarizability_ = None
+        self.potential_ = None
         if stored.has_setting("potential"):
             self.potential_ = SparsePotential.from_stored(stored.part("potential"))
-        if stored.has_setting("polarizability"):
-            part = stored.part("polarizability")
-            self.polarizability_ = TensorModel.from_stored(part)
-            check_tensor(self.polarizability_.tensors_, "polarizability")
+        for name in RESPONSES:
+            response = None
+            if stored.has_setting(name):
+                response = TensorModel.from_stored(stored.part(name))
+                check_tensor(response.tensors_, name)
+            setattr(self, f"{name}_", response)
 
 
 def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:

@@ -71,3 +71,27 @@ class TensorPrediction:
             )
             variances = variances + deviations.reshape(rows.shape[:2]) ** 2
         return np.sqrt(variances)
+
+    def gradients(self, tensor: Tensor, adjoints: np.ndarray):
+        """Return the derivatives of sum_k adjoint_k t_k of every structure.
+
+        Parameters
+        ----------
+        tensor : Tensor
+        adjoints : ndarray of shape (n_structures, n_components)
+
+        Returns
+        -------
+        positions : ndarray of shape (n_atoms, 3)
+        strain : ndarray of shape (n_structures, 3, 3)
+        """
+        positions = np.zeros((self.batch.n_atoms, 3))
+        strain = np.zeros((self.batch.n_structures, 3, 3))
+        of_atoms = adjoints[self.batch.structure_of_atom]
+        for part, matrix, states in self.parts(tensor):
+            weights = part.kernel_weights(self.model.kernels_[part.order, part.sigma])
+            for state, weights_of_kernel in zip(states, weights, strict=True):
+                more = state.gradients(weights_of_kernel, of_atoms @ matrix)
+                positions += more[0]
+                strain += more[1]
+        return positions, strain

@@ -7,13 +7,12 @@ from ase.data import atomic_numbers
 from ase.geometry import find_mic
 
 from lodekit.errors import StructureError
+from lodekit.physics.dipole_electrostatics import WannierCharges
 from lodekit.quantities import family
 from lodekit.structures import frame_name
 
 from .charge_checks import is_number
-from .dipole_electrostatics import WannierCharges
 from .polarization_model import PolarizationModel
-from .polarization_parts import TARGETS
 
 #: Key of ``info`` under which a frame says how its centres were made.
 PRESCRIPTION = "wannier_prescription"
@@ -37,7 +36,7 @@ class WannierModel(PolarizationModel):
     center_charges : dict of str to float
         c in e by symbol, such as {"O": -8} for the four pairs of electrons of water;
         elements that are not named have no centres.
-    targets, noises, potential, polarizability
+    targets, noises, potential, polarizability, hyperpolarizability
         As in `PolarizationModel`; wannier_displacements (Å, of every atom, 0 for those
         without centres) are a target, too.
     electrostatic_width : float, optional
@@ -50,7 +49,7 @@ class WannierModel(PolarizationModel):
     L. Zhang et al., J. Chem. Phys. 156, 124107 (2022).
     """
 
-    possible_targets = (*TARGETS, *family("wannier"))
+    possible_targets = (*PolarizationModel.possible_targets, *family("wannier"))
     wannier_properties = family("wannier")
     #: A field displaces centroids, too, which their targets would have to be rid of.
     reads_fields = False
@@ -70,6 +69,7 @@ class WannierModel(PolarizationModel):
         noises=None,
         potential=None,
         polarizability=None,
+        hyperpolarizability=None,
         electrostatic_width=None,
         screening=1.0,
         validation_fraction=1.0,
@@ -88,6 +88,7 @@ class WannierModel(PolarizationModel):
             noises=noises,
             potential=potential,
             polarizability=polarizability,
+            hyperpolarizability=hyperpolarizability,
             electrostatic_width=electrostatic_width,
             screening=screening,
             validation_fraction=validation_fraction,

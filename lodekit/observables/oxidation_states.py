@@ -91,6 +91,19 @@ def read_oxidation_states(given, species) -> np.ndarray:
     return np.array([charges[int(z)] for z in species], dtype=float)
 
 
+def choose_oxidation_states(given, frames, species, born_charges) -> np.ndarray:
+    """Return the charges that the user gives, or those found where None.
+
+    See `read_oxidation_states`, `find_oxidation_states` and `check_oxidation_states`.
+    """
+    if given is None:
+        charges = find_oxidation_states(frames, species, born_charges)
+    else:
+        charges = read_oxidation_states(given, species)
+    check_oxidation_states(frames, species, charges)
+    return charges
+
+
 def total_charge(atoms) -> float:
     """Return the total charge of a structure in e: 0 where it is not given."""
     value = get_target(atoms, "total_charge")

@@ -3,7 +3,7 @@
 ``[fit]`` holds the arguments of the model, ``[terms.NAME]`` the descriptors of its
 atomic dipoles, ``[potential.fit]`` and ``[potential.terms.NAME]`` the potential, where
 energies are fitted, and ``[polarizability.fit]`` and ``[polarizability.terms.NAME]``
-the model of polarizabilities.
+the model of polarizabilities, ``[hyperpolarizability...]`` likewise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ CLASSES = {
 }
 
 #: Sections of parts that are models of their own.
-PARTS = ("potential", "polarizability")
+RESPONSES = family("field responses")
+PARTS = ("potential", *RESPONSES)
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "noises", "progress", *PARTS}
 #: Arguments that are not of the kind of their default.
@@ -49,7 +50,8 @@ _SHARED = {"targets", "noises", "validation_fraction"}
 
 def noise_keys() -> dict[str, str]:
     """Return the targets by the key of their noise."""
-    names = (*ENERGIES, *family("polarization"), *family("wannier"))
+    electric = (*family("polarization"), *family("nonlinear responses"))
+    names = (*ENERGIES, *electric, *family("wannier"))
     return {quantity(n).noise_key: n for n in names if quantity(n).noise_key}
 
 
@@ -76,7 +78,8 @@ def potential_fit() -> dict:
 
 def default_polarization_settings(kind: str, frames, targets) -> dict:
     """Return complete settings of a model of these targets."""
-    is_induced = "polarizability" not in parameters_of(kind)
+    parameters = parameters_of(kind)
+    is_induced = not parameters.keys() & {*RESPONSES}
     settings = {
         "fit": {**fit_defaults(kind), "targets": list(targets)},
         "terms": induced_terms() if is_induced else dipole_terms(),
@@ -85,8 +88,9 @@ def default_polarization_settings(kind: str, frames, targets) -> dict:
     if energies:
         terms = default_settings(frames, energies)["terms"]
         settings["potential"] = {"fit": potential_fit(), "terms": terms}
-    if "polarizability" in targets and not is_induced:
-        settings["polarizability"] = {"terms": polarizability_terms(frames)}
+    for name in RESPONSES:
+        if name in targets and name in parameters:
+            settings[name] = {"terms": polarizability_terms(frames)}
     return settings
 
 
@@ -134,8 +138,9 @@ def build_polarization_model(kind: str, settings: dict, progress: bool = False):
     parts = {}
     if "potential" in settings:
         parts["potential"] = build_potential(settings["potential"])
-    if "polarizability" in settings:
-        parts["polarizability"] = build_tensor_model(settings["polarizability"])
+    for name in RESPONSES:
+        if name in settings:
+            parts[name] = build_tensor_model(settings[name])
     return CLASSES[kind](
         list(descriptors),
         list(covariances),

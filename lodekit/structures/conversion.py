@@ -50,7 +50,14 @@ def units_of_target(target):
     ['Debye', 'e*Angstrom', 'e*Bohr', 'e*nm']
     """
     named = dict(target.file_units)
-    if target.energy_power and target.length_power:
+    if target.energy_power < 0:
+        lengths, energies = _POWERS[target.length_power], _POWERS[-target.energy_power]
+        for energy, energy_factor in ENERGY_UNITS.items():
+            for length, length_factor in LENGTH_UNITS.items():
+                factor = energy_factor**target.energy_power
+                factor *= length_factor**target.length_power
+                named[f"e^3*{length}{lengths}/{energy}{energies}"] = factor
+    elif target.energy_power and target.length_power:
         power = _POWERS[-target.length_power]
         for energy, energy_factor in ENERGY_UNITS.items():
             for length, length_factor in LENGTH_UNITS.items():

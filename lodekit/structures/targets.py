@@ -224,7 +224,7 @@ def _settle(structure, target, found, value, key_map):
         structure.info.setdefault(SOURCES_KEY, {})[target.name] = found.source
     if not at_home or key_map[target.name] is not target.keys:
         _set_aside_rivals(structure, target, found if at_home else None)
-    if len(target.shape) == 2:  # readers differ in how they order a matrix
+    if len(target.shape) >= 2:  # readers differ in how they order a matrix
         value = value.reshape(-1, 9) if target.per_atom else value.ravel()
     if target.name == "virial":
         value = as_matrix(value)

@@ -31,6 +31,8 @@ def turned(name: str, value, matrix: np.ndarray):
         return value @ matrix
     if kind == "matrix":
         return as_voigt(matrix.T @ as_matrix(value) @ matrix)
+    if kind == "rank 3":
+        return np.einsum("abc,ax,by,cz->xyz", value, matrix, matrix, matrix)
     if kind == "atom matrices":
         return np.array([as_voigt(matrix.T @ as_matrix(v) @ matrix) for v in value])
     return value

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lodekit.electrostatics import CoulombInteraction, MultipoleInteraction
-
-from .charge_checks import is_number
+from lodekit.structures.values import is_number
 
 
 @dataclass(frozen=True)

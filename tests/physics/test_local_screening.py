@@ -6,8 +6,8 @@ import pytest
 from ase import Atoms
 from finite_differences import central_differences, displaced, strained
 
-from lodekit.models.dipole_electrostatics import ChargesAndDipoles
-from lodekit.models.local_screening import LocallyScreened
+from lodekit.physics.dipole_electrostatics import ChargesAndDipoles
+from lodekit.physics.local_screening import LocallyScreened
 from lodekit.units import FOUR_PI
 
 SPECIES, ALPHAS = np.array([3, 9]), np.array([0.3, 0.9])
