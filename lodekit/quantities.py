@@ -198,6 +198,17 @@ _TABLE = (
         length_power=-1,
         file_units={"V/Angstrom": 1.0},
     ),
+    # what a field adds, of structures that were computed with and without it
+    Quantity("field_energy", "eV", families=("field rows",), noise=1e-3),
+    Quantity(
+        "field_forces",
+        "eV/Å",
+        shape=(3,),
+        per_atom=True,
+        families=("field rows",),
+        noise=3e-3,
+        is_gradient=True,
+    ),
     Quantity(
         "dielectric_tensor",
         "1",

@@ -17,7 +17,7 @@ CHARGES = {3: 1.0, 9: -1.0}
 PUSH = {3: 0.4, 9: 0.9}  # c in e, of the atom that has the dipole
 MEANS = {3: 0.3, 9: 0.9}  # a in Å^3
 TILT = 0.25  # b in Å
-BEND = {3: 0.02, 9: 0.05}  # b' in e/V²
+BEND = {3: 0.2, 9: 0.5}  # b' in e/V²
 HEIGHT = 3.0  # eV
 SKEW = np.array([[4.1, 0.0, 0.0], [0.9, 3.8, 0.0], [-0.6, 0.8, 4.3]])
 
@@ -87,6 +87,49 @@ def energy_and_forces(atoms):
     forces = np.zeros((len(atoms), 3))
     np.add.at(forces, i, -values[:, None] * vectors / WIDTH**2)
     return 0.5 * values.sum(), forces
+
+
+def in_field(atoms, field, generator=None):
+    """Return a structure with energy, forces and M in a field, M on some branch."""
+    i, j, vectors = neighbor_list("ijD", atoms, REACH)
+    pushes, bends = (np.array([own[z] for z in atoms.numbers]) for own in (PUSH, BEND))
+
+    def change(vectors):
+        """Return U_0 - U without the part of the ions."""
+        values = np.exp(-(vectors**2).sum(axis=1) / (2.0 * WIDTH**2))
+        along = vectors @ field
+        crowds = 1.0 + np.bincount(i, values, minlength=len(atoms))
+        sums = np.bincount(i, values * along, minlength=len(atoms))
+        squares = TILT * (values * along**2).sum() / 14.399645
+        return (
+            pushes * crowds @ sums + squares / 2.0 + bends[i] * values @ along**3 / 6.0
+        )
+
+    energy, forces = energy_and_forces(atoms)
+    charges = np.array([CHARGES[z] for z in atoms.numbers])
+    forces = forces + charges[:, None] * field
+    for atom, axis in np.ndindex(forces.shape):
+        step = 1e-4 * ((j == atom) * 1.0 - (i == atom))[:, None] * np.eye(3)[axis]
+        slope = (change(vectors + step) - change(vectors - step)) / 2e-4
+        forces[atom, axis] += slope
+    alpha, beta = polarizability(atoms) / 14.399645, hyperpolarizability(atoms)
+    free = moment(atoms)
+    squares = alpha @ field / 2.0 + beta @ field @ field / 6.0
+    energy -= field @ (free + squares)
+    value = free + alpha @ field + beta @ field @ field / 2.0
+    labelled = atoms.copy()
+    results = {"energy": energy, "forces": forces}
+    if atoms.pbc.all():
+        if generator is not None:
+            step = generator.integers(-3, 4, 3) @ atoms.cell[:]
+            value, results["energy"] = value + step, results["energy"] - field @ step
+        labelled.info["polarization"] = value
+    else:
+        results["dipole"] = value
+    if field.any():
+        labelled.info["electric_field"] = field
+    labelled.calc = SinglePointCalculator(labelled, **results)
+    return labelled
 
 
 def label(atoms, generator=None):

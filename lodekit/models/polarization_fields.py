@@ -13,38 +13,6 @@ from .charge_energy import remainders
 from .polarization_prediction import PolarizationPrediction
 
 
-def subtract_induced(model, frames, targets) -> None:
-    """Take what fields induce from moments and Born charges, in place.
-
-    Parameters
-    ----------
-    model : PolarizationModel
-        With its polarizability.
-    frames : list of ase.Atoms
-    targets : PolarizationTargets
-
-    Raises
-    ------
-    ValueError
-        If the model has no polarizability.
-    """
-    for index, field in frames_in_fields(frames):
-        moment, charges = targets.moments[index], targets.born_charges[index]
-        if moment is None and charges is None:
-            continue
-        if model.polarizability_ is None:
-            raise ValueError(
-                f"{frame_name(index)} was computed in an electric field, which induces "
-                "moments: fit polarizabilities as well, or leave the frame out"
-            )
-        prediction = PolarizationPrediction(model, [frames[index]], field)
-        if moment is not None:
-            induced = prediction.in_field.induced(field[None])[0]
-            targets.moments[index] = moment - induced
-        if charges is not None:
-            targets.born_charges[index] = charges - prediction.induced_born_charges
-
-
 def frames_in_fields(frames):
     """Yield index and field in V/Å of the frames that were computed in one."""
     fields = fields_of(frames)

@@ -80,12 +80,14 @@ class DipoleProblem:
 
     def rows(self, weights, frames: np.ndarray):
         """Yield name, rows and weights (1) of rows, batch by batch."""
-        has_born = [self.targets.born_charges[i] is not None for i in frames]
-        has_born = np.array(has_born, dtype=bool)
+        kinds_of_frames = np.array([self.row_kind(i) for i in frames], int)
         n_atoms = int(ROW_BYTES / (8.0 * 12.0 * self.rank))
         kinds = [
-            (frames[has_born], max(1, min(ROW_ATOMS, n_atoms))),
-            (frames[~has_born], MOMENT_ATOMS),
+            (
+                frames[kinds_of_frames == kind],
+                max(1, min(ROW_ATOMS, n_atoms)) if kind else MOMENT_ATOMS,
+            )
+            for kind in np.unique(kinds_of_frames)[::-1]
         ]
         groups = [
             chosen[group]
@@ -95,6 +97,19 @@ class DipoleProblem:
         for group in progress_bar(groups, "rows of dipoles", self.progress):
             for name, rows in self.batch_rows(group):
                 yield name, rows, np.ones(len(rows.values))
+
+    def row_kind(self, index: int) -> int:
+        """Return 1 where a frame has rows of gradients, 0 otherwise."""
+        return int(self.targets.born_charges[index] is not None)
+
+    def moment_rows(self, frames: np.ndarray) -> np.ndarray:
+        """Return the rows of M of some frames, (n, 3, rank)."""
+        batch = StructureBatch.from_frames([self.frames[i] for i in frames])
+        return self.dipoles.evaluate(batch).moment_rows()
+
+    def take(self, model, result) -> None:
+        """Give a model its posterior."""
+        model.solution_ = result.solution
 
     def batch_rows(self, indices: np.ndarray):
         """Yield name and rows of frames that fit into memory together."""
@@ -237,12 +252,11 @@ class BranchSearch:
 
     def moment_rows(self) -> np.ndarray:
         """Return the rows of M of periodic frames, (n, 3, rank)."""
-        parts = []
         frames = [self.problem.frames[i] for i in self.periodic]
-        for group in batches(frames, MOMENT_ATOMS):
-            batch = StructureBatch.from_frames([frames[i] for i in group])
-            parts.append(self.problem.dipoles.evaluate(batch).moment_rows())
-        return np.concatenate(parts)
+        groups = batches(frames, MOMENT_ATOMS)
+        return np.concatenate(
+            [self.problem.moment_rows(self.periodic[group]) for group in groups]
+        )
 
     def solve(self, born, moments=None, frames=()) -> np.ndarray:
         """Return weights that fit sums of Born charges, and rows of M of some frames.

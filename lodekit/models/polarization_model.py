@@ -37,9 +37,10 @@ from .charge_checks import (
     check_weights,
 )
 from .extrapolating import with_extrapolation
+from .field_fit import dipole_problem
 from .model import Model
-from .polarization_fields import subtract_induced, without_fields
-from .polarization_fit import BranchSearch, DipoleProblem
+from .polarization_fields import without_fields
+from .polarization_fit import BranchSearch
 from .polarization_parts import (
     TARGETS,
     choose_polarization_targets,
@@ -206,10 +207,14 @@ class PolarizationModel(PolarizationState, Model):
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
+        has_fields = fields_of(frames) is not None
         for name in RESPONSES:
-            setattr(self, f"{name}_", fit_response(self, name, frames, weighting))
+            response = None
+            if not has_fields:
+                response = fit_response(self, name, frames, weighting)
+            setattr(self, f"{name}_", response)
             clock.lap(name)
-        if {*names} - {*ENERGIES, *RESPONSES}:
+        if has_fields or {*names} - {*ENERGIES, *RESPONSES}:
             results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self._fit_energies(frames, weighting)
         clock.lap("energies")
@@ -244,7 +249,6 @@ class PolarizationModel(PolarizationState, Model):
     def _fit_dipoles(self, frames, weighting: dict, random_state, clock: Clock):
         """Fit the atomic dipoles; return the result of the fit."""
         targets = PolarizationTargets.collect(frames, self.targets_)
-        subtract_induced(self, frames, targets)
         charges = self._center_charges()
         if charges is not None:
             targets.keep_centers(frames, self.species_, charges)
@@ -252,12 +256,12 @@ class PolarizationModel(PolarizationState, Model):
             self.oxidation_states, frames, self.species_, targets.born_charges
         )
         targets.subtract_ions(frames, self.species_, self.oxidation_states_)
-        used = [i for i, count in enumerate(targets.count_rows()) if count]
-        self.dipoles_ = select_dipoles(self, [frames[i] for i in used], random_state)
+        used = [a for a, n in zip(frames, targets.count_rows(), strict=True) if n]
+        self.dipoles_ = select_dipoles(self, used or frames, random_state)
         if charges is not None:
             self.dipoles_.restrict(self.species_[charges != 0.0])
         clock.lap("sparse points")
-        problem = DipoleProblem(frames, targets, self.dipoles_, self.progress, charges)
+        problem = dipole_problem(self, frames, targets, charges, random_state)
         noises = {name: self._noise(name) for name in problem.names}
         search = BranchSearch(problem, noises, float(self.quantum))
         self.n_branch_rounds_ = search.run()
@@ -270,9 +274,9 @@ class PolarizationModel(PolarizationState, Model):
             random_state=random_state,
             lap=clock.lap,
         )
-        self.solution_ = result.solution
+        problem.take(self, result)
         if search.periodic.size:  # the model itself has to lie on the same branches
-            search.check(search.fold(search.moment_rows() @ self.solution_.weights))
+            search.check(search.fold(search.moment_rows() @ result.weights))
         return result
 
     def _fit_energies(self, frames, weighting: dict) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from ase.data import chemical_symbols
 from sklearn.base import clone
 
+from lodekit.observables.fields import fields_of
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.regression.environments import batches
-from lodekit.structures import get_target
+from lodekit.structures import frame_name, get_target
 from lodekit.structures.checks import can_have
 from lodekit.terms.tensors import build_tensor_terms, polarizability_terms
 
@@ -36,17 +37,29 @@ def choose_polarization_targets(frames, asked, possible=TARGETS) -> list[str]:
     """
     if isinstance(asked, str):
         asked = [asked]
-    chosen = []
+    responses = [name for name in family("field responses") if name in possible]
+    fields, chosen = fields_of(frames), []
     for name in asked or possible:
         if name not in possible:
             raise ValueError(f"targets must be among {list(possible)}, got '{name}'")
-        if any(has_target(atoms, name) for atoms in frames):
+        # moments and forces in fields tell responses
+        is_told = asked and fields is not None and name in responses
+        if is_told or any(has_target(atoms, name) for atoms in frames):
             chosen.append(name)
         elif asked:
             raise ValueError(
                 f"target '{name}' is in none of the {len(frames)} frames "
                 "that can have it"
             )
+    if fields is not None and responses and responses[0] not in chosen:
+        if asked and {*chosen} - {*ENERGIES}:
+            index = int(np.flatnonzero(fields.any(axis=1))[0])
+            raise ValueError(
+                f"{frame_name(index)} was computed in an electric field, which induces "
+                f"moments: fit {responses[0]} as well, or leave the frame out"
+            )
+        if not asked:
+            chosen.append(responses[0])
     electric = [name for name in chosen if name not in ENERGIES]
     if not electric:
         others = [name for name in possible if name not in ENERGIES]

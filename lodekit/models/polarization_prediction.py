@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from lodekit.observables.polarization import ionic_moment
-from lodekit.physics.field_energy import FieldEnergy, powers_of
+from lodekit.physics.field_energy import FieldEnergy, factors_of
 from lodekit.physics.response import EnergyParts
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
@@ -145,13 +145,9 @@ class PolarizationPrediction:
     def induced_born_charges(self) -> np.ndarray:
         """The contribution of the field to Z, (n_atoms, 3, 3)."""
         charges = np.zeros((self.batch.n_atoms, 3, 3))
-        _, halves, _ = powers_of(self.in_field.fields)
         for axis, direction in enumerate(np.eye(3)):
-            adjoints = [
-                np.einsum("a,nb->nab", direction, self.in_field.fields),
-                np.einsum("a,nbc->nabc", direction, halves),
-            ]
-            charges[:, axis] = self.response_gradients(adjoints)[0]
+            _, *factors = factors_of(self.in_field.fields, direction)
+            charges[:, axis] = self.response_gradients(factors)[0]
         return charges
 
     @cached_property

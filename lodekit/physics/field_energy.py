@@ -42,6 +42,40 @@ def powers_of(fields: np.ndarray) -> list[np.ndarray]:
     return [fields, squares / 2.0, cubes / 6.0]
 
 
+def factors_of(fields: np.ndarray, *directions: np.ndarray) -> list[np.ndarray]:
+    """Return what M, alpha and beta are multiplied with in a derivative of -U.
+
+    Without a direction in U_0 - U, with one, a, in a . M(E), with two in a . alpha(E) .
+    b, with three in beta : a b c.
+
+    Parameters
+    ----------
+    fields : ndarray of shape (n, 3)
+        In V/Å.
+    *directions : ndarray of shape (3,)
+
+    Returns
+    -------
+    factors : list of ndarray of shape (n, 3), (n, 3, 3) and (n, 3, 3, 3)
+    """
+    powers = [np.ones(len(fields)), *powers_of(fields)]
+    order, outer = len(directions), np.ones(())
+    for direction in directions:
+        outer = np.multiply.outer(outer, direction)
+    factors = []
+    for rank in (1, 2, 3):
+        if rank < order:
+            factors.append(np.zeros((len(fields), *[3] * rank)))
+        else:
+            power = powers[rank - order]
+            shape = (len(fields), *[1] * order, *power.shape[1:])
+            factors.append(
+                outer.reshape(1, *outer.shape, *[1] * (rank - order))
+                * power.reshape(shape)
+            )
+    return factors
+
+
 @dataclass
 class FieldEnergy:
     """Structures in a field, or at an electric displacement.

@@ -23,11 +23,8 @@ from lodekit.models import (
     SparsePotential,
     TensorModel,
 )
-from lodekit.models.polarization_fields import subtract_induced, without_fields
-from lodekit.observables.polarization import (
-    PolarizationTargets,
-    transpose_born_charges,
-)
+from lodekit.models.polarization_fields import without_fields
+from lodekit.observables.polarization import transpose_born_charges
 from lodekit.structures.stress import as_matrix
 
 FIELD = np.array([0.05, -0.03, 0.08])
@@ -314,17 +311,10 @@ def test_frames_in_a_field_tell_what_there_is_without_one(model, new):
         value = rest[0].calc.results[name]
         np.testing.assert_allclose(value, expected[name], atol=1e-9)
     assert rest[1].calc.results["energy"] == new[1].get_potential_energy()
-    electric = ["polarization", "born_effective_charges"]
-    targets = PolarizationTargets.collect(frames, electric)
-    subtract_induced(model, frames, targets)
-    moment = targets.moments[0] - [1, 0, -2] @ new[0].cell[:]
-    np.testing.assert_allclose(moment, expected["polarization"], atol=1e-9)
-    charges = expected["born_effective_charges"]
-    np.testing.assert_allclose(targets.born_charges[0], charges, atol=1e-9)
     del frames[0].info["polarization"]
     with pytest.raises(ValueError, match="frame 1 .* no polarization, which says"):
         without_fields(model, frames, names)
-    with pytest.raises(ValueError, match="frame 1 .* fit polarizabilities as well"):
+    with pytest.raises(ValueError, match="frame 1 .* fit polarizability as well"):
         small(targets=["born_effective_charges"]).fit(frames)
     with pytest.raises(ValueError, match="which SparsePotential takes for none"):
         SparsePotential().fit(frames)
