@@ -9,6 +9,8 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.neighborlist import neighbor_list
+from polarization_errors import folds, judge, report, root
+from polarization_water import sagpr_water, wannier, water_bec_from_energies
 
 from lodekit import read_structures
 from lodekit.analysis.phonons import (
@@ -17,79 +19,55 @@ from lodekit.analysis.phonons import (
     zone_center_frequencies,
 )
 from lodekit.electrostatics import InducedDipoles
-from lodekit.models import (
-    LatentChargeModel,
-    PolarizationModel,
-    TensorModel,
-    WannierModel,
-)
+from lodekit.models import PolarizationModel
 from lodekit.observables.branches import fold, polarization_quanta
 from lodekit.observables.polarization import BORN_CHARGES, moment_of
 from lodekit.settings.potential import build_potential
-from lodekit.structures import TARGETS, get_target
-from lodekit.terms.tables import build_terms, charge_terms, remainder_terms
+from lodekit.structures import find_target
+from lodekit.terms.tables import SOAP, WIDE_SOAP
 from lodekit.units import COULOMB_CONSTANT
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-N_FOLDS = 5
+
+#: U_0 of crystals: the default with its terms of LODE takes most of ten minutes.
+CRYSTAL_TERMS = {
+    "soap": {**SOAP, "scaling_exponent": 4, "scaling_radius": 2.0, "n_sparse": 400},
+    "wide": {**WIDE_SOAP, "n_sparse": 200},
+}
 
 
-def folds(frames, n_folds):
-    """Yield frames that are fitted and kept, every fifth one kept."""
-    for first in range(n_folds):
-        kept = frames[first::N_FOLDS]
-        yield [atoms for atoms in frames if all(atoms is not k for k in kept)], kept
+def without_born_charges(atoms):
+    """Return a frame with its other targets."""
+    bare = atoms.copy()
+    bare.calc = atoms.calc
+    del bare.arrays[find_target(atoms, BORN_CHARGES).key]
+    return bare
 
 
-def root(values):
-    """Return the root mean square of arrays."""
-    return float(np.sqrt(np.mean(np.concatenate([np.ravel(v) for v in values]) ** 2)))
+def real(file, born_every=1, terms=None, **arguments):
+    """Return a case of real data.
 
-
-def judge(model, kept, errors):
-    """Append the errors of a model on kept frames, by name."""
-    results = model.compute(kept)
-    for atoms, result in zip(kept, results, strict=True):
-        for name, value in result.items():
-            if name == "polarization" and moment_of(atoms) is not None:
-                quanta = polarization_quanta(atoms)
-                folding = fold([moment_of(atoms)], [value], [quanta])
-                errors.setdefault(name, []).append(folding.residuals)
-                errors.setdefault("quantum", []).append(folding.shares)
-            elif name in TARGETS:
-                expected = get_target(atoms, name)
-                if expected is not None:
-                    difference = np.asarray(value - expected)
-                    errors.setdefault(name, []).append(difference)
-                    errors.setdefault(f"spread of {name}", []).append(expected)
-
-
-def report(errors):
-    """Return numbers by name."""
-    found = {}
-    if BORN_CHARGES in errors:
-        found["born_charges_rmse"] = root(errors[BORN_CHARGES])
-    if "polarizability" in errors:
-        scale = root(errors["spread of polarizability"])
-        found["polarizability_percent"] = 100.0 * root(errors["polarizability"]) / scale
-    if "forces" in errors:
-        found["forces_rmse"] = 1e3 * root(errors["forces"])
-    if "polarization" in errors:
-        found["polarization_rmse"] = root(errors["polarization"])
-        found["largest_share_of_half_a_quantum"] = float(
-            np.max(np.concatenate(errors["quantum"]))
-        )
-    return found
-
-
-def real(file, **arguments):
-    """Return a case of real data."""
+    Parameters
+    ----------
+    file : str
+    born_every : int
+        Born charges of every so many fitted frames are used, the rest of the others.
+    terms : dict, optional
+        Of the potential.
+    **arguments
+        Of the model.
+    """
 
     def run(options):
-        frames = read_structures(options.data / file)
         errors, last = {}, {}
+        frames = read_structures(options.data / file)
         for train, kept in folds(frames, options.folds):
-            model = PolarizationModel(**arguments).fit(train)
+            train = [
+                without_born_charges(atoms) if index % born_every else atoms
+                for index, atoms in enumerate(train)
+            ]
+            potential = build_potential({"terms": terms}) if terms else None
+            model = PolarizationModel(potential=potential, **arguments).fit(train)
             judge(model, kept, errors)
             last = model.summary_
         return {
@@ -235,126 +213,6 @@ def lo_to(options):
     }
 
 
-def wannier(options):
-    """Displacements of the Wannier centroids of water, every third frame kept."""
-    frames = read_structures(options.data / "deepmd_water_dplr/train.xyz")
-    errors, spreads = [], []
-    for first in range(min(options.folds, 3)):
-        kept = frames[first::3]
-        train = [atoms for n, atoms in enumerate(frames) if n % 3 != first]
-        model = WannierModel(
-            n_sparse=400, center_charges={"O": -8}, targets=["wannier_displacements"]
-        ).fit(train)
-        results = model.compute(kept, ["wannier_displacements"])
-        for atoms, result in zip(kept, results, strict=True):
-            oxygen = atoms.numbers == 8
-            expected = get_target(atoms, "wannier_displacements")[oxygen]
-            errors.append(result["wannier_displacements"][oxygen] - expected)
-            spreads.append(expected - expected.mean())
-    return {
-        "displacement_rmse": root(errors),
-        "spread": root(spreads),
-        "n_fitted": len(train),
-        "n_folds": min(options.folds, 3),
-    }
-
-
-def sagpr_water(options):
-    """Dipoles and polarizabilities of water: monomers, and boxes of 32 molecules."""
-    folder = options.data / "sagpr_water"
-    monomers = read_structures(folder / "monomer_train.xyz")
-    targets = ["dipole", "polarizability"]
-    model = PolarizationModel(n_sparse=200, targets=targets).fit(monomers[:500])
-    errors = {}
-    judge(model, monomers[500:], errors)
-    found = {
-        "monomer_dipole_percent": percent(errors, "dipole"),
-        "monomer_polarizability_percent": report(errors)["polarizability_percent"],
-        "n_monomers": 500,
-    }
-    boxes = read_structures(folder / "bulk_train.xyz")[:: options.every]
-    for atoms in boxes:  # of whole molecules: a sum of their dipoles, without branches
-        atoms.info["cell_dipole"] = atoms.calc.results.pop("dipole")
-    train, kept = next(folds(boxes, 1))
-    names = ["cell_dipole", "polarizability"]
-    model = TensorModel(n_sparse=150, targets=names).fit(train)
-    errors = {}
-    for atoms, result in zip(kept, model.compute(kept, names), strict=True):
-        for name in names:
-            expected = atoms.info["cell_dipole"]
-            if name == "polarizability":
-                expected = get_target(atoms, name)
-            errors.setdefault(name, []).append(result[name] - expected)
-            errors.setdefault(f"spread of {name}", []).append(expected)
-    return {
-        **found,
-        **report(errors),
-        "cell_dipole_percent": percent(errors, "cell_dipole"),
-        # of the spread about the mean, as it is published
-        "isotropic_percent": deviation_percent(errors, np.trace),
-        "anisotropic_percent": deviation_percent(errors, traceless),
-        "n_fitted": len(train),
-        "n_kept": len(kept),
-    }
-
-
-def percent(errors, name):
-    """Return errors in % of the root mean square of what was measured."""
-    return 100.0 * root(errors[name]) / root(errors[f"spread of {name}"])
-
-
-def traceless(matrix):
-    """Return a matrix without its mean diagonal."""
-    return matrix - np.trace(matrix) / 3.0 * np.eye(3)
-
-
-def deviation_percent(errors, part):
-    """Return errors of a part of polarizabilities in % of its standard deviation."""
-    values = np.array([part(own) for own in errors["spread of polarizability"]])
-    wrong = [part(own) for own in errors["polarizability"]]
-    return 100.0 * root(wrong) / root(values - values.mean(axis=0))
-
-
-#: Refractive index of water: Born charges over charges that energies tell.
-SCREENING = np.sqrt(1.78)
-
-
-def water_bec_from_energies(options):
-    """Born charges of water from energies and forces: latent charges, screened."""
-    frames = read_structures(options.data / "water_bec_rpbe/train.xyz")
-    train, kept = next(folds(frames, 1))
-    train, kept = train[::4], kept[::3]
-    (descriptor, covariance, _), *_ = build_terms(
-        {"terms": charge_terms(linear=False, far=False)}
-    )
-    # a remainder that sees less far than charges do leaves them what is theirs
-    near = {**remainder_terms()["soap"], "cutoff": 4.5, "n_sparse": 120}
-    model = LatentChargeModel(
-        descriptor,
-        covariance,
-        30,
-        targets=["energy", "forces"],
-        charge_prior=0.1,
-        potential=build_potential({"terms": {"soap": near}}),
-    ).fit(train)
-    names = [BORN_CHARGES, "forces"]
-    errors, latent = {}, []
-    for atoms, result in zip(kept, model.compute(kept, names), strict=True):
-        expected = get_target(atoms, BORN_CHARGES)
-        latent.append(result[BORN_CHARGES] - expected)
-        errors.setdefault(BORN_CHARGES, []).append(
-            SCREENING * result[BORN_CHARGES] - expected
-        )
-        wrong = result["forces"] - get_target(atoms, "forces")
-        errors.setdefault("forces", []).append(wrong)
-    return {
-        **report(errors),
-        "without_screening": root(latent),
-        "n_fitted": len(train),
-        "n_kept": len(kept),
-    }
-
-
 def cost(options):
     """Seconds of a call for 1,000 atoms: energy and forces, and all responses."""
     _, model = shell_crystal()
@@ -398,8 +256,8 @@ def induced_cost(n=22):
 
 
 CASES = {
-    "sio2": real("allegro_pol/sio2_train.xyz", n_sparse=600),
-    "batio3": real("allegro_pol/batio3_train.xyz", n_sparse=400),
+    "sio2": real("allegro_pol/sio2_train.xyz", 3, CRYSTAL_TERMS, n_sparse=400),
+    "batio3": real("allegro_pol/batio3_train.xyz", 2, CRYSTAL_TERMS, n_sparse=400),
     "water_bec": real("water_bec_rpbe/train.xyz", targets=[BORN_CHARGES], n_sparse=300),
     "water_bec_from_energies": water_bec_from_energies,
     "wannier": wannier,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lodekit.models.charge_checks import field_argument
 from lodekit.structures.stress import as_matrix
 
 from .phonons import zone_center_modes
@@ -52,8 +53,20 @@ def piezoelectric_tensor(model, atoms, relaxed: bool = False) -> np.ndarray:
     Raises
     ------
     ValueError
-        For ``relaxed``, if the structure is not at a minimum of the energy.
+        If the model has no stress or no response to a field, the structure is not
+        periodic in three directions, or for ``relaxed`` not at a minimum of the energy.
     """
+    field_argument(model, FIELD)
+    if "stress" not in getattr(model, "properties", ["stress"]):
+        raise ValueError(
+            "a piezoelectric tensor needs a model of stress; fit energies and forces "
+            "as well"
+        )
+    if not atoms.pbc.all():
+        raise ValueError(
+            "a piezoelectric tensor is defined for structures that are periodic in "
+            f"three directions, pbc is {atoms.pbc.tolist()}"
+        )
     sides = []
     for field in FIELD * np.eye(3):
         ends = [

@@ -26,6 +26,8 @@ from lodekit.whole_files import check_destination, written_whole
 STEP = 1e-3
 #: Force constants below this times the largest are those of translations.
 SMALLEST_MODE = 1e-6
+#: eV/Å; ions that feel more are not at rest.
+LARGEST_FORCE = 0.05
 
 
 def zone_center_force_constants(model, atoms, **control) -> np.ndarray:
@@ -81,8 +83,15 @@ def zone_center_modes(model, atoms) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        If the structure is not at a minimum of the energy.
+        If forces act, or the structure is not at a minimum of the energy.
     """
+    (result,) = model.compute(atoms, ["forces"])
+    largest = np.abs(result["forces"]).max()
+    if largest > LARGEST_FORCE:
+        raise ValueError(
+            f"forces on the structure are up to {largest:.2g} eV/Å: its ions are not "
+            "at rest; relax it first"
+        )
     constants = zone_center_force_constants(model, atoms).reshape(3 * len(atoms), -1)
     values, modes = np.linalg.eigh(constants)
     is_mode = np.abs(values) > SMALLEST_MODE * np.abs(values).max()

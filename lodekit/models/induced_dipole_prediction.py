@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.observables.fields import check_directions
 from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
@@ -54,6 +55,8 @@ def wanted_properties(model, frames, properties, field) -> list[list[str]]:
         For what the model, or a frame, does not have.
     """
     known = defined_properties(model)
+    if field is not None:
+        check_directions(frames, field)
     if isinstance(properties, str):
         properties = [properties]
     if properties is None:

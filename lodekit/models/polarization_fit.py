@@ -33,7 +33,7 @@ UNITS = error_units((POLARIZATION, BORN_CHARGES, WANNIER))
 #: Bytes of rows, and atoms, that are held at once.
 ROW_BYTES, ROW_ATOMS, MOMENT_ATOMS = 3e8, 300, 1000
 #: Frames whose Born charges the first fit sees, evenly spread.
-FIRST_FRAMES = 20
+FIRST_FRAMES = 10
 #: Times that branches are looked for with more and more frames.
 MAX_ROUNDS = 10
 #: Loss of transposed Born charges, over that of the charges as they are, that is no

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lodekit.observables.fields import check_directions
 from lodekit.observables.polarization import ionic_moment
 from lodekit.physics.field_energy import FieldEnergy, factors_of
 from lodekit.physics.response import EnergyParts
@@ -62,6 +63,8 @@ class PolarizationPrediction:
         self.model, self.frames = model, frames
         self.field, self.displacement = field, displacement
         self.batch = StructureBatch.from_frames(frames)
+        if field is not None:
+            check_directions(frames, field)
         self.has_field = field is not None or displacement is not None
         self.bounds = self.batch.first_atom[1:-1]
 

@@ -16,6 +16,8 @@ import numpy as np
 from lodekit.structures import frame_name, get_target
 
 FIELD = "electric_field"
+#: Share of a field that counts as rounding of a direction.
+ROUNDING = 1e-9
 
 
 def fields_of(frames):
@@ -23,6 +25,30 @@ def fields_of(frames):
     values = [get_target(atoms, FIELD) for atoms in frames]
     fields = np.array([np.zeros(3) if field is None else field for field in values])
     return fields if fields.any() else None
+
+
+def check_directions(frames, fields) -> None:
+    """Raise ``ValueError`` for fields along periodic directions of slabs and wires.
+
+    Their polarization along these has no value that a branch could belong to.
+
+    Parameters
+    ----------
+    frames : list of ase.Atoms
+    fields : array-like of shape (3,) or (n_frames, 3)
+    """
+    vectors = np.broadcast_to(fields, (len(frames), 3))
+    for index, (atoms, field) in enumerate(zip(frames, vectors, strict=True)):
+        if not atoms.pbc.any() or atoms.pbc.all():
+            continue
+        along = atoms.cell[:][atoms.pbc] @ field
+        lengths = np.linalg.norm(atoms.cell[:][atoms.pbc], axis=1)
+        if np.abs(along).max() > ROUNDING * lengths.max() * np.linalg.norm(field):
+            raise ValueError(
+                f"the field {np.round(field, 6).tolist()} V/Å has a component along a "
+                f"periodic direction of {frame_name(index)}, where its polarization is "
+                "not defined; give a field along the normal"
+            )
 
 
 def refuse_fields(frames, model) -> None:

@@ -25,6 +25,8 @@ class Springs:
     The spring is at rest at fractions of the cell, plus what depends on strain.
     """
 
+    responds_to = ("field",)
+
     def __init__(self, cell):
         self.cell = cell
 
@@ -100,3 +102,23 @@ def test_what_is_no_loop_is_refused():
         polarization_loop(np.zeros(8), np.zeros(7))
     with pytest.raises(ValueError, match="8 steps are not 3 cycles"):
         polarization_loop(np.zeros(8), np.zeros(8), 3)
+
+
+def test_what_has_no_piezoelectric_tensor_is_refused():
+    cell = np.diag([3.0, 3.5, 4.0])
+    bond = np.array([0.0, 0.0, 0.0]), REST @ cell
+    crystal = Atoms("LiF", bond, cell=cell, pbc=True)
+    model = Springs(cell)
+    crystal.pbc = (True, True, False)
+    with pytest.raises(ValueError, match="periodic in three directions, pbc is"):
+        piezoelectric_tensor(model, crystal)
+    crystal.pbc = True
+    crystal.positions[1] += 0.1
+    with pytest.raises(ValueError, match="up to 0.4 eV/Å: its ions are not at rest"):
+        piezoelectric_tensor(model, crystal, relaxed=True)
+    model.properties = ["polarization"]
+    with pytest.raises(ValueError, match="needs a model of stress"):
+        piezoelectric_tensor(model, crystal)
+    model.responds_to = ()
+    with pytest.raises(ValueError, match="a Springs has no response to a field"):
+        piezoelectric_tensor(model, crystal)

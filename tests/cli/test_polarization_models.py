@@ -9,6 +9,7 @@ import pytest
 from ase.io import read
 
 from lodekit import load_model, read_structures
+from lodekit.observables.polarization import transpose_born_charges
 from lodekit.structures import write_structures
 
 TERM = """
@@ -140,6 +141,71 @@ def test_mistakes_are_one_line(lodekit, arguments, message):
     assert status == 1
     assert message in err
     assert not Path("bad.lodekit").exists()
+
+
+def without_a_cell(frames):
+    frames[2].pbc = False
+
+
+def of_the_wrong_size(frames):
+    frames[1].arrays["REF_becs"] = frames[1].arrays["REF_becs"][:, :6]
+
+
+def transposed(frames):
+    transpose_born_charges(frames)
+
+
+def in_the_wrong_order_of_atoms(frames):
+    frames[3].arrays["REF_becs"] = frames[3].arrays["REF_becs"][[0, 0, 1, 2]]
+
+
+def between_two_branches(frames):
+    moment = frames[5].calc.results["polarization"]
+    frames[5].calc.results["polarization"] = moment + 0.5 * frames[5].cell[1]
+
+
+def in_a_field(frames):
+    frames[4].info["electric_field"] = np.array([0.0, 0.0, 0.1])
+
+
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_a_cell, "frame 3 (index 2) has a polarization and is not periodic"),
+        (of_the_wrong_size, "must have shape (4, 3, 3)"),
+        (transposed, "the Born charges seem to be transposed"),
+        (in_the_wrong_order_of_atoms, "the order of their nine numbers may be wrong"),
+        (between_two_branches, "branch of the polarization is not certain for frame 6"),
+        (in_a_field, "frame 5 (index 4) was computed in an electric field"),
+    ],
+)
+def test_wrong_files_are_one_line(lodekit, spoil, message):
+    frames = read_structures("train.xyz")[:8]
+    spoil(frames)
+    write_structures("wrong.xyz", frames, overwrite=True)
+    status, _, err = lodekit(
+        *("fit", "wrong.xyz", "--model", "polarization", "--settings", "s.toml"),
+        *("--targets", "polarization", "born_effective_charges", "-o", "bad.lodekit"),
+    )
+    assert status == 1
+    assert message in err
+    assert len(err.strip().splitlines()[-1]) > len(message)
+    assert not Path("bad.lodekit").exists()
+
+
+@pytest.mark.usefixtures("fitted")
+def test_a_field_along_a_slab_is_one_line(lodekit):
+    slab = crystals.draw(np.random.default_rng(0))
+    slab.pbc = (True, True, False)
+    write_structures("slab.xyz", [slab])
+    predict = ("predict", "m.lodekit", "slab.xyz", "-o", "out.xyz", "--overwrite")
+    status, _, err = lodekit(*predict, "--field", "0.1", "0", "0")
+    assert status == 1
+    assert "has a component along a periodic direction of frame 1" in err
+    status, _, err = lodekit(*predict, "--displacement", "0", "0", "1")
+    assert status == 1
+    assert "a displacement is defined for structures that are periodic in three" in err
 
 
 def test_centroids_of_wannier_centres_have_the_same_path(folder, lodekit, monkeypatch):

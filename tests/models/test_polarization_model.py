@@ -237,6 +237,12 @@ def test_wrong_input_is_refused(model, frames, new):
     cluster = crystals.draw(np.random.default_rng(0), pbc=False)
     with pytest.raises(ValueError, match="periodic in three directions"):
         model.compute(cluster, displacement=FIELD)
+    slab = new[0].copy()
+    slab.pbc = (True, True, False)
+    with pytest.raises(ValueError, match="along a periodic direction of frame 1"):
+        model.compute(slab, ["energy"], field=FIELD)
+    normal = np.cross(*slab.cell[:2])
+    model.compute(slab, ["energy"], field=0.1 * normal / np.linalg.norm(normal))
     with pytest.raises(ValueError, match="polarization is defined for fully periodic"):
         model.compute(cluster, ["polarization"])
     with pytest.raises(ValueError, match="properties must be among"):
@@ -253,6 +259,10 @@ def test_wrong_input_is_refused(model, frames, new):
     transpose_born_charges(turned)
     with pytest.raises(StructureError, match="seem to be transposed"):
         small(targets=["born_effective_charges"]).fit(turned)
+    short = [atoms.copy() for atoms in frames[:4]]
+    short[1].arrays["becs"] = short[1].arrays["becs"][:, :6]
+    with pytest.raises(StructureError, match="becs.* must have shape .4, 3, 3."):
+        small(targets=["born_effective_charges"]).fit(short)
     spoilt = [atoms.copy() for atoms in frames[:8]]
     spoilt[3].arrays["becs"] = spoilt[3].arrays["becs"] + 0.2
     with pytest.raises(StructureError, match="frame 4 .* Born charges sum to 0.8 e"):
