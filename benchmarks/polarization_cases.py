@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.neighborlist import neighbor_list
 from polarization_errors import folds, judge, report, root
+from polarization_screening import screening
 from polarization_water import sagpr_water, wannier, water_bec_from_energies
 
 from lodekit import read_structures
@@ -265,5 +266,6 @@ CASES = {
     "branches": branches,
     "clausius_mossotti": clausius_mossotti,
     "lo_to": lo_to,
+    "screening": screening,
     "cost": cost,
 }

@@ -1,12 +1,19 @@
 """Polarization models in ASE: fields, displacements and properties by ASE's names."""
 
+import threading
+import uuid
+
 import numpy as np
 import polar_crystals as crystals
 import pytest
 from ase import units
+from ase.io import read
 from ase.md.verlet import VelocityVerlet
+from ase.units import Bohr
+from test_ipi import SOCKET, extras_file, run_ipi, serve_when_there
 
 from lodekit.calculators import LodekitCalculator
+from lodekit.calculators.ipi import IpiDriver, extra_values
 from lodekit.descriptors import (
     EquivariantPowerSpectrum,
     PowerSpectrum,
@@ -101,3 +108,39 @@ def test_mistakes_are_one_line(model, atoms):
         LodekitCalculator(model.potential_, displacement=FIELD)
     with pytest.raises(ValueError, match="kqeq. or a PolarizationModel"):
         LodekitCalculator(model.potential_, field=FIELD)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_ipi_gets_dipoles_and_born_charges(model, tmp_path):
+    pytest.importorskip("ipi")
+    start = crystals.draw(np.random.default_rng(3))
+    # i-PI's cells are triangular
+    start.set_cell(start.cell.standard_form()[0], scale_atoms=True)
+    start.write(tmp_path / "init.xyz")
+    names = ["polarization", "born_effective_charges"]
+    address = f"lodekit_{uuid.uuid4().hex[:8]}"
+    driver = IpiDriver(model, start, names, on_extrapolation="ignore")
+    thread = threading.Thread(target=serve_when_there, args=(driver, address))
+    thread.start()
+    positions = '<trajectory filename="pos" format="ase"> positions </trajectory>'
+    files = [extras_file(name) for name in ("dipole", "BEC")]
+    run_ipi(tmp_path, SOCKET.format(name=address), "".join([positions, *files]))
+    thread.join(20)
+    assert not thread.is_alive()
+    (path,) = tmp_path.glob("run.pos*")
+    frames = read(path, ":", format="extxyz")
+    assert len(frames) == 7
+    last = start.copy()
+    last.positions = frames[-1].positions
+    (expected,) = model.compute(last, names)
+    dipole, charges = (
+        np.loadtxt(next(tmp_path.glob(f"run.{name}*"))) for name in ("dipole", "BEC")
+    )
+    moment = expected["polarization"] / Bohr
+    np.testing.assert_allclose(
+        dipole[-3:] if dipole.ndim == 1 else dipole[-1], moment, atol=1e-5
+    )
+    rows = extra_values(names[1], expected[names[1]])["BEC"]
+    np.testing.assert_allclose(charges[-len(rows) :], rows, atol=1e-5)
+    assert np.abs(charges[: len(rows)] - charges[-len(rows) :]).max() > 1e-4

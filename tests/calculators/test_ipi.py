@@ -94,7 +94,7 @@ INPUT = """
     <properties stride="1" filename="out" flush="1">
       [step, potential{{electronvolt}}, conserved{{electronvolt}}, kinetic_md]
     </properties>
-    <trajectory filename="extras" extra_type="energy_std"> extras </trajectory>
+    {trajectories}
   </output>
   <total_steps> 6 </total_steps>
   {forcefield}
@@ -122,9 +122,18 @@ DIRECT = """
 """
 
 
-def run_ipi(folder, forcefield):
+def extras_file(name):
+    """What makes i-PI write a file of extras."""
+    return f'<trajectory filename="{name}" extra_type="{name}"> extras </trajectory>'
+
+
+DEVIATIONS = extras_file("energy_std")
+
+
+def run_ipi(folder, forcefield, trajectories=""):
     """Run a simulation of i-PI, and return its table of properties."""
-    (folder / "input.xml").write_text(INPUT.format(forcefield=forcefield))
+    text = INPUT.format(forcefield=forcefield, trajectories=trajectories)
+    (folder / "input.xml").write_text(text)
     here = pathlib.Path(__file__).parents[1]
     code = (
         "import sys; from lodekit import model_file\n"
@@ -154,13 +163,13 @@ def test_a_simulation_of_ipi_conserves_energy(door, model, tmp_path, monkeypatch
     model_file.save_model(model, tmp_path / "m.lodekit")
     template().write(tmp_path / "init.xyz")
     if door == "direct":
-        table = run_ipi(tmp_path, DIRECT.format(path=ipi.__file__))
+        table = run_ipi(tmp_path, DIRECT.format(path=ipi.__file__), DEVIATIONS)
     else:
         name = f"lodekit_{uuid.uuid4().hex[:8]}"
         driver = IpiDriver(model, template(), extras=["energy_std"])
         thread = threading.Thread(target=serve_when_there, args=(driver, name))
         thread.start()
-        table = run_ipi(tmp_path, SOCKET.format(name=name))
+        table = run_ipi(tmp_path, SOCKET.format(name=name), DEVIATIONS)
         thread.join(20)
         assert not thread.is_alive()
     potential, conserved, kinetic = table[:, 1], table[:, 2], table[:, 3]
