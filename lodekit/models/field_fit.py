@@ -7,14 +7,14 @@ from itertools import combinations_with_replacement
 import numpy as np
 from sklearn.base import clone
 
-from lodekit.errors import StructureError
 from lodekit.observables.fields import fields_of
 from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION, ionic_moment
 from lodekit.observables.rows import Rows
 from lodekit.physics.field_energy import factors_of
 from lodekit.quantities import ENERGIES, error_units, family
 from lodekit.regression.latent import point_features
-from lodekit.structures import frame_name, get_target
+from lodekit.regression.normal_equations import Solution
+from lodekit.structures import get_target
 from lodekit.structures.batch import StructureBatch
 
 from .field_rows import FieldLatents, ResponseLatents, part_of, symmetric_tensor
@@ -112,12 +112,6 @@ class FieldProblem(DipoleProblem):
                 "moments or Born charges, and no frame has the positions of another "
                 "one in a different field"
             )
-        for index in np.flatnonzero(self.fields.any(axis=1)):
-            if targets.displacements[index] is not None:
-                raise StructureError(
-                    f"{frame_name(int(index))} has Wannier centres in an electric "
-                    "field, which moves them: fit wannier_displacements without one"
-                )
 
     def row_kind(self, index: int) -> int:
         """Return whether a frame has rows of gradients, and which."""
@@ -261,21 +255,21 @@ class FieldProblem(DipoleProblem):
             energies.append(float(energy + self.fields[i] @ moment))
         return energies[0] - energies[1]
 
-    def take(self, model, result) -> None:
-        """Give a model its dipoles' posterior, and its fitted responses."""
-        of_dipoles, of_responses = self.latents.columns()
-        model.solution_ = part_of(result.solution, of_dipoles)
-        for name, columns in of_responses.items():
-            own = self.latents.responses[name]
-            noise = result.noises.get(name, 1.0)
-            own.take(columns, lambda some: part_of(result.solution, some), noise)
-            own.model.summary_ = {
-                "n_structures": len(self.frames),
-                "species": model.species_.tolist(),
-                "noises": {name: noise},
-                "amplitudes": [a for part in own.parts for a in part.amplitudes],
-            }
-            setattr(model, f"{name}_", own.model)
+    def posterior(self, result) -> Solution:
+        """Return the posterior of the weights of dipoles."""
+        return part_of(result.solution, self.latents.columns()[0])
+
+    def fitted_responses(self, result) -> dict:
+        """Return the fitted models of alpha and beta, by name."""
+        fitted = {}
+        for name, columns in self.latents.columns()[1].items():
+            fitted[name] = self.latents.responses[name].fitted(
+                columns,
+                lambda some: part_of(result.solution, some),
+                result.noises.get(name, 1.0),
+                len(self.frames),
+            )
+        return fitted
 
 
 def dipole_problem(model, frames, targets, center_charges, random_state):
@@ -295,9 +289,7 @@ def components(n_indices: int):
 def response_model(model, name: str, frames, random_state):
     """Return the model of alpha or beta with its kernels, and no weights."""
     template = getattr(model, name) or default_response(frames)
-    fitted = clone(template).set_params(targets=[name], progress=model.progress)
-    fitted.knows_range = False
-    fitted.targets_, fitted.species_ = [name], model.species_
-    fitted.tensors_ = {name: symmetric_tensor(name)}
-    fitted.kernels_ = fitted._select(frames, random_state)
-    return fitted
+    response = clone(template).set_params(targets=[name], progress=model.progress)
+    response.knows_range = False
+    tensor = symmetric_tensor(name)
+    return response.prepare(tensor, frames, model.species_, random_state)

@@ -116,8 +116,8 @@ class ResponseLatents:
                 rows.append(scale * state.position_rows(own[places]))
         return np.concatenate(rows, axis=2)
 
-    def take(self, weights: np.ndarray, solve, noise: float) -> None:
-        """Give the model its fitted parts.
+    def fitted(self, weights: np.ndarray, solve, noise: float, n_frames: int):
+        """Return the model with its fitted parts.
 
         Parameters
         ----------
@@ -126,6 +126,7 @@ class ResponseLatents:
         solve : callable
             Returns the posterior of some weights.
         noise : float
+        n_frames : int
         """
         constants, kernels = np.split(weights, [self.n_elements])
         kernels = np.split(kernels, np.cumsum(self.ranks)[:-1])
@@ -135,7 +136,12 @@ class ResponseLatents:
             part.amplitudes = [one.factor for one in amplitudes]
             some = np.concatenate([constants[: part.n_elements], own])
             part.solution, part.noise = solve(some.astype(int)), noise
-        self.model.parts_ = {self.tensor.name: self.parts}
+        summary = {
+            "n_structures": n_frames,
+            "noises": {self.tensor.name: noise},
+            "amplitudes": [a for part in self.parts for a in part.amplitudes],
+        }
+        return self.model.adopt(self.parts, summary)
 
 
 class FieldLatents:

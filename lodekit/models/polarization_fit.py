@@ -107,9 +107,13 @@ class DipoleProblem:
         batch = StructureBatch.from_frames([self.frames[i] for i in frames])
         return self.dipoles.evaluate(batch).moment_rows()
 
-    def take(self, model, result) -> None:
-        """Give a model its posterior."""
-        model.solution_ = result.solution
+    def posterior(self, result):
+        """Return the posterior of the weights of dipoles."""
+        return result.solution
+
+    def fitted_responses(self, result) -> dict:
+        """Return what was fitted beside dipoles: nothing."""
+        return {}
 
     def batch_rows(self, indices: np.ndarray):
         """Yield name and rows of frames that fit into memory together."""

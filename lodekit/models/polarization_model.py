@@ -207,14 +207,11 @@ class PolarizationModel(PolarizationState, Model):
         results = []
         self.dipoles_ = self.solution_ = None
         self.oxidation_states_ = np.zeros(len(self.species_))
-        has_fields = fields_of(frames) is not None
         for name in RESPONSES:
-            response = None
-            if not has_fields:
-                response = fit_response(self, name, frames, weighting)
-            setattr(self, f"{name}_", response)
+            setattr(self, f"{name}_", fit_response(self, name, frames, weighting))
             clock.lap(name)
-        if has_fields or {*names} - {*ENERGIES, *RESPONSES}:
+        in_fields = fields_of(frames) is not None
+        if in_fields or {*names} - {*ENERGIES, *RESPONSES}:
             results.append(self._fit_dipoles(frames, weighting, random_state, clock))
         self._fit_energies(frames, weighting)
         clock.lap("energies")
@@ -274,7 +271,9 @@ class PolarizationModel(PolarizationState, Model):
             random_state=random_state,
             lap=clock.lap,
         )
-        problem.take(self, result)
+        self.solution_ = problem.posterior(result)
+        for name, response in problem.fitted_responses(result).items():
+            setattr(self, f"{name}_", response)
         if search.periodic.size:  # the model itself has to lie on the same branches
             search.check(search.fold(search.moment_rows() @ result.weights))
         return result

@@ -142,9 +142,9 @@ def default_response(frames) -> TensorModel:
 def fit_response(model, name: str, frames, weighting: dict):
     """Return the model of alpha or beta, fitted to the frames that have one.
 
-    None where it is no target.
+    None where it is no target, or where fields tell it with the dipoles.
     """
-    if name not in model.targets_:
+    if name not in model.targets_ or fields_of(frames) is not None:
         return None
     values = [get_target(atoms, name) for atoms in frames]
     used = [index for index, value in enumerate(values) if value is not None]

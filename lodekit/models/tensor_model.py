@@ -166,6 +166,22 @@ class TensorModel(TensorState, Model):
         }
         return self
 
+    def prepare(self, tensor: Tensor, frames, species, random_state):
+        """Choose the kernels of one tensor of structures; return the model itself.
+
+        For fits of other models, which hand the result to `adopt`.
+        """
+        self.targets_, self.tensors_ = [tensor.name], {tensor.name: tensor}
+        self.species_ = species
+        self.kernels_ = self._select(frames, random_state)
+        return self
+
+    def adopt(self, parts: list, summary: dict):
+        """Take the fitted parts of the tensor of `prepare`; return the model itself."""
+        self.parts_ = {name: parts for name in self.targets_}
+        self.summary_ = {"species": self.species_.tolist(), **summary}
+        return self
+
     def _select(self, frames, random_state) -> dict:
         """Choose channels and sparse points of every order."""
         keys = sorted({part[:2] for t in self.tensors_.values() for part in t.parts})
