@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 
-@dataclass
 class CovarianceValues:
     """Covariances of environments with sparse points, and their derivatives.
 
     With features p_i and points P_m, the derivative of k(i, m) along any change dp_i is
     ``slopes[i, m] (dp_i . P_m) + shifts[i, m] (dp_i . p_i)``.
 
-    Attributes
+    Parameters
     ----------
-    values, slopes, shifts : ndarray of shape (n_environments, n_points)
+    values : ndarray of shape (n_environments, n_points)
+    derive : callable
+        Returns slopes and shifts, of the same shape; called when they are needed.
     """
 
-    values: np.ndarray
-    slopes: np.ndarray
-    shifts: np.ndarray
+    def __init__(self, values: np.ndarray, derive: Callable[[], tuple]):
+        self.values, self.derive = values, derive
+
+    @cached_property
+    def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes and shifts."""
+        return self.derive()
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """(n_environments, n_points)."""
+        return self.derivatives[0]
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """(n_environments, n_points)."""
+        return self.derivatives[1]
 
 
 class PolynomialCovariance(BaseEstimator):
@@ -88,17 +104,16 @@ class PolynomialCovariance(BaseEstimator):
             Those of `point_scales`, where they are known.
         """
         cosines, scales, inverse_squares = self.cosines(features, points, point_scales)
-        below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
-        return CovarianceValues(
-            (self.offset + cosines) ** self.zeta,
-            below * scales,
-            -below * cosines * inverse_squares,
-        )
+
+        def derive():
+            below = self.zeta * (self.offset + cosines) ** (self.zeta - 1)
+            return below * scales, -below * cosines * inverse_squares
+
+        return CovarianceValues((self.offset + cosines) ** self.zeta, derive)
 
     def matrix(self, features, points, point_scales=None) -> np.ndarray:
         """Return only the covariances, (n_environments, n_points)."""
-        cosines, _, _ = self.cosines(features, points, point_scales)
-        return (self.offset + cosines) ** self.zeta
+        return self.evaluate(features, points, point_scales).values
 
     def cosines(self, features, points, point_scales=None) -> tuple:
         """Return p . P, its factor of products of features, and 1 / |p|^2.

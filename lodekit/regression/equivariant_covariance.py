@@ -62,15 +62,16 @@ class EquivariantCovariance(BaseEstimator):
         cosines, scales, inverse_squares = self.scalar.cosines(
             features, points, point_scales
         )
-        below = np.zeros_like(cosines)
-        if self.zeta > 1:
-            below = (self.zeta - 1) * cosines ** (self.zeta - 2) * scales
         values = cosines ** (self.zeta - 1) * scales
-        return CovarianceValues(
-            values, below * scales, -self.zeta * values * inverse_squares
-        )
+
+        def derive():
+            below = np.zeros_like(cosines)
+            if self.zeta > 1:
+                below = (self.zeta - 1) * cosines ** (self.zeta - 2) * scales
+            return below * scales, -self.zeta * values * inverse_squares
+
+        return CovarianceValues(values, derive)
 
     def matrix(self, features, points, point_scales=None) -> np.ndarray:
         """Return only f, (n_environments, n_points)."""
-        cosines, scales, _ = self.scalar.cosines(features, points, point_scales)
-        return cosines ** (self.zeta - 1) * scales
+        return self.evaluate(features, points, point_scales).values

@@ -100,10 +100,12 @@ class Latent:
 
         Each of the atoms of one species, see `PointKernel.covariance_values`.
         """
+        present = set(batch.species.tolist())
         return [
             {
                 z: kernel.covariance_values(state.features[batch.species == z], z)
                 for z in kernel.points
+                if z in present
             }
             for kernel, state in zip(self.kernels, states, strict=True)
         ]
