@@ -55,9 +55,9 @@ def check_files(archive, entries, others):
     members = set(archive.namelist())
     known = set(others)
     for entry in entries:
-        for own in filter(None, (entry, entry.runs)):
-            known.add(own.file)
-            if own.file not in members:
+        for part in filter(None, (entry, entry.runs)):
+            known.add(part.file)
+            if part.file not in members:
                 raise ModelFileError(
                     f"the array {entry.name!r} is missing from the model file; copy it "
                     "again or fit again"

@@ -56,7 +56,7 @@ def name_parameters_and_environments(header):
 
 
 def _upgrade_global(settings):
-    encoded = [_object(own) for own in settings["descriptors"]]
+    encoded = [_object(descriptor) for descriptor in settings["descriptors"]]
     settings["descriptors"] = encoded
     settings["parameters"] = {"descriptors": encoded}
     settings["std_scales"] = {}
@@ -68,7 +68,10 @@ def _upgrade_part(settings, shapes, prefix):
     targets = settings["summary"].get("noises") or ["energy"]
     settings["std_scales"] = dict.fromkeys(targets, scale)
     for number, term in enumerate(settings["terms"]):
-        sides = {side: own and _object(own) for side, own in term["descriptor"].items()}
+        sides = {
+            side: descriptor and _object(descriptor)
+            for side, descriptor in term["descriptor"].items()
+        }
         term["descriptor"] = {"class": "PowerSpectrum", "parameters": sides}
         term["covariance"] = {
             "class": "PolynomialCovariance",
@@ -99,9 +102,9 @@ def _moments(shapes, order):
     """Return the settings of the atomic moments of one order."""
     name = f"moments/{order}"
     species = sorted(
-        int(own.split("/")[2])
-        for own in shapes
-        if own.startswith(f"{name}/") and own.endswith("/features")
+        int(key.split("/")[2])
+        for key in shapes
+        if key.startswith(f"{name}/") and key.endswith("/features")
     )
     scales = {str(z): 1.0 for z in species}
     points = _points(shapes, name, "features", species)
@@ -125,16 +128,18 @@ def _name_elements(settings, shapes):
         parameters["bond_hardness"] = {"pairs": pairs}
 
 
-def _object(own):
+def _object(descriptor):
     """Return an object with its arguments as parameters are written."""
-    arguments = {name: _encode(value) for name, value in own["arguments"].items()}
-    return {"class": own["class"], "parameters": arguments}
+    arguments = {
+        name: _encode(value) for name, value in descriptor["arguments"].items()
+    }
+    return {"class": descriptor["class"], "parameters": arguments}
 
 
 def _encode(value):
     if isinstance(value, dict):
-        return {"pairs": [[key, _encode(own)] for key, own in value.items()]}
-    return [_encode(own) for own in value] if isinstance(value, list) else value
+        return {"pairs": [[key, _encode(item)] for key, item in value.items()]}
+    return [_encode(item) for item in value] if isinstance(value, list) else value
 
 
 def _renamed(name):

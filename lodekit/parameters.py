@@ -90,7 +90,7 @@ def encode(value, name: str):
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return {"array": encode(value.tolist(), name), "kind": value.dtype.name}
     if isinstance(value, dict):
-        pairs = [[encode(key, name), encode(own, name)] for key, own in value.items()]
+        pairs = [[encode(key, name), encode(item, name)] for key, item in value.items()]
         return {"pairs": pairs}
     kind = type(value).__name__
     if kind in CLASSES and _class(kind) is type(value):
@@ -136,7 +136,7 @@ def decode(value, known: dict | None = None):
     if names == {"array", "kind"} and np.dtype(value["kind"]).kind in "biuf":
         return np.array(decode(value["array"], known), dtype=value["kind"])
     if names == {"pairs"}:
-        return {decode(key, known): decode(own, known) for key, own in value["pairs"]}
+        return {decode(key, known): decode(item, known) for key, item in value["pairs"]}
     if names == {"class", "parameters"} and value["class"] in CLASSES:
         text = json.dumps(value, sort_keys=True)
         if text not in known:

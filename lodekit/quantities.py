@@ -335,7 +335,7 @@ BOUNDARIES = {
 #: Every quantity by name.
 QUANTITIES = {quantity.name: quantity for quantity in _TABLE}
 #: Those that files carry.
-TARGETS = {name: own for name, own in QUANTITIES.items() if own.keys}
+TARGETS = {name: quantity for name, quantity in QUANTITIES.items() if quantity.keys}
 
 
 def family(name: str) -> tuple[str, ...]:
@@ -344,7 +344,7 @@ def family(name: str) -> tuple[str, ...]:
     >>> family("energies")
     ('energy', 'forces', 'stress')
     """
-    return tuple(own.name for own in _TABLE if name in own.families)
+    return tuple(quantity.name for quantity in _TABLE if name in quantity.families)
 
 
 #: What potentials, and models of charges, are fitted to and compared in.
@@ -385,4 +385,4 @@ def undefined(pbc) -> tuple[str, ...]:
     >>> undefined([True, True, False])  # doctest: +ELLIPSIS
     ('stress', 'dipole', 'polarization', 'quadrupole', 'dielectric_tensor', 'mep', ...)
     """
-    return tuple(own.name for own in _TABLE if not own.fits(pbc))
+    return tuple(quantity.name for quantity in _TABLE if not quantity.fits(pbc))

@@ -147,8 +147,8 @@ class StoredModel:
         array = self.arrays[self.prefix + name]
         self.taken.add(self.prefix + name)
         fits = len(array.shape) == len(shape) and all(
-            size is None or size == own
-            for size, own in zip(shape, array.shape, strict=True)
+            size is None or size == length
+            for size, length in zip(shape, array.shape, strict=True)
         )
         if array.dtype.kind not in kinds or not fits:
             wanted = ", ".join("any" if size is None else str(size) for size in shape)

@@ -244,11 +244,11 @@ class Fitting:
     def give_noise(self, outliers: list) -> bool:
         """Give frames a noise of their own; return whether any changes by a lot."""
         before = self.own_noise
-        self.own_noise = {name: np.ones_like(own) for name, own in before.items()}
+        self.own_noise = {name: np.ones_like(noises) for name, noises in before.items()}
         for outlier in outliers:
             factor = (outlier.error / outlier.usual) ** 2
             self.own_noise[outlier.target][outlier.frame] = factor
-        ratios = [self.own_noise[name] / own for name, own in before.items()]
+        ratios = [self.own_noise[name] / noises for name, noises in before.items()]
         return bool(np.abs(np.log(ratios)).max(initial=0.0) > np.log(LEAST_CHANGE))
 
     def fit_once(self, start: dict) -> tuple[FitResult, LeftOut]:
@@ -290,11 +290,11 @@ class Fitting:
             return start
         noises, amplitudes = most_probable_noises(equations, start, self.free, columns)
         scales = np.ones(problem.rank)
-        for kernel, own, amplitude in zip(
+        for kernel, part, amplitude in zip(
             problem.kernels, columns, amplitudes, strict=True
         ):
             kernel.amplify(amplitude)
-            scales[own] = amplitude
+            scales[part] = amplitude
         equations.scale(scales)
         kept.scale(scales)
         return scale_noises(equations, kept, noises, self.free)

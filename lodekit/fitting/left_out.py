@@ -125,7 +125,7 @@ class KeptGroups:
             if what == "matrix":
                 columns = arrays[key.removesuffix("matrix") + "columns"]
                 values, frames, weights, *places = columns
-                indices = [own.astype(np.intp) for own in (frames, *places)]
+                indices = [part.astype(np.intp) for part in (frames, *places)]
                 rows = Rows(matrix, values, *indices)
                 self.parts.setdefault(int(group), []).append((name, rows, weights))
 

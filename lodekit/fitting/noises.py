@@ -21,7 +21,11 @@ from lodekit.regression.evidence import most_probable
 #: Noises to start from, by target; of tensors, in units of their spread over the root
 #: of the number of atoms.
 DEFAULT_NOISES = {
-    **{name: own.noise for name, own in QUANTITIES.items() if own.noise is not None},
+    **{
+        name: quantity.noise
+        for name, quantity in QUANTITIES.items()
+        if quantity.noise is not None
+    },
     "tensor": 1e-1,
 }
 #: Rows of this name are no data but a condition that charges fulfil.

@@ -59,13 +59,13 @@ def add_shared_rows(fitting, equations, kept, count: int) -> None:
     finally:
         fitting.lap = lap
     total: dict = {}
-    seconds = [round(own, 2) for *_, own in sums]
+    seconds = [round(spent, 2) for *_, spent in sums]
     LOG.info("processor seconds of %d processes: %s", len(sums), seconds)
     for arrays, parts, _ in sums:
         for name, array in arrays.items():
             total[name] = total[name] + array if name in total else array
-        for group, own in parts.items():
-            kept.parts.setdefault(group, []).extend(own)
+        for group, blocks in parts.items():
+            kept.parts.setdefault(group, []).extend(blocks)
     equations.set_arrays(total)
 
 

@@ -73,15 +73,15 @@ class KeptSums:
         """Remember which structures are in the sums."""
         known = set(self.frames)
         hashes = dict.fromkeys(hash_of(atoms) for atoms in frames)
-        self.frames += [own for own in hashes if own not in known]
+        self.frames += [key for key in hashes if key not in known]
 
     def save(self, path, model_hash: str) -> None:
         """Write the sums to a file, with the hash of the file of their model."""
         arrays: dict = {}
         noises: list = []
-        for number, own in enumerate(self.fits):
-            noises.append({"noises": own.noises})
-            for name, array in own.equations.get_arrays().items():
+        for number, fit in enumerate(self.fits):
+            noises.append({"noises": fit.noises})
+            for name, array in fit.equations.get_arrays().items():
                 arrays[f"{number}/{name}"] = array
         meta = {"model": model_hash, "frames": self.frames, "fits": noises}
         text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
@@ -103,10 +103,10 @@ class KeptSums:
                 arrays = dict(file)
             meta = json.loads(arrays.pop("meta").tobytes())
             fits = [
-                read_fit(own["noises"], arrays, f"{number}/")
-                for number, own in enumerate(meta["fits"])
+                read_fit(fit["noises"], arrays, f"{number}/")
+                for number, fit in enumerate(meta["fits"])
             ]
-            frames, known = [str(own) for own in meta["frames"]], meta["model"]
+            frames, known = [str(key) for key in meta["frames"]], meta["model"]
         except FileNotFoundError:
             raise CheckpointError(
                 f"{path}: there are no sums of this model; lodekit fit --keep-sums "

@@ -94,9 +94,9 @@ class TrainingRange:
         some = [frames[i] for i in chosen]
         groups = find_groups(frames, groups)[chosen]
         seen = list(look_at(some, descriptor))
-        numbers, owners = (np.concatenate([own[i] for own in seen]) for i in (0, 1))
+        numbers, owners = (np.concatenate([part[i] for part in seen]) for i in (0, 1))
         views = [
-            np.concatenate([own[2].views[view] for own in seen])
+            np.concatenate([part[2].views[view] for part in seen])
             for view in range(len(VIEWS))
         ]
         folds = make_folds(some, groups)[owners]
@@ -223,15 +223,15 @@ class TrainingRange:
         settings = {
             "boundaries": self.boundaries,
             "charges": list(self.charges),
-            "limits": [[float(own.limit) for own in known] for known in self.known],
+            "limits": [[float(view.limit) for view in known] for known in self.known],
         }
         arrays = {"pairs": self.pairs.astype(float)}
         for z, known in zip(self.species, self.known, strict=True):
-            for name, own in zip(VIEWS, known, strict=False):
+            for name, view in zip(VIEWS, known, strict=False):
                 arrays |= {
-                    f"{z}/{name}/mean": own.mean,
-                    f"{z}/{name}/directions": own.directions,
-                    f"{z}/{name}/points": own.points.astype(np.float32),
+                    f"{z}/{name}/mean": view.mean,
+                    f"{z}/{name}/directions": view.directions,
+                    f"{z}/{name}/points": view.points.astype(np.float32),
                 }
         return settings, arrays
 
@@ -251,20 +251,25 @@ class TrainingRange:
             raise ValueError(f"the boundaries are {boundaries!r:.60}")
         charges = stored.setting("charges", list)
         limits = stored.setting("limits", list)
-        numbers = [*charges, *(limit for own in limits for limit in own)]
+        numbers = [*charges, *(limit for of_species in limits for limit in of_species)]
         if len(charges) != 2 or not all(
             type(number) is float and np.isfinite(number) for number in numbers
         ):
             raise ValueError("the training range has numbers that are none")
         pairs = stored.array("pairs", species.size, species.size) > 0.0
         known = []
-        for z, own in zip(species, limits, strict=True):
-            if not all(limit > 0.0 for limit in own) or len(own) not in (0, len(VIEWS)):
-                raise ValueError(f"the limits of the training range are {own!r:.60}")
+        for z, of_species in zip(species, limits, strict=True):
+            if not all(limit > 0.0 for limit in of_species) or len(of_species) not in (
+                0,
+                len(VIEWS),
+            ):
+                raise ValueError(
+                    f"the limits of the training range are {of_species!r:.60}"
+                )
             known.append(
                 [
                     read_points(stored, f"{z}/{name}", limit)
-                    for name, limit in zip(VIEWS, own, strict=False)
+                    for name, limit in zip(VIEWS, of_species, strict=False)
                 ]
             )
         return cls(species, boundaries, tuple(charges), pairs, known)

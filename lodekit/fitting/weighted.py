@@ -33,5 +33,5 @@ class WeightedProblem:
 
     def rows(self, weights: np.ndarray, frames: np.ndarray):
         """Yield name, rows and weights of rows."""
-        for name, rows, own in self._problem.rows(weights, frames):
-            yield name, rows, own * self._weights[rows.frames]
+        for name, rows, weights_of_rows in self._problem.rows(weights, frames):
+            yield name, rows, weights_of_rows * self._weights[rows.frames]

@@ -172,7 +172,10 @@ class GlobalPotential(EnergyEstimator):
     @property
     def _bounds(self) -> np.ndarray:
         """Where the features of every descriptor begin, after the atoms themselves."""
-        sizes = [own.n_features(self.species_.size) for own in self.descriptors_]
+        sizes = [
+            descriptor.n_features(self.species_.size)
+            for descriptor in self.descriptors_
+        ]
         return np.cumsum([self.species_.size, *sizes[:-1]])
 
     def _present(self, frames, y) -> list[str]:
@@ -183,7 +186,10 @@ class GlobalPotential(EnergyEstimator):
     def _evaluate(self, frames) -> list[tuple]:
         """Return the features of every descriptor, structure by structure."""
         batch = StructureBatch.from_frames(frames)
-        parts = [own.evaluate(batch, self.species_) for own in self.descriptors_]
+        parts = [
+            descriptor.evaluate(batch, self.species_)
+            for descriptor in self.descriptors_
+        ]
         return list(zip(*parts, strict=True))
 
     @property
@@ -236,10 +242,10 @@ class GlobalPotential(EnergyEstimator):
             states = self._evaluate(frames)
         for index, state in enumerate(states):
             parts = list(zip(state, weights, strict=True))
-            features = sum(part.features @ own for part, own in parts)
+            features = sum(part.features @ slopes for part, slopes in parts)
             result = {"energy": float(energies[index] + features)}
             if "forces" in wanted:
-                result["forces"] = -sum(part.reverse(own) for part, own in parts)
+                result["forces"] = -sum(part.reverse(slopes) for part, slopes in parts)
             if {*DEVIATIONS} & {*wanted}:
                 result |= self._deviations(counts[index], state, wanted)
             results.append({name: result[name] for name in wanted})
@@ -272,10 +278,10 @@ class GlobalPotential(EnergyEstimator):
         """Take what `add_parts` added."""
         self.descriptors_ = decode(stored.setting("descriptors", list))
         kinds = tuple(GLOBAL_DESCRIPTORS.values())
-        if not all(isinstance(own, kinds) for own in self.descriptors_):
+        if not all(isinstance(descriptor, kinds) for descriptor in self.descriptors_):
             raise ValueError("the descriptors are not those of whole structures")
         n_species = self.species_.size
-        sizes = [own.n_features(n_species) for own in self.descriptors_]
+        sizes = [descriptor.n_features(n_species) for descriptor in self.descriptors_]
         self.baseline_ = stored.array("baseline", n_species)
         self.weights_ = stored.array("weights", n_species + sum(sizes))
         self.ensemble_ = np.zeros((self.weights_.size, 0))

@@ -48,7 +48,7 @@ class AffineCharges:
     def moment_values(self, weights: np.ndarray) -> list[np.ndarray]:
         """Return the atomic dipoles (n_atoms, 3) and quadrupoles (n_atoms, 6)."""
         pairs = zip(self.moments, self.columns, strict=True)
-        return [moments @ weights[own] for moments, own in pairs]
+        return [moments @ weights[columns] for moments, columns in pairs]
 
 
 class ChargeObservable:
@@ -80,8 +80,8 @@ class ChargeObservable:
             on_charges @ charges.matrix, on_charges @ charges.offset
         )
         parts = zip(on_moments, charges.moments, charges.columns, strict=False)
-        for operator, moments, own in parts:
-            observed.matrix[:, own] += np.tensordot(operator, moments, 2)
+        for operator, moments, columns in parts:
+            observed.matrix[:, columns] += np.tensordot(operator, moments, 2)
         return observed
 
     def value(self, atoms, charges: AffineCharges, weights: np.ndarray) -> np.ndarray:

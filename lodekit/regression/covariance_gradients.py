@@ -134,7 +134,13 @@ def own_transfers(factor: Factor, features, atoms, n_l: int, n_channels: int):
 
 
 def add_position_gradients(
-    moving: MovingFactor, transfers: PointTransfers, atoms, own, slopes, shifts, rows
+    moving: MovingFactor,
+    transfers: PointTransfers,
+    atoms,
+    diagonal,
+    slopes,
+    shifts,
+    rows,
 ) -> None:
     """Add minus the gradients of sum_i k(i, m) to the rows of forces.
 
@@ -142,7 +148,7 @@ def add_position_gradients(
     ----------
     atoms : ndarray of shape (n,)
         Environments i of the sum.
-    own : ndarray of shape (n, n_channels, n_lm * n_radial) or None
+    diagonal : ndarray of shape (n, n_channels, n_lm * n_radial) or None
         t_i; None where features are not divided by their own length.
     slopes, shifts : ndarray of shape (n_atoms, n_components, n_points)
     rows : ndarray of shape (n_atoms, 3, n_components, n_points)
@@ -167,8 +173,8 @@ def add_position_gradients(
                     local = slice(part.start - 3 * first[0], part.stop - 3 * first[0])
                     derivatives = moving.derivatives[part]
                     np.matmul(derivatives, matrix, out=projections[local])
-                    if own is not None:
-                        along[local] = derivatives @ own[start + place, channel]
+                    if diagonal is not None:
+                        along[local] = derivatives @ diagonal[start + place, channel]
                 add_force_rows(
                     projections.reshape(n_entries, 3, some.shape[2]),
                     along.reshape(n_entries, 3),
@@ -238,7 +244,7 @@ def add_products(derivatives, partners, sums) -> None:
 
 
 def add_strain_gradients(
-    factor: Factor, transfers, atoms, own, slopes, shifts, structures, rows
+    factor: Factor, transfers, atoms, diagonal, slopes, shifts, structures, rows
 ) -> None:
     """Add the strain gradients of sum_i k(i, m) to rows of strain derivatives.
 
@@ -255,8 +261,10 @@ def add_strain_gradients(
     jacobian = jacobian.reshape(shape).swapaxes(2, 3)
     jacobian = jacobian.reshape(len(atoms), 6, n_lm * n_q)
     along = np.zeros((len(atoms), 6))
-    if own is not None:
-        along = np.einsum("ixq,iq->ix", jacobian, own.reshape(len(atoms), n_lm * n_q))
+    if diagonal is not None:
+        along = np.einsum(
+            "ixq,iq->ix", jacobian, diagonal.reshape(len(atoms), n_lm * n_q)
+        )
 
     def add_block(index):
         block = transfers.blocks[index]
