@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_example(name, folder, *arguments):
-    """Run an example in another folder, and return what it prints.
+    """Run an example in another folder, of the size of the pages; return its output.
 
     In this process: another one would import and load compiled loops for seconds.
     """
@@ -26,6 +26,7 @@ def run_example(name, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("default")
         patch.chdir(folder)
+        patch.setenv("LODEKIT_EXAMPLES", "small")
         patch.syspath_prepend(EXAMPLES)
         patch.setattr(sys, "argv", [str(EXAMPLES / name), *arguments])
         with contextlib.redirect_stdout(printed):
@@ -100,8 +101,7 @@ def test_slabs_and_distances_that_were_not_trained(tmp_path):
     assert picture.stat().st_size > 10_000
 
 
-def test_molecular_dynamics_conserves_energy(tmp_path, monkeypatch):
-    monkeypatch.setenv("LODEKIT_EXAMPLES", "small")  # 0.5 instead of 2 ps
+def test_molecular_dynamics_conserves_energy(tmp_path):
     printed = run_example("03_molecular_dynamics.py", tmp_path)
     (drift,) = find_numbers(r"^drift +(\S+) meV/atom/ps", printed)
     (fluctuation,) = find_numbers(r"^fluctuation of energy +(\S+) meV/atom", printed)

@@ -284,8 +284,8 @@ def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
 class QrEquations:
     """Ridge regression by a running QR decomposition, for rows of any condition.
 
-    Keeps R of [1; Phi / s] and Q^T y only; twice the work of the normal equations, and
-    no squared condition number.
+    Keeps R of [1; Phi / s] and Q^T y, and rows until there are as many as weights; twice
+    the work of the normal equations, and no squared condition number.
 
     Parameters
     ----------
@@ -299,18 +299,31 @@ class QrEquations:
         self.noises = noises
         self.triangle = np.eye(rank)
         self.projected = np.zeros(rank)
+        self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self.counts = dict.fromkeys(noises, 0)
 
     def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
-        """Fold in rows (n_rows, rank) of one target; see `Gram.add`."""
+        """Add rows (n_rows, rank) of one target; see `Gram.add`."""
         roots = np.ones(len(values)) if weights is None else np.sqrt(weights)
         roots = roots / self.noises[name]
-        stacked = np.vstack([self.triangle, rows * roots[:, None]])
-        orthogonal, self.triangle = linalg.qr(
-            stacked, mode="economic", overwrite_a=True, check_finite=False
-        )
-        self.projected = orthogonal.T @ np.concatenate([self.projected, values * roots])
+        self.waiting.append((rows * roots[:, None], values * roots))
         self.counts[name] += len(values)
+        if sum(len(values) for _, values in self.waiting) >= len(self.triangle):
+            self.fold()
+
+    def fold(self) -> None:
+        """Decompose the rows that wait, together with R."""
+        if not self.waiting:
+            return
+        rows, values = zip(*self.waiting, strict=True)
+        self.waiting = []
+        orthogonal, self.triangle = linalg.qr(
+            np.vstack([self.triangle, *rows]),
+            mode="economic",
+            overwrite_a=True,
+            check_finite=False,
+        )
+        self.projected = orthogonal.T @ np.concatenate([self.projected, *values])
 
     def solve(self, noises: dict[str, float]) -> Solution:
         """Return the posterior of the weights.
@@ -322,6 +335,7 @@ class QrEquations:
         """
         if noises != self.noises:
             raise ValueError(f"rows were added with {self.noises}, not {noises}")
+        self.fold()
         weights = linalg.solve_triangular(self.triangle, self.projected)
         signs = np.sign(np.diag(self.triangle))
         return Solution(weights, np.asfortranarray((self.triangle * signs[:, None]).T))
@@ -332,6 +346,7 @@ class QrEquations:
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the decomposed rows, for `set_arrays`."""
+        self.fold()
         counts = np.array(list(self.counts.values()))
         projected = self.projected
         return {"triangle": self.triangle, "projected": projected, "counts": counts}
