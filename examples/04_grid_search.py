@@ -8,6 +8,7 @@ cross-validation, judges the best on clusters of a size that took no part in the
 and puts it into a pipeline that starts from a file.
 """
 
+import os
 import pathlib
 import time
 
@@ -28,6 +29,8 @@ from lodekit.metrics import NegativeRMSE
 from lodekit.models import SparsePotential
 from lodekit.regression import PolynomialCovariance
 
+SMALL = os.environ.get("LODEKIT_EXAMPLES") == "small"  # as for the pages
+RADII = (3.0, 4.5) if SMALL else (3.0, 4.5, 6.0)
 PATH = pathlib.Path(__file__).resolve().parent / "data" / "water_clusters.xyz"
 
 
@@ -72,7 +75,7 @@ train = read_subset((PATH, "train"))
 grid = {
     "covariance__zeta": [1, 2],
     "n_sparse": [50, 150],
-    "descriptor__left__cutoff": [cutoff(radius) for radius in (3.0, 4.5, 6.0)],
+    "descriptor__left__cutoff": [cutoff(radius) for radius in RADII],
 }
 start = time.perf_counter()
 search = GridSearchCV(

@@ -10,6 +10,7 @@ A second gas has charges that depend on the surroundings of the ions, and is lea
 from its energies alone. Writes charges against the truth to ``examples/output``.
 """
 
+import os
 import pathlib
 import time
 
@@ -23,7 +24,9 @@ from lodekit.settings.charges import build_charge_model
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "output"
 
-SEEDS = range(5)
+SMALL = os.environ.get("LODEKIT_EXAMPLES") == "small"  # as for the pages
+
+SEEDS = range(2 if SMALL else 5)
 N_IONS, EDGE, CLOSEST = 8, 10.0, 2.2  # of one structure; Å
 N_TRAIN, N_TEST = 20, 10
 SOAP = {"type": "soap", "max_radial": 4, "max_angular": 2, "n_sparse": 60}

@@ -108,6 +108,7 @@ class ElementSearch:
         # derivatives by positions say little about hardness that others do not
         self.names = [name for name in targets if not quantity(name).is_gradient]
         self.frames = draw_frames(frames, self.names, random_state)
+        self.targets = [ChargeTargets(atoms, self.names) for atoms in self.frames]
         self.coulomb = self._known_matrices()
         species, latent = response.species, response.latent
         features = []
@@ -210,16 +211,15 @@ class ElementSearch:
     def observed(self, response) -> list:
         """Return the targets of every structure for some hardness and widths."""
         parts, n_rows, n_atoms = [], 0, 0
-        for number, atoms in enumerate(self.frames):
+        for number, targets in enumerate(self.targets):
             part = ObservedCharges(
                 response,
-                atoms,
-                self.names,
+                targets,
                 "bond_hardness" in self.fitted,
                 self.coulomb[number] if self.coulomb else None,
             )
             part.rows = slice(n_rows, n_rows + len(part.values))
-            part.atoms = slice(n_atoms, n_atoms + len(atoms))
+            part.atoms = slice(n_atoms, n_atoms + len(targets.structure))
             n_rows, n_atoms = part.rows.stop, part.atoms.stop
             parts.append(part)
         return parts
@@ -279,6 +279,33 @@ class ElementSearch:
         return slopes[self.pairs]
 
 
+class ChargeTargets:
+    """Targets of one structure, which do not change in the search.
+
+    Attributes
+    ----------
+    structure : ase.Atoms
+    charges : tuple
+        Those that are given, see `given_charges`.
+    operator : ndarray of shape (n_rows, n_atoms)
+        O.
+    values : ndarray of shape (n_rows,)
+        The references.
+    kinds : ndarray of shape (n_rows,)
+        Number of the target of each row.
+    """
+
+    def __init__(self, atoms, names: list[str]):
+        self.structure, self.charges = atoms, given_charges(atoms)
+        identity = AffineCharges(np.eye(len(atoms)), np.zeros(len(atoms)))
+        present = present_targets(atoms, names)
+        operators = [observe(atoms, identity, name).matrix for name in present]
+        kinds = [names.index(name) for name in present]
+        self.kinds = np.repeat(kinds, [len(o) for o in operators])
+        self.operator = np.concatenate(operators)
+        self.values = np.concatenate([reference(atoms, name) for name in present])
+
+
 class ObservedCharges:
     """Targets of one structure as rows, and what they owe to the response of charges.
 
@@ -310,26 +337,20 @@ class ObservedCharges:
     rows: slice
     atoms: slice
 
-    def __init__(self, response, atoms, names, has_bonds, coulomb=None):
-        self.structure = atoms
+    def __init__(self, response, targets: ChargeTargets, has_bonds, coulomb=None):
+        atoms, operator = targets.structure, targets.operator
+        self.structure, self.kinds = atoms, targets.kinds
         hardness = response.element_hardness(atoms.numbers)
         equilibration = response.system(atoms, hardness, coulomb)
-        start = equilibration.start(*given_charges(atoms))
+        start = equilibration.start(*targets.charges)
         self.response = -equilibration.response_matrix()
         self.offset = start - self.response @ equilibration.product(start)
-        identity = AffineCharges(np.eye(len(atoms)), np.zeros(len(atoms)))
-        present = present_targets(atoms, names)
-        operators = [observe(atoms, identity, name).matrix for name in present]
-        kinds = [names.index(name) for name in present]
-        self.kinds = np.repeat(kinds, [len(o) for o in operators])
-        operator = np.concatenate(operators)
         if has_bonds:
             self.equilibration, self.operator = equilibration, operator
             self.flows = equilibration.response.flows(np.eye(len(atoms)))
             self.flow_offset = -self.flows @ equilibration.product(start)
         self.transfers = operator @ self.response
-        self.values = np.concatenate([reference(atoms, name) for name in present])
-        self.values -= operator @ self.offset
+        self.values = targets.values - operator @ self.offset
 
 
 def draw_frames(frames, names, random_state) -> list:

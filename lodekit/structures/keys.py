@@ -9,6 +9,9 @@ from lodekit.quantities import TARGETS
 
 from .values import has_length
 
+#: Accepted keys of every target where a user names none, the preferred one first.
+DEFAULT_KEYS = {name: target.keys for name, target in TARGETS.items()}
+
 
 class FoundTarget(NamedTuple):
     """A target as it stands in a structure, before any conversion.
@@ -72,8 +75,10 @@ def resolve_keys(keys=None):
     key_map : dict of tuple of str
         For every target its accepted keys, the preferred one first.
     """
-    key_map = {name: target.keys for name, target in TARGETS.items()}
-    for name, chosen in (keys or {}).items():
+    if not keys:
+        return DEFAULT_KEYS
+    key_map = dict(DEFAULT_KEYS)
+    for name, chosen in keys.items():
         known_target(name)
         chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
         if not chosen or not all(isinstance(key, str) and key for key in chosen):
