@@ -284,8 +284,8 @@ def weighted_sums(grams, noises) -> tuple[np.ndarray, np.ndarray]:
 class QrEquations:
     """Ridge regression by a running QR decomposition, for rows of any condition.
 
-    Keeps R of [1; Phi / s] and Q^T y, and rows until there are as many as weights; twice
-    the work of the normal equations, and no squared condition number.
+    Keeps R of [1; Phi / s] and Q^T y, and rows until there are as many as weights;
+    twice the work of the normal equations, and no squared condition number.
 
     Parameters
     ----------
