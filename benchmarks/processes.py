@@ -114,9 +114,9 @@ def rows_seconds(model, frames):
     spent = []
     assemble = fitting.Fitting.assemble
 
-    def timed(self):
+    def timed(self, *arguments):
         start = time.process_time()
-        made = assemble(self)
+        made = assemble(self, *arguments)
         spent.append(time.process_time() - start)
         return made
 

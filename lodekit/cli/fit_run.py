@@ -217,14 +217,19 @@ class FitRun:
 
     def fit_model(self, frames, settings, groups=None):
         """Return the fitted model and the seconds it took."""
+        model = self.kind.build(settings)
+        arguments = self.fit_arguments(frames, groups)
+        start = time.perf_counter()
+        model.fit(frames, **arguments)
+        return model, time.perf_counter() - start
+
+    def fit_arguments(self, frames, groups):
+        """Return further arguments of ``model.fit``."""
         from .targets import frame_weights
 
         weights = frame_weights(frames, self.reading.get("weight_key"), self.noise_by)
-        model = self.kind.build(settings)
-        start = time.perf_counter()
         arguments = {} if weights is None else {"sample_weight": weights}
-        model.fit(frames, groups=groups, **arguments)
-        return model, time.perf_counter() - start
+        return {"groups": groups, **arguments}
 
     @contextmanager
     def resumable(self, n_frames):

@@ -72,7 +72,8 @@ def command(train, **options):
     Frames are drawn at random, smaller sets are parts of larger ones, and all fits have
     the settings that lodekit fit chooses for all frames. Errors that fall along a line
     in the plot go on falling with more frames; where they do not, other features, or
-    better reference values, help more.
+    better reference values, help more. Fits that are linear make the rows of all frames
+    once, with the sparse points and the baseline of the largest set.
     """
     given, overrides = gather(options)
     refuse_densities(given, "learning-curve")
@@ -108,12 +109,10 @@ def draw(run, sizes, options):
     settings = run.choose_settings(train)
     sizes = check_sizes(sizes, len(train))
     order = nested_order(train)
+    members = [np.sort(order[:size]) for size in sizes]
     curve = []
-    for size in sizes:
-        chosen = order[:size]
-        some = [train[i] for i in chosen]
-        some_groups = None if groups is None else [groups[i] for i in chosen]
-        model, seconds = run.fit_model(some, settings, some_groups)
+    fits = fit_to_members(run, train, settings, groups, members)
+    for size, (model, seconds) in zip(sizes, fits, strict=True):
         name = f"judging {size} frames"
         targets = settings["fit"]["targets"]
         errors = summarize(compare_frames(model, validation, targets, name))
@@ -130,6 +129,34 @@ def draw(run, sizes, options):
         click.echo(format_curve(curve))
         if options["plot"]:
             click.echo(f"\nwrote {options['plot']}")
+
+
+def fit_to_members(run, train, settings, groups, members):
+    """Yield models fitted to more and more frames, and seconds.
+
+    Linear fits share one pass over the rows of all frames, and seconds are those since
+    the beginning; others are fits of their own.
+    """
+    import numpy as np
+
+    from lodekit.models.curves import can_share_rows, fit_to_more
+
+    model = run.kind.build(settings)
+    if can_share_rows(model, settings["fit"]["targets"]):
+        frames, own_groups = pick(train, groups, members[-1])
+        places = [np.searchsorted(members[-1], own) for own in members]
+        arguments = run.fit_arguments(frames, own_groups)
+        yield from fit_to_more(model, frames, places, **arguments)
+        return
+    for own in members:
+        frames, own_groups = pick(train, groups, own)
+        yield run.fit_model(frames, settings, own_groups)
+
+
+def pick(frames, groups, members):
+    """Return some frames, and their groups."""
+    some = [frames[i] for i in members]
+    return some, None if groups is None else [groups[i] for i in members]
 
 
 def read_parts(run):

@@ -6,13 +6,10 @@ back as a `FitResult`. Nothing of the model is touched.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Protocol
-
 import numpy as np
 from sklearn.utils import check_random_state
 
-from lodekit.regression.dual_equations import DualEquations, DualSolution
+from lodekit.regression.dual_equations import DualEquations
 from lodekit.regression.gauss_newton import minimise
 from lodekit.regression.normal_equations import (
     NormalEquations,
@@ -21,9 +18,11 @@ from lodekit.regression.normal_equations import (
     weighted_sums,
 )
 
+from .assembly import assemble
 from .checkpoint import next_stage
 from .groups import can_be_left_out, find_groups
 from .left_out import KeptGroups, LeftOut
+from .nested import current_nested, fit_nested
 from .noises import (
     CONDITION,
     columns_of,
@@ -33,104 +32,11 @@ from .noises import (
     scale_noises,
 )
 from .outliers import find_outliers
+from .problem import FitResult
 from .progress import show_step
-from .shared_rows import add_shared_rows, n_shares
-from .stages import assemble_in_stages
+from .shared_rows import assemble_shared, n_shares
 from .sums import FitSums, keep
 from .weighted import WeightedProblem
-
-
-class Problem(Protocol):
-    """Rows of targets with their frames, weights and kernels.
-
-    Attributes
-    ----------
-    frames : list of ase.Atoms
-    names : list of str
-        Targets, and conditions such as the total charge.
-    rank : int
-        Number of weights.
-    kernels : list
-        Kernels whose amplitudes are chosen, with ``rank`` and ``amplify(factor)``.
-    first_column : int
-        Where their weights begin.
-    n_rows : ndarray of shape (n_frames,)
-        Number of rows of every frame.
-    n_linear : int or None
-        The first so many weights are those in which residuals are linear; None for all.
-    solver : {"cholesky", "qr"}
-    units : dict of str to str
-        Units of rows by target.
-    progress : bool
-    """
-
-    def rows(self, weights: np.ndarray, frames: np.ndarray):
-        """Yield name, Rows (with indices of frames) and weights of rows.
-
-        Rows are linear in all weights, the values such that residuals at ``weights``
-        are those of the model itself.
-        """
-
-    def content(self):
-        """Yield arrays that tell this problem from others: targets, sparse points."""
-
-    def start(self, noises: dict) -> np.ndarray:
-        """Return the weights to start from, where residuals are not linear."""
-
-    def forget(self) -> None:
-        """Drop what is kept from step to step, where residuals are not linear."""
-
-
-@dataclass
-class FitResult:
-    """Weights, posterior, noises and errors of a fit.
-
-    Attributes
-    ----------
-    weights : ndarray of shape (rank,)
-    solution : Solution or DualSolution
-        Posterior of the weights, linearised where it has to be.
-    noises : dict of str to float
-        Noise of every target, in units of its rows.
-    std_scales : dict of str to float
-        Calibration factor of standard deviations by target.
-    errors : dict of str to float
-        RMSE of every target on groups that were left out.
-    n_rows : dict of str to int
-    n_groups, n_left_out : int
-        Groups of like frames, and how many of them were left out one at a time.
-    outliers : list of Outlier
-        Frames with a noise of their own.
-    n_steps : int
-        Points that Gauss-Newton steps have gone through; 0 for linear problems.
-    """
-
-    weights: np.ndarray
-    solution: Solution | DualSolution
-    noises: dict
-    std_scales: dict
-    errors: dict
-    n_rows: dict
-    n_groups: int
-    n_left_out: int
-    outliers: list = field(default_factory=list)
-    n_steps: int = 0
-
-    def summary(self) -> dict:
-        """Return the facts of a fit for people, in plain numbers."""
-        return {
-            "effective_rank": self.solution.effective_rank,
-            "condition_number": self.solution.condition_number,
-            "noises": self.noises,
-            "std_scales": self.std_scales,
-            "held_out_errors": self.errors,
-            "n_rows": self.n_rows,
-            "n_groups": self.n_groups,
-            "n_left_out": self.n_left_out,
-            "outliers": [asdict(outlier) for outlier in self.outliers],
-            "n_steps": self.n_steps,
-        }
-
 
 #: Times that a fit is made because frames need a noise of their own, and the factor by
 #: which the variance of one has to change for that.
@@ -177,7 +83,11 @@ def fit(
     if sample_weight is not None:
         problem = WeightedProblem(problem, sample_weight)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    return Fitting(problem, given, groups, fraction, seed, lap or ignore).run()
+    fitting = Fitting(problem, given, groups, fraction, seed, lap or ignore)
+    nested = current_nested()
+    if nested is not None and fitting.is_linear and problem.solver != "qr":
+        return fit_nested(fitting, nested)
+    return fitting.run()
 
 
 def fit_more(problem, sums: FitSums, *, sample_weight=None, **options) -> FitResult:
@@ -213,51 +123,79 @@ class Fitting:
         self.fraction, self.seed = fraction, seed
         self.free = free_noises(problem.names, given)
         self.groups = find_groups(problem.frames, groups)
-        self.leavable = can_be_left_out(problem.frames, self.groups)
-        self.everything = np.arange(len(problem.frames))
-        #: by target, what multiplies the noise variance of every frame's rows
-        self.own_noise = {name: np.ones(len(problem.frames)) for name in problem.names}
+        self.kernels = problem.kernels
         self.is_linear = problem.n_linear is None
         self.weights, self.n_steps = np.zeros(problem.rank), 0
         self.stage = next_stage(problem)
         #: sums of frames that are not those of the problem, see `fit_more`
         self.before = getattr(problem, "sums", None)
+        self.take_frames(np.arange(len(problem.frames)))
 
-    def run(self) -> FitResult:
-        """Fit, and fit again where frames turn out to need a noise of their own."""
+    def take_frames(self, frames: np.ndarray) -> None:
+        """Fit to frames of the problem with these numbers, ascending."""
+        some = [self.problem.frames[i] for i in frames]
+        self.everything = frames
+        self.leavable = can_be_left_out(some, self.groups[frames])
+        #: by target, what multiplies the noise variance of every frame's rows
+        self.own_noise = {
+            name: np.ones(len(self.problem.frames)) for name in self.problem.names
+        }
+
+    def run(self, assembled=None) -> FitResult:
+        """Fit, and fit again where frames turn out to need a noise of their own.
+
+        Parameters
+        ----------
+        assembled : tuple, optional
+            Equations of all rows, and `KeptGroups`, of a linear problem.
+        """
         start = read_noises(self.problem.names, self.given)
         if not self.is_linear:
             self.weights = self.first_weights(start)
             self.lap("start")
-        for _ in range(MAX_ROUNDS):
-            result, left_out = self.fit_once(start)
+        for number in range(MAX_ROUNDS):
+            if assembled is None or not self.is_linear:
+                assembled = self.prepare(start)
+            result, left_out = self.fit_once(start, *assembled)
             result.outliers = [
                 outlier
                 for outlier in find_outliers(left_out, result.noises, result.std_scales)
                 if outlier.target in self.free
             ]
-            if not self.give_noise(result.outliers):
+            if number + 1 == MAX_ROUNDS or not self.give_noise(result.outliers):
                 break
-        keep(self.problem, self.equations_of_all, result.noises)
+            if self.is_linear:
+                assembled[1].weigh_again(self.own_noise, assembled[0])
+        keep(self.problem, assembled[0], result.noises)
         return result
 
     def give_noise(self, outliers: list) -> bool:
         """Give frames a noise of their own; return whether any changes by a lot."""
         before = self.own_noise
-        self.own_noise = {name: np.ones_like(noises) for name, noises in before.items()}
+        after = {name: np.ones_like(noises) for name, noises in before.items()}
         for outlier in outliers:
             factor = (outlier.error / outlier.usual) ** 2
-            self.own_noise[outlier.target][outlier.frame] = factor
-        ratios = [self.own_noise[name] / noises for name, noises in before.items()]
-        return bool(np.abs(np.log(ratios)).max(initial=0.0) > np.log(LEAST_CHANGE))
+            after[outlier.target][outlier.frame] = factor
+        ratios = [after[name] / noises for name, noises in before.items()]
+        changes = np.abs(np.log(ratios)).max(initial=0.0) > np.log(LEAST_CHANGE)
+        if changes:
+            self.own_noise = after
+        return bool(changes)
 
-    def fit_once(self, start: dict) -> tuple[FitResult, LeftOut]:
-        """Fit to all frames, and leave out what can be left out."""
+    def prepare(self, start: dict) -> tuple:
+        """Return the equations of all rows, and rows of groups to be left out."""
         if not self.is_linear:
             self.descend(start)
-        equations, kept = self.assemble()
-        self.equations_of_all = equations
+        kept = self.kept_groups()
+        equations = self.assemble(kept, self.everything)
+        if self.before is not None:
+            self.before.merge(equations)
+            equations = self.before
         self.lap("rows")
+        return equations, kept
+
+    def fit_once(self, start: dict, equations, kept) -> tuple[FitResult, LeftOut]:
+        """Fit to all frames, and leave out what can be left out."""
         noises = self.choose(equations, kept, start)
         self.lap("noises")
         if self.is_linear:
@@ -276,7 +214,7 @@ class Fitting:
             std_scales=left_out.scales(),
             errors=left_out.errors(),
             n_rows=equations.n_rows(),
-            n_groups=int(self.groups.max()) + 1,
+            n_groups=len(np.unique(self.groups[self.everything])),
             n_left_out=len(kept.chosen),
             n_steps=self.n_steps,
         )
@@ -285,13 +223,13 @@ class Fitting:
     def choose(self, equations, kept: KeptGroups, start: dict) -> dict:
         """Return the noises; kernels, equations and kept rows get their amplitudes."""
         problem = self.problem
-        columns = columns_of(problem.kernels, problem.first_column)
+        columns = columns_of(self.kernels, problem.first_column)
         if isinstance(equations, QrEquations) or not (self.free or columns):
             return start
         noises, amplitudes = most_probable_noises(equations, start, self.free, columns)
         scales = np.ones(problem.rank)
         for kernel, part, amplitude in zip(
-            problem.kernels, columns, amplitudes, strict=True
+            self.kernels, columns, amplitudes, strict=True
         ):
             kernel.amplify(amplitude)
             scales[part] = amplitude
@@ -311,29 +249,14 @@ class Fitting:
             return self.problem.start(start)
         return known[1]["weights"]
 
-    def assemble(self) -> tuple:
-        """Return the equations of all rows, and those of groups to be left out."""
-        equations, kept = self.equations(), self.kept_groups()
+    def assemble(self, kept: KeptGroups, frames: np.ndarray):
+        """Return equations with the rows of frames; those to be left out are kept."""
         count = 1
-        if self.is_linear and isinstance(equations, NormalEquations):
-            count = n_shares(len(self.everything))
+        if self.is_linear and isinstance(self.equations(), NormalEquations):
+            count = n_shares(len(frames))
         if count > 1:
-            add_shared_rows(self, equations, kept, count)
-        elif self.stage is None or not self.is_linear:
-            self.add_rows(equations, kept, self.everything)
-        else:
-            assemble_in_stages(self, equations, kept)
-        if self.before is not None:
-            self.before.merge(equations)
-            equations = self.before
-        return equations, kept
-
-    def add_rows(self, equations, kept: KeptGroups, frames: np.ndarray) -> None:
-        """Add the rows of frames to equations, and those of some groups to be kept."""
-        for name, rows, weights in self.rows(frames):
-            rows.places = equations.add(name, rows.matrix, rows.values, weights)
-            if name != CONDITION:
-                kept.add(name, rows, weights)
+            return assemble_shared(self, kept, frames, count)
+        return assemble(self, kept, frames)
 
     def keep_rows(self) -> KeptGroups:
         """Return the rows of groups to be left out alone."""
@@ -348,10 +271,7 @@ class Fitting:
         problem = self.problem
         arguments = self.groups, self.leavable, problem.n_rows, problem.rank
         kept = KeptGroups(*arguments, self.fraction, self.seed)
-        kept.ignored = {
-            name: set(np.flatnonzero(factors != 1.0).tolist())
-            for name, factors in self.own_noise.items()
-        }
+        kept.ignore(self.own_noise)
         return kept
 
     def equations(self):
@@ -360,7 +280,8 @@ class Fitting:
         if problem.solver == "qr":
             noises = read_noises(problem.names, self.given)
             return QrEquations(problem.rank, noises)
-        is_short = problem.n_rows.sum() < problem.rank and self.before is None
+        n_rows = problem.n_rows[self.everything].sum()
+        is_short = n_rows < problem.rank and self.before is None
         if self.is_linear and is_short:
             return DualEquations(problem.rank)
         return NormalEquations(problem.rank, problem.names)

@@ -16,6 +16,7 @@ S. Sundararajan, S. S. Keerthi, Neural Comput. 13, 1103 (2001).
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,8 @@ class KeptGroups:
     Attributes
     ----------
     ignored : dict of str to set of int
-        By target, frames that count neither in errors nor in calibrations.
+        By target, frames that count neither in errors nor in calibrations, see
+        `ignore`.
     """
 
     def __init__(self, groups, leavable, n_rows, rank: int, fraction=1.0, seed=0):
@@ -128,6 +130,47 @@ class KeptGroups:
                 indices = [part.astype(np.intp) for part in (frames, *places)]
                 rows = Rows(matrix, values, *indices)
                 self.parts.setdefault(int(group), []).append((name, rows, weights))
+
+    def of_frames(self, frames: np.ndarray, leavable: np.ndarray) -> KeptGroups:
+        """Return copies of the rows of some frames, in groups that may be left out."""
+        some = copy(self)
+        some.chosen = np.intersect1d(self.chosen, leavable)
+        some.parts = {}
+        for group in some.chosen.tolist():
+            for name, rows, weights in self.parts.get(group, ()):
+                mine = np.flatnonzero(np.isin(rows.frames, frames))
+                if mine.size:
+                    part = name, rows.take(mine), weights[mine]
+                    some.parts.setdefault(group, []).append(part)
+        return some
+
+    def ignore(self, own_noise: dict) -> None:
+        """Let frames with a noise of their own not count.
+
+        ``own_noise`` has, by target, what multiplies the noise variance of the rows of
+        every frame, (n_frames,).
+        """
+        self.own_noise = own_noise
+        self.ignored = {
+            name: set(np.flatnonzero(factors != 1.0).tolist())
+            for name, factors in own_noise.items()
+        }
+
+    def weigh_again(self, own_noise: dict, equations) -> None:
+        """Let frames have other noises of their own, here and in equations."""
+        before = self.own_noise
+        self.ignore(own_noise)
+        for group, parts in self.parts.items():
+            for number, (name, rows, weights) in enumerate(parts):
+                change = (before[name] / own_noise[name])[rows.frames]
+                changed = np.flatnonzero(change != 1.0)
+                if not changed.size:
+                    continue
+                after = weights * change
+                equations.weigh_again(
+                    name, rows.take(changed), weights[changed], after[changed]
+                )
+                self.parts[group][number] = name, rows, after
 
     def scale(self, scales: np.ndarray) -> None:
         """Multiply the column of every weight, (rank,)."""

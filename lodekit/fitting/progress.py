@@ -6,15 +6,28 @@ import sys
 
 from lodekit.logs import LOG, shows_bars
 
+_n_open = 0
+
 
 def progress_bar(items, description: str, show: bool, lines: bool = True):
     """Iterate over ``items`` (a sequence); show how far it went on standard error.
 
-    ``lines`` are written where there is no terminal for a bar.
+    ``lines`` are written where there is no terminal for a bar. Work that is a part of
+    other work with a bar shows none.
     """
-    if not show or len(items) == 0 or not shows_bars():
+    global _n_open
+    if not show or len(items) == 0 or not shows_bars() or _n_open:
         yield from items
         return
+    _n_open += 1
+    try:
+        yield from shown(items, description, lines)
+    finally:
+        _n_open -= 1
+
+
+def shown(items, description: str, lines: bool):
+    """Iterate over ``items`` and show how far it went."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 

@@ -2,7 +2,8 @@
 
 Rows of frames are independent of each other, and their sums add up: every process makes
 the rows of its share of the frames, adds them to equations of its own, and sends one
-sum. How many processes there are is said by joblib,
+sum, or a few: those that `lodekit.fitting.assembly` adds in pairs. How many processes
+there are is said by joblib,
 
     with joblib.parallel_config("loky", n_jobs=4):
         model.fit(frames)
@@ -13,14 +14,18 @@ or with the backend "dask" by the client of a cluster of dask.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 
 import joblib
 import numpy as np
 
 from lodekit.logs import LOG, as_before, be_quiet
 from lodekit.threads import limit_threads
+
+from .assembly import PairedSums, add_rows, cut, parts_of, portions
 
 #: Frames for every process, at the least: fewer are not worth one.
 LEAST_FRAMES = 2
@@ -33,71 +38,77 @@ def n_processes() -> int:
 
 
 def n_shares(n_frames: int) -> int:
-    """Return into how many shares the frames go, 1 where nobody asked for more."""
+    """Return how many processes share the frames, 1 where nobody asked for more."""
     return max(1, min(n_processes(), n_frames // LEAST_FRAMES))
 
 
-def add_shared_rows(fitting, equations, kept, count: int) -> None:
-    """Add the rows of all frames to equations and kept rows, made by processes.
+def assemble_shared(fitting, kept, frames: np.ndarray, count: int):
+    """Return equations with the rows of frames, made by processes.
 
     Parameters
     ----------
     fitting : lodekit.fitting.fit.Fitting
         Of a linear problem.
-    equations : NormalEquations
     kept : KeptGroups
+        Takes the rows that are to be left out.
+    frames : ndarray of int
     count : int
-        Number of shares.
+        Number of processes.
     """
-    shares = split_groups(fitting.groups, count, fitting.problem.n_rows)
+    n_rows = fitting.problem.n_rows
+    n_parts = max(parts_of(fitting, frames), 1 << (count - 1).bit_length())
+    parts = cut(frames, n_rows, n_parts)
     lap, fitting.lap = fitting.lap, None  # not for other processes
+    stage, fitting.stage = fitting.stage, None
     try:
+        packed = pack(fitting)
         sums = joblib.Parallel()(
-            joblib.delayed(sum_share)(fitting, share, count, os.getpid())
-            for share in shares
+            joblib.delayed(sum_share)(packed, parts[a:b], a, count, os.getpid())
+            for a, b in pairwise(len(parts) * i // count for i in range(count + 1))
         )
     finally:
-        fitting.lap = lap
-    total: dict = {}
-    seconds = [round(spent, 2) for *_, spent in sums]
-    LOG.info("processor seconds of %d processes: %s", len(sums), seconds)
-    for arrays, parts, _ in sums:
-        for name, array in arrays.items():
-            total[name] = total[name] + array if name in total else array
-        for group, blocks in parts.items():
-            kept.parts.setdefault(group, []).extend(blocks)
-    equations.set_arrays(total)
+        fitting.lap, fitting.stage = lap, stage
+    LOG.info(
+        "processor seconds of %d processes: %s",
+        len(sums),
+        [round(seconds, 2) for *_, seconds in sums],
+    )
+    paired = PairedSums(fitting.equations)
+    for sizes, made, parts_kept, _ in sums:
+        for size, arrays in zip(sizes, made, strict=True):
+            equations = fitting.equations()
+            equations.set_arrays(arrays)
+            paired.push(equations, size)
+        for group, own in parts_kept.items():
+            kept.parts.setdefault(group, []).extend(own)
+    return paired.total()
 
 
-def split_groups(groups: np.ndarray, count: int, work=None) -> list[np.ndarray]:
-    """Return the frames of shares of about equal work, each group in one of them.
+def pack(fitting) -> np.ndarray:
+    """Return an object as bytes, once for all processes.
 
-    Parameters
-    ----------
-    groups : ndarray of shape (n_frames,)
-        Number of the group of every frame.
-    count : int
-    work : ndarray of shape (n_frames,), optional
-        Work that every frame is, such as its number of rows; the same where None.
+    As an array, which joblib shares among processes of one machine, and dask sends to
+    every worker once.
     """
-    sizes = np.bincount(groups, work)
-    share_of_group, loads = np.zeros(len(sizes), dtype=np.intp), np.zeros(count)
-    for group in np.argsort(-sizes, kind="stable"):  # the largest first
-        share = int(loads.argmin())
-        share_of_group[group] = share
-        loads[share] += sizes[group]
-    owners = share_of_group[groups]
-    shares = [np.flatnonzero(owners == share) for share in range(count)]
-    return [share for share in shares if share.size]
+    return np.frombuffer(pickle.dumps(fitting, pickle.HIGHEST_PROTOCOL), dtype=np.uint8)
 
 
-def sum_share(fitting, frames: np.ndarray, count: int, caller: int):
-    """Return sums of the rows of some frames, rows that are kept, processor seconds."""
-    equations, kept = fitting.equations(), fitting.kept_groups()
+def sum_share(packed: np.ndarray, parts: list, first: int, count: int, caller: int):
+    """Return sums of parts of the frames, rows that are kept, processor seconds.
+
+    Parts, numbered from ``first``, whose like another process has are sums for
+    themselves.
+    """
     start = time.process_time()
+    fitting = pickle.loads(packed)
+    paired, kept = PairedSums(fitting.equations, first), fitting.kept_groups()
     with one_of(count, caller):
-        fitting.add_rows(equations, kept, frames)
-    return equations.get_arrays(), kept.parts, time.process_time() - start
+        for part in parts:
+            for portion in portions(part, fitting.problem.n_rows):
+                add_rows(paired.open(), kept, fitting.rows(portion))
+            paired.close()
+    arrays = [equations.get_arrays() for equations in paired.sums]
+    return paired.sizes, arrays, kept.parts, time.process_time() - start
 
 
 @contextmanager

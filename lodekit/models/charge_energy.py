@@ -14,8 +14,9 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.fit import fit
 from lodekit.fitting.joint_fit import ELEMENT_ENERGY, JointFit
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import total_charge
 from lodekit.observables.energy import collect_targets

@@ -8,8 +8,8 @@ from sklearn.utils import check_random_state
 
 from lodekit.fitting.element_search import fit_elements
 from lodekit.fitting.environment_fit import EnvironmentFit
-from lodekit.fitting.fit import FitResult
 from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.problem import FitResult
 from lodekit.observables.charges import check_total_charges
 from lodekit.observables.fragments import check_fragments
 from lodekit.physics.bonds import by_pair, read_bond_hardness

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.fit import fit
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.moments import VOIGT
 from lodekit.observables.polarization import (

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 
 from lodekit.fitting.charge_start import StartedFit
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import FitResult
+from lodekit.fitting.problem import FitResult
 from lodekit.observables.charges import (
     check_total_charges,
     collect_charge_targets,

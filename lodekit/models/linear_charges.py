@@ -8,8 +8,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.nested import amplify
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.charges import (
     ATOMIC_MOMENTS,
@@ -138,6 +140,19 @@ class LinearChargeModel(ChargeState, Model):
         self.solution_ = solution.rounded()
         self.weights_ = solution.weights
         self.std_scales_ = std_scales
+
+    def take_fits(self, fits: list, last: list, n_frames: int) -> None:
+        """Become what another one of nested fits has found; see `curves`."""
+        (fit_to_some,) = fits
+        amplify(self.kernels, fit_to_some, *last)
+        result = fit_to_some.result
+        # charges are not conditioned on a posterior before there is one
+        vars(self).pop("solution_", None)
+        self.learn(result.solution, result.std_scales)
+        self.noises_, self.held_out_errors_ = result.noises, result.errors
+        amplitudes = [kernel.amplitude for kernel in self.kernels]
+        facts = {"n_structures": n_frames, "amplitudes": amplitudes}
+        self.summary_ = {**self.summary_, **facts, **result.summary()}
 
     def _select(self, frames, random_state) -> None:
         """Choose sparse points."""

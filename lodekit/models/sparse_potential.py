@@ -12,8 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.descriptors.hyperparameters import PREDICTED
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.fit import fit
 from lodekit.fitting.joint_fit import ROW_ATOMS, ROW_BYTES
+from lodekit.fitting.nested import amplify, using
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import build_rows, collect_targets
 from lodekit.observables.rows import Rows
@@ -190,6 +192,13 @@ class SparsePotential(PotentialState, EnergyEstimator):
         self._finish(result, random_state, clock, len(frames))
         return self
 
+    def take_fits(self, fits: list, last: list, n_frames: int) -> None:
+        """Become what another one of nested fits has found; see `curves`."""
+        (fit_to_some,) = fits
+        amplify(self.kernels_, fit_to_some, *last)
+        state = check_random_state(self.random_state)
+        self._finish(fit_to_some.result, state, Clock(), n_frames)
+
     @classmethod
     def learned(cls, potential, species, latent: Latent, **arrays):
         """Return a copy of a potential with what another fit has learned for it.
@@ -227,9 +236,10 @@ class SparsePotential(PotentialState, EnergyEstimator):
             return
         try:
             seed = random_state.randint(2**31)
-            self.charge_latent_ = fit_charge_latent(
-                frames, names, y, seed, self.progress
-            )
+            with using(None):  # of these frames alone
+                self.charge_latent_ = fit_charge_latent(
+                    frames, names, y, seed, self.progress
+                )
         except ValueError as problem:
             warnings.warn(
                 "no charges of the sources of LODE could be learned, they are units by "

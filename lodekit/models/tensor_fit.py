@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lodekit.fitting.fit import FitResult, fit
+from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.rows import Rows
 from lodekit.observables.tensors import Tensor

@@ -182,6 +182,15 @@ class TensorModel(TensorState, Model):
         self.summary_ = {"species": self.species_.tolist(), **summary}
         return self
 
+    def take_fits(self, fits: list, last: list, n_frames: int) -> None:
+        """Become what another one of nested fits has found; see `curves`."""
+        parts = [part for parts in self.parts_.values() for part in parts]
+        for part, fit_to_some in zip(parts, fits, strict=True):
+            part.amplitudes = list(fit_to_some.amplitudes)
+            part.take(fit_to_some.result)
+        facts = summarize_parts(self.tensors_, self.parts_)
+        self.summary_ = {**self.summary_, "n_structures": n_frames, **facts}
+
     def _select(self, frames, random_state) -> dict:
         """Choose channels and sparse points of every order."""
         keys = sorted({part[:2] for t in self.tensors_.values() for part in t.parts})

@@ -14,7 +14,8 @@ from sklearn.utils import check_random_state
 
 from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.clock import Clock
-from lodekit.fitting.fit import FitResult, fit_more
+from lodekit.fitting.fit import fit_more
+from lodekit.fitting.problem import FitResult
 from lodekit.fitting.sums import KeptSums
 from lodekit.observables.energy import EnergyTargets, collect_targets
 from lodekit.observables.tensors import collect_tensor

@@ -179,6 +179,15 @@ class DualEquations:
         self.parts.extend([number] * len(values))
         return places
 
+    def weigh_again(self, name: str, rows, before, after) -> None:
+        """Give `Rows` of one target other weights than before, (n_rows,)."""
+        self._gather()
+        roots = np.sqrt(after / before)
+        self.matrix[rows.places] *= roots[:, None]
+        for place, root in zip(rows.places.tolist(), roots.tolist(), strict=True):
+            self.values[place] *= root
+        self.covariance = np.empty((0, 0))
+
     def solve(self, noises: dict[str, float]) -> DualSolution:
         """Return the posterior of the weights for given noise levels.
 

@@ -78,6 +78,17 @@ class Gram:
         self.square += float(values @ values)
         self.n_rows += len(values)
 
+    def weigh_again(self, rows, before: np.ndarray, after: np.ndarray) -> None:
+        """Give rows that were folded in other weights than before, (n_rows,)."""
+        matrix, values = np.ascontiguousarray(rows.matrix), rows.values
+        for sign, weights in ((1.0, after), (-1.0, before)):
+            scaled = matrix * np.sqrt(weights)[:, None]
+            blas.dsyrk(sign, scaled.T, 1.0, self.matrix, lower=1, overwrite_c=1)
+        change = after - before
+        self.moment += matrix.T @ (change * values)
+        self.square += float(change @ values**2)
+        self.log_weights += float(np.log(after / before).sum())
+
 
 @dataclass
 class Solution:
@@ -215,6 +226,10 @@ class NormalEquations:
     def add(self, name: str, rows: np.ndarray, values: np.ndarray, weights=None):
         """Fold in rows (n_rows, rank) of one target; see `Gram.add`."""
         self.grams[name].add(rows, values, weights)
+
+    def weigh_again(self, name: str, rows, before, after) -> None:
+        """Give `Rows` of one target other weights than before, (n_rows,)."""
+        self.grams[name].weigh_again(rows, before, after)
 
     def solve(self, noises: dict[str, float]) -> Solution:
         """Return the posterior for given noises; see `solve_normal_equations`."""

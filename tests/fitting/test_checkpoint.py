@@ -5,8 +5,8 @@ import pytest
 from test_fit import Linear, Quadratic, groups
 
 from lodekit.errors import CheckpointError
+from lodekit.fitting import assembly
 from lodekit.fitting import checkpoint as checkpoints
-from lodekit.fitting import stages
 from lodekit.fitting.checkpoint import resumable
 from lodekit.fitting.fit import fit
 
@@ -18,8 +18,8 @@ def often(monkeypatch):
     """Sums are kept after every frame."""
     monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
     monkeypatch.setattr(checkpoints, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(stages, "LEAST_SECONDS", -1.0)
-    monkeypatch.setattr(stages, "PORTION_ROWS", 3)
+    monkeypatch.setattr(assembly, "LEAST_SECONDS", -1.0)
+    monkeypatch.setattr(assembly, "PORTION_ROWS", 3)
 
 
 class Interrupted(Linear):

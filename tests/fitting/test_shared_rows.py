@@ -1,14 +1,17 @@
 """Sums of several processes are those of one."""
 
 import pickle
+from itertools import pairwise
 
 import joblib
 import numpy as np
 import pytest
 from labelled_structures import periodic_frames, rattled_frames, soap
 
+from lodekit.fitting import assembly
+from lodekit.fitting.assembly import PairedSums, count_parts, cut
 from lodekit.fitting.charge_problem import ChargeProblem
-from lodekit.fitting.shared_rows import n_shares, split_groups
+from lodekit.fitting.shared_rows import n_shares
 from lodekit.fitting.weighted import WeightedProblem
 from lodekit.models import ChargeModel, SparsePotential
 from lodekit.regression import PolynomialCovariance
@@ -33,20 +36,50 @@ def test_nothing_is_shared_unless_that_is_asked_for():
         assert n_shares(1) == 1
 
 
-def test_groups_stay_together():
-    groups = np.array([0, 1, 0, 2, 2, 3, 3, 3, 1, 0])
-    shares = split_groups(groups, 3)
-    assert sorted(np.concatenate(shares)) == list(range(10))
-    owners = [set(groups[share]) for share in shares]
-    assert sum(map(len, owners)) == 4
-    assert [len(share) for share in split_groups(np.arange(9), 3)] == [3, 3, 3]
+def test_parts_follow_each_other_with_about_equal_work():
+    parts = cut(np.arange(9), np.ones(9, dtype=int), 3)
+    assert [part.tolist() for part in parts] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     # one frame with as many rows as three others
-    shares = split_groups(np.arange(4), 2, np.array([1, 3, 1, 1]))
-    assert sorted(share.tolist() for share in shares) == [[0, 2, 3], [1]]
+    parts = cut(np.array([3, 4, 5, 8]), np.array([9, 9, 9, 1, 3, 1, 9, 9, 1]), 2)
+    assert [part.tolist() for part in parts] == [[3, 4], [5, 8]]
+    assert sum(map(len, cut(np.arange(1), np.ones(1, dtype=int), 2))) == 1
+    assert [part.size for part in cut(np.arange(0), np.ones(1, dtype=int), 2)] == [0, 0]
+
+
+def test_large_sums_go_into_few_parts():
+    assert count_parts(100, 50, 2) == 1
+    assert count_parts(1100, 50, 2) == 4
+    assert count_parts(10**6, 50, 2) == 64
+    # 2^k parts take k sums more than the total: no more than choosing noises takes
+    assert count_parts(10**6, 20000, 2) == 4
+    assert count_parts(10**6, 20000, 3) == 2
+
+
+class Words:
+    """Sums that tell in which order they were made."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def merge(self, other):
+        self.text = f"({self.text}{other.text})"
+
+
+@pytest.mark.parametrize("bounds", [(0, 8), (0, 4, 8), (0, 2, 5, 8), (0, 1, 3, 4, 8)])
+def test_parts_are_added_in_the_same_pairs_by_any_number_of_processes(bounds):
+    total = PairedSums(None)
+    for first, stop in pairwise(bounds):
+        share = PairedSums(None, first)
+        for part in range(first, stop):
+            share.push(Words(str(part)), 1)
+        for size, words in zip(share.sizes, share.sums, strict=True):
+            total.push(words, size)
+    assert total.total().text == "(((01)(23))((45)(67)))"
 
 
 @pytest.mark.parametrize("kind", ["potential", "charges"])
-def test_weights_are_those_of_one_process(kind):
+def test_weights_are_those_of_one_process(kind, monkeypatch):
+    monkeypatch.setattr(assembly, "PART_ROWS", 10)
     frames = [*rattled_frames(9), *periodic_frames(5)]
     model = potential()
     if kind == "charges":
@@ -56,9 +89,9 @@ def test_weights_are_those_of_one_process(kind):
     scales, errors = model.std_scales_, model.held_out_errors_
     with joblib.parallel_config("threading", n_jobs=3):
         shared = model.fit(frames).weights_
-    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-9 * np.abs(alone).max())
-    assert model.std_scales_ == pytest.approx(scales, rel=0.1)
-    assert model.held_out_errors_ == pytest.approx(errors)
+    np.testing.assert_array_equal(shared, alone)
+    assert model.std_scales_ == scales
+    assert model.held_out_errors_ == errors
 
 
 def test_problems_go_to_other_processes():
@@ -80,7 +113,8 @@ def test_problems_go_to_other_processes():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of sockets of the cluster
-def test_a_cluster_of_two_workers_has_the_same_weights():
+def test_a_cluster_of_two_workers_has_the_same_weights(monkeypatch):
+    monkeypatch.setattr(assembly, "PART_ROWS", 30)
     distributed = pytest.importorskip("distributed")
     frames = rattled_frames(9)
     alone = potential().fit(frames).weights_
@@ -91,4 +125,4 @@ def test_a_cluster_of_two_workers_has_the_same_weights():
         joblib.parallel_config("dask"),
     ):
         shared = potential().fit(frames).weights_
-    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-9 * np.abs(alone).max())
+    np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-10 * np.abs(alone).max())
