@@ -1,6 +1,10 @@
 """Predictions as part of a structure, beside what it has already."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,11 +12,14 @@ from lodekit.errors import SettingsError, StructureError
 from lodekit.quantities import quantity
 from lodekit.structures.stress import as_matrix
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 REFERENCE = "REF_"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
-def check_prefix(prefix, properties):
+def check_prefix(prefix: str, properties: list[str]) -> None:
     """Check that names with a prefix are words, and no names of reference values.
 
     Parameters
@@ -38,7 +45,7 @@ def check_prefix(prefix, properties):
             )
 
 
-def place_of(name, prefix="", per_atom=()):
+def place_of(name: str, prefix: str = "", per_atom: Collection[str] = ()) -> str:
     """Return where a prediction goes: "results", "info" or "arrays".
 
     ``per_atom`` are names, besides those known, of what has a row for every atom.
@@ -50,7 +57,7 @@ def place_of(name, prefix="", per_atom=()):
     return "arrays" if has_rows else "info"
 
 
-def check_room(structure, names, prefix=""):
+def check_room(structure: Atoms, names: Sequence[str], prefix: str = "") -> None:
     """Check that predictions take no place that something else has.
 
     Parameters
@@ -80,7 +87,12 @@ def check_room(structure, names, prefix=""):
             )
 
 
-def add_predictions(structure, result, prefix="", per_atom=()):
+def add_predictions(
+    structure: Atoms,
+    result: dict[str, Any],
+    prefix: str = "",
+    per_atom: Collection[str] = (),
+) -> None:
     """Store predictions in a structure, in place.
 
     Without a prefix, predictions become the results of the structure's calculator. What
@@ -105,7 +117,7 @@ def add_predictions(structure, result, prefix="", per_atom=()):
     StructureError
         If a value that is there would be lost.
     """
-    check_room(structure, result, prefix)
+    check_room(structure, list(result), prefix)
     if not prefix:
         _set_aside(structure, result)
     results = {}
@@ -129,13 +141,13 @@ def add_predictions(structure, result, prefix="", per_atom=()):
         structure.calc = SinglePointCalculator(structure, **results)
 
 
-def _values(structure):
+def _values(structure: Atoms) -> dict[str, Any]:
     """Return everything that a structure has by name."""
     results = getattr(structure.calc, "results", {})
     return {**structure.arrays, **structure.info, **results}
 
 
-def _in_the_way(structure, predicted):
+def _in_the_way(structure: Atoms, predicted: Collection[str]) -> list[str]:
     """Return the names that have to move to make room for predictions.
 
     The targets among the results of the file's calculator all move: ASE allows results
@@ -149,14 +161,14 @@ def _in_the_way(structure, predicted):
     return [*names, *(name for name in named if name in predicted)]
 
 
-def _aside(name):
+def _aside(name: str) -> str:
     """Return the name that a value gets to make room for a prediction."""
     from lodekit.structures import TARGETS
 
     return f"{REFERENCE}{name}" if name in TARGETS else f"other_{name}"
 
 
-def _set_aside(structure, predicted):
+def _set_aside(structure: Atoms, predicted: Collection[str]) -> None:
     """Move what is in the way of predictions, and the results of the calculator."""
     names = _in_the_way(structure, predicted)
     values = dict(getattr(structure.calc, "results", {}))
@@ -172,7 +184,7 @@ def _set_aside(structure, predicted):
             structure.info[key] = value
 
 
-def _has_rows(name, value, structure):
+def _has_rows(name: str, value: Any, structure: Atoms) -> bool:
     from lodekit.structures import TARGETS
 
     if name in TARGETS:

@@ -1,9 +1,14 @@
 """``lodekit audit``: whether a model obeys physical laws."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from lodekit.errors import LodekitError
 
 from .options import (
     NameList,
@@ -19,6 +24,11 @@ from .options import (
     use_threads,
 )
 from .outputs import check_outputs
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from .names_of_types import Options
 
 CHECKS = (
     *("forces", "closed-loop", "stress"),
@@ -54,7 +64,7 @@ CHECKS = (
 @threads_option
 @overwrite_option
 @common_options
-def command(model_path, path, **options):
+def command(model_path: str, path: str, **options: Any) -> int:
     """Check whether MODEL obeys physical laws, on some structures of FILE.xyz.
 
     Forces against energies and around closed paths, symmetries, supercells, structures
@@ -66,7 +76,7 @@ def command(model_path, path, **options):
         return audit(model_path, path, options)
 
 
-def audit(model_path, path, options):
+def audit(model_path: str, path: str, options: Options) -> int:
     """Do what `command` says and return the exit status."""
     from lodekit.analysis.audit import audit_model, audit_object, format_results
     from lodekit.model_file import load_model
@@ -74,7 +84,7 @@ def audit(model_path, path, options):
     from .frames import read_frames
     from .prediction import check_frames
 
-    check_outputs(None, None, [], options["report"], options["overwrite"])
+    check_outputs(None, LodekitError, [], options["report"], options["overwrite"])
     model = load_model(model_path)
     frames = read_frames(path, **reading(options))
     check_frames(model, frames, path)
@@ -93,7 +103,14 @@ def audit(model_path, path, options):
     return 0 if answer["passed"] else 1
 
 
-def write_page(model_path, path, results, frames, numbers, options):
+def write_page(
+    model_path: str,
+    path: str,
+    results: list[Any],
+    frames: list[Atoms],
+    numbers: list[int],
+    options: Options,
+) -> None:
     """Write the report."""
     from lodekit.analysis.audit import write_audit_report
 
@@ -111,7 +128,7 @@ def write_page(model_path, path, results, frames, numbers, options):
     tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
 
 
-def spread_over(n_there, n_wanted):
+def spread_over(n_there: int, n_wanted: int) -> list[int]:
     """Return the indices of some of many frames, the first and the last among them.
 
     >>> spread_over(100, 3), spread_over(2, 3), spread_over(5, 1)

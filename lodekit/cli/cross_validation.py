@@ -1,9 +1,25 @@
 """Cross-validation over groups of like frames: ``lodekit fit --folds``."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def cross_validate(fit, frames, targets, n_folds, groups=None):
+    from .names_of_types import Folds
+
+
+def cross_validate(
+    fit: Callable[..., Any],
+    frames: list[Atoms],
+    targets: list[str],
+    n_folds: int,
+    groups: list[str] | None = None,
+) -> Folds:
     """Return the errors of fits without a share of the groups each, on this share.
 
     Parameters
@@ -57,7 +73,7 @@ def cross_validate(fit, frames, targets, n_folds, groups=None):
     return folds
 
 
-def format_folds(folds):
+def format_folds(folds: Folds) -> str:
     """Return a table of root mean square errors: every fold, their mean and spread."""
     from lodekit.analysis.tables import READABLE, format_table
 

@@ -1,12 +1,19 @@
 """Densities that commands read: files of ``density-fit``, or folders of SALTED."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lodekit.errors import DensityFileError, SettingsError
 
 from .sources import find_sources, join_names
+
+if TYPE_CHECKING:
+    from lodekit.density.density_set import DensitySet
 
 structures_option = click.option(
     "--structures",
@@ -22,7 +29,7 @@ aux_basis_option = click.option(
 )
 
 
-def is_density_source(path):
+def is_density_source(path: str | Path) -> bool:
     """Return whether a path holds densities rather than structures."""
     from lodekit.density.density_set import is_density_file
 
@@ -30,7 +37,12 @@ def is_density_source(path):
     return path.is_dir() or path.suffix == ".npy" or is_density_file(path)
 
 
-def read_densities(names, structures=None, aux_basis=None, where=None):
+def read_densities(
+    names: Sequence[str],
+    structures: str | None = None,
+    aux_basis: str | None = None,
+    where: dict[str, str] | None = None,
+) -> DensitySet:
     """Return the densities of files, or of a folder.
 
     Parameters
@@ -69,7 +81,7 @@ def read_densities(names, structures=None, aux_basis=None, where=None):
     return densities.select(chosen)
 
 
-def read_source(path, structures, aux_basis):
+def read_source(path: str, structures: str | None, aux_basis: str | None) -> DensitySet:
     """Return the densities of one file or folder."""
     from lodekit.density import DensitySet
     from lodekit.density.density_set import is_density_file
@@ -91,18 +103,18 @@ def read_source(path, structures, aux_basis):
     return DensitySet.load(path)
 
 
-def read_layout(path, structures, aux_basis):
+def read_layout(path: str, structures: str | None, aux_basis: str | None) -> DensitySet:
     """Return the densities of a folder of SALTED, or of an .npy file."""
     from lodekit.density import load_basis, read_salted
 
     from .frames import read_frames
 
-    for name, value in (("--structures", structures), ("--aux-basis", aux_basis)):
-        if not value:
-            raise SettingsError(
-                f"{path}: coefficients in SALTED's layout need --structures FILE.xyz "
-                f"and --aux-basis NAME; {name} is missing"
-            )
+    if not (structures and aux_basis):
+        name = "--aux-basis" if structures else "--structures"
+        raise SettingsError(
+            f"{path}: coefficients in SALTED's layout need --structures FILE.xyz "
+            f"and --aux-basis NAME; {name} is missing"
+        )
     frames = read_frames(structures)
     numbers = {int(z) for atoms in frames for z in atoms.numbers}
     return read_salted(path, frames, load_basis(aux_basis, numbers))

@@ -1,7 +1,10 @@
 """``lodekit density-fit``: from structures to coefficients of their densities."""
 
+from __future__ import annotations
+
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +20,9 @@ from .options import (
     threads_option,
     use_threads,
 )
+
+if TYPE_CHECKING:
+    from .names_of_types import Options
 
 
 @click.command(
@@ -84,7 +90,7 @@ from .options import (
 @threads_option
 @overwrite_option
 @common_options
-def command(path, **options):
+def command(path: str, **options: Any) -> None:
     """Calculate the electron densities of FILE.xyz and expand them in Gaussians.
 
     Every frame gets a self-consistent field by PySCF, with its `total_charge` and
@@ -97,7 +103,7 @@ def command(path, **options):
         density_fit(path, options)
 
 
-def check_output(output, path):
+def check_output(output: str, path: str) -> None:
     """Refuse to replace the structures by their densities."""
     both_exist = os.path.exists(output) and os.path.exists(path)
     if both_exist and os.path.samefile(output, path):
@@ -106,7 +112,7 @@ def check_output(output, path):
         )
 
 
-def density_fit(path, options):
+def density_fit(path: str, options: Options) -> None:
     """Do what `command` says."""
     from lodekit.density.basis_sources import import_pyscf, load_basis
     from lodekit.density.density_run import DensityRun

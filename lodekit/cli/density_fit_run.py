@@ -1,7 +1,11 @@
 """One run of ``lodekit fit --model density``: read, fit, judge, write."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lodekit.errors import SettingsError
 
@@ -10,6 +14,12 @@ from .fit_run import FitRun
 from .settings import complete, merge
 from .sources import join_names
 from .targets import frame_weights
+
+if TYPE_CHECKING:
+    from lodekit.density.density_set import DensitySet
+    from lodekit.models.model import Model
+
+    from .names_of_types import Folds, Settings
 
 #: Options that have no use for densities, and why.
 REFUSED = {
@@ -27,7 +37,7 @@ class DensityFitRun(FitRun):
     list of structures.
     """
 
-    def run(self, dry_run):
+    def run(self, dry_run: bool) -> None:
         """Refuse options without use, then do what other runs do."""
         for name, reason in REFUSED.items():
             if self.options.get(name):
@@ -47,7 +57,9 @@ class DensityFitRun(FitRun):
                 )
         super().run(dry_run)
 
-    def read(self, path, where):
+    def read(
+        self, path: str | Sequence[str], where: dict[str, str] | None
+    ) -> DensitySet:
         """Read densities, and say what was read."""
         options = self.options
         densities = read_densities(
@@ -58,7 +70,9 @@ class DensityFitRun(FitRun):
         self.show(f"read {len(densities)} densities, {n_atoms} atoms, from {name}")
         return densities
 
-    def read_validation(self, train, where):
+    def read_validation(
+        self, train: DensitySet, where: dict[str, str] | None
+    ) -> DensitySet:
         """Read the densities to judge by, and check that the model will know them."""
         from .prediction import check_known
 
@@ -73,7 +87,7 @@ class DensityFitRun(FitRun):
             )
         return densities
 
-    def choose_settings(self, frames):
+    def choose_settings(self, frames: DensitySet) -> Settings:
         """Return complete settings of the model."""
         asked = merge(self.given.get("fit", {}), self.overrides.get("fit", {}))
         targets = asked.get("targets") or list(self.kind.default_targets)
@@ -85,14 +99,16 @@ class DensityFitRun(FitRun):
         defaults = self.kind.default_settings(frames, targets)
         return self.kind.check_settings(complete(defaults, self.given, self.overrides))
 
-    def read_groups(self, frames):
+    def read_groups(self, frames: DensitySet) -> list[str] | None:
         """Return the names of groups of like frames, None where no key has them."""
         return super().read_groups(frames.frames)
 
-    def plan(self, frames, settings):
+    def plan(self, frames: DensitySet, settings: Settings) -> None:
         """Say nothing: what densities take is not known before."""
 
-    def fit(self, frames, settings, groups=None):
+    def fit(
+        self, frames: DensitySet, settings: Settings, groups: list[str] | None = None
+    ) -> tuple[Model, float]:
         """Return the fitted model and the seconds it took."""
         model = self.kind.build(settings)
         weights = frame_weights(frames.frames, self.reading.get("weight_key"))
@@ -100,7 +116,14 @@ class DensityFitRun(FitRun):
         model.fit(frames, sample_weight=weights, groups=groups)
         return model, time.perf_counter() - start
 
-    def save(self, model, settings, sets, seconds, folds=None):
+    def save(
+        self,
+        model: Model,
+        settings: Settings,
+        sets: dict[str, DensitySet],
+        seconds: float,
+        folds: Folds | None = None,
+    ) -> None:
         """Judge the model, and write it."""
         from lodekit.model_file import save_model
         from lodekit.models.density_errors import judge_densities

@@ -1,7 +1,10 @@
 """Densities that ``predict`` writes and ``evaluate`` judges."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,15 +17,21 @@ from .options import reading, tell
 from .outputs import check_outputs
 from .prediction import check_frames, progress
 
+if TYPE_CHECKING:
+    from lodekit.density.density_set import DensitySet
+    from lodekit.models.model import Model
 
-def writes_densities(options):
+    from .names_of_types import Options
+
+
+def writes_densities(options: Options) -> bool:
     """Return whether coefficients or cubes are asked for instead of structures."""
     return (
         options["cubes"] is not None or Path(options["output"] or "").suffix == ".npz"
     )
 
 
-def check_density_model(model, model_path):
+def check_density_model(model: Model, model_path: str) -> None:
     """Check that a model is one of densities."""
     from lodekit.models import ElectronDensityModel
 
@@ -33,7 +42,7 @@ def check_density_model(model, model_path):
         )
 
 
-def predict_densities(model_path, path, options):
+def predict_densities(model_path: str, path: str, options: Options) -> None:
     """Write the densities of the structures of a file: coefficients and cubes."""
     from lodekit.model_file import load_model
 
@@ -72,7 +81,7 @@ def predict_densities(model_path, path, options):
     watch.finish(options["strict"])
 
 
-def write_cubes(densities, options):
+def write_cubes(densities: DensitySet, options: Options) -> list[str]:
     """Write a cube file for every density; return their names."""
     if densities.responses is not None:
         raise SettingsError(
@@ -95,7 +104,9 @@ def write_cubes(densities, options):
     return names
 
 
-def evaluate_densities(model, model_path, path, options):
+def evaluate_densities(
+    model: Model, model_path: str, path: str, options: Options
+) -> None:
     """Print the errors of a model on densities of a file or a folder."""
     from lodekit.analysis.tables import format_errors
     from lodekit.models.density_errors import judge_densities
@@ -131,7 +142,7 @@ def evaluate_densities(model, model_path, path, options):
     watch.finish(options["strict"])
 
 
-def draw_worst(model, densities, path):
+def draw_worst(model: Model, densities: DensitySet, path: str) -> str:
     """Draw the density with the largest error on a plane; return its frame's name.
 
     Of a response, what the charges or a field along the first known axis change.
@@ -144,7 +155,7 @@ def draw_worst(model, densities, path):
     predicted = model.densities([densities.frames[index]])
     pair = []
     for one, place in ((densities, index), (predicted, 0)):
-        if model.is_response:
+        if model.is_response and one.responses is not None:
             atoms = one.frames[place]
             column = one.responses[place][:, densities.axes[0]]
             pair.append(ElectronDensity(atoms, one.basis, column, [0.0] * len(atoms)))

@@ -1,8 +1,12 @@
 """``lodekit evaluate``: errors of a model on structures with reference values."""
 
+from __future__ import annotations
+
 import json
 import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +34,14 @@ from .options import (
 )
 from .outputs import check_outputs
 from .sources import paths_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.analysis.errors import Comparison
+    from lodekit.fitting.training_range import Extrapolation
+
+    from .names_of_types import Options
 
 
 @click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
@@ -86,14 +98,14 @@ from .sources import paths_of
 @dask_option
 @overwrite_option
 @common_options
-def command(model_path, path, **options):
+def command(model_path: str, path: str, **options: Any) -> None:
     """Compare the predictions of MODEL with the targets in FILE.xyz."""
     processes = use_processes(options["jobs"], options["dask"])
     with use_threads(options["threads"]), processes:
         evaluate(model_path, path, options)
 
 
-def evaluate(model_path, path, options):
+def evaluate(model_path: str, path: str, options: Options) -> None:
     """Run `command`."""
     from lodekit.analysis.errors import compare, summarize
     from lodekit.model_file import load_model
@@ -146,7 +158,7 @@ def evaluate(model_path, path, options):
     watch.finish(options["strict"])
 
 
-def check_chemiscope(options, inputs):
+def check_chemiscope(options: Options, inputs: Sequence[str | Path | None]) -> None:
     """Refuse a file for chemiscope that cannot be written, before the work."""
     path = options["chemiscope"]
     if path and not path.endswith((".json", ".json.gz")):
@@ -158,7 +170,13 @@ def check_chemiscope(options, inputs):
     check_outputs(path, StructureFileError, inputs, overwrite=overwrite)
 
 
-def write_viewer(frames, comparisons, extrapolations, path, options):
+def write_viewer(
+    frames: list[Atoms],
+    comparisons: dict[str, Comparison],
+    extrapolations: list[Extrapolation],
+    path: str,
+    options: Options,
+) -> None:
     """Write the file for chemiscope."""
     from lodekit.analysis.chemiscope_file import chemiscope_dataset, write_chemiscope
 
@@ -169,7 +187,7 @@ def write_viewer(frames, comparisons, extrapolations, path, options):
     tell(f"wrote {output}; open it at chemiscope.org", options)
 
 
-def check_comparisons(comparisons, path):
+def check_comparisons(comparisons: dict[str, Comparison], path: str) -> None:
     """Check that there is something to compare; warn of predictions among references.
 
     Columns of extended XYZ have eight decimals.
@@ -194,7 +212,7 @@ def check_comparisons(comparisons, path):
         )
 
 
-def label_frames(frames, key, path):
+def label_frames(frames: list[Atoms], key: str | None, path: str) -> list[str] | None:
     """Return the group of each frame, or None when there are none."""
     from lodekit.structures.contents import info_value
 
@@ -211,7 +229,9 @@ def label_frames(frames, key, path):
     return [str(value) for value in values]
 
 
-def group_errors(comparisons, labels, key):
+def group_errors(
+    comparisons: dict[str, Comparison], labels: list[str] | None, key: str | None
+) -> dict[str, dict] | None:
     """Return the errors of every group by target, or None when there are no groups."""
     from lodekit.analysis.errors import summarize_by_element, summarize_by_group
 
@@ -222,7 +242,13 @@ def group_errors(comparisons, labels, key):
     return summarize_by_group(comparisons, labels)
 
 
-def show(errors, groups, comparisons, options, extrapolation):
+def show(
+    errors: dict[str, dict[str, Any]],
+    groups: dict[str, dict] | None,
+    comparisons: dict[str, Comparison],
+    options: Options,
+    extrapolation: dict[str, Any] | None,
+) -> None:
     """Print the errors as one object or as tables."""
     from lodekit.analysis.errors import coverage
     from lodekit.analysis.tables import format_errors
@@ -251,7 +277,15 @@ def show(errors, groups, comparisons, options, extrapolation):
         click.echo(f"{target} errors: {', '.join(parts)}")
 
 
-def write_page(model_path, path, frames, comparisons, errors, groups, options):
+def write_page(
+    model_path: str,
+    path: str,
+    frames: list[Atoms],
+    comparisons: dict[str, Comparison],
+    errors: dict[str, dict[str, Any]],
+    groups: dict[str, dict] | None,
+    options: Options,
+) -> None:
     """Write the report."""
     from lodekit.analysis.provenance import describe_run
     from lodekit.analysis.report import write_report
@@ -273,7 +307,12 @@ def write_page(model_path, path, frames, comparisons, errors, groups, options):
     tell(f"wrote the report {Path(options['report']) / 'index.html'}", options)
 
 
-def write_predictions(frames, results, per_atom, options):
+def write_predictions(
+    frames: list[Atoms],
+    results: list[dict[str, Any]],
+    per_atom: Collection[str],
+    options: Options,
+) -> None:
     """Write the structures with the predictions."""
     from lodekit.structures import write_structures
 

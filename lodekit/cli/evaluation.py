@@ -1,12 +1,30 @@
 """Comparison of predictions with reference values, for fit and evaluate."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from lodekit.errors import SettingsError, StructureError
 
 from .prediction import compute_in_chunks
 from .unused import describe_lookalikes, warn
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def compare_frames(model, frames, targets, description, std=False):
+    from lodekit.analysis.errors import Comparison
+    from lodekit.models.model import Model
+    from lodekit.observables.tensors import Tensor
+
+
+def compare_frames(
+    model: Model,
+    frames: list[Atoms],
+    targets: list[str],
+    description: str,
+    std: bool = False,
+) -> dict[str, Comparison]:
     """Return comparisons by target of a model with the values in the frames.
 
     Parameters
@@ -34,7 +52,7 @@ def compare_frames(model, frames, targets, description, std=False):
     return compare(frames, results, targets)
 
 
-def wanted_properties(model, names, std):
+def wanted_properties(model: Model, names: Sequence[str], std: bool) -> list[str]:
     """Return some properties, and the standard deviations that the model has of them.
 
     >>> from types import SimpleNamespace
@@ -47,7 +65,9 @@ def wanted_properties(model, names, std):
     return list(dict.fromkeys([*names, *known]))
 
 
-def present_targets(model, frames, asked, path):
+def present_targets(
+    model: Model, frames: list[Atoms], asked: Sequence[str] | None, path: str
+) -> list[str]:
     """Return the targets that can be judged: those asked for, or all in the frames."""
     from lodekit.observables.tensors import read_tensor
     from lodekit.quantities import UNITS
@@ -57,7 +77,7 @@ def present_targets(model, frames, asked, path):
     computed = [*usual, *(name for name in asked or () if name not in usual)]
     check_properties(model, asked or ())
 
-    def is_there(name):
+    def is_there(name: str) -> bool:
         return any(read_tensor(frame, name) is not None for frame in frames)
 
     there = [name for name in computed if is_there(name)]
@@ -82,7 +102,7 @@ def present_targets(model, frames, asked, path):
     return list(asked or there)
 
 
-def computed_targets(model):
+def computed_targets(model: Model) -> list[str]:
     """Return the targets that a model computes, tensors of other names at the end.
 
     Without those that it was not fitted to and computes where they are named only.
@@ -95,17 +115,17 @@ def computed_targets(model):
     return [*known, *(name for name in tensors_of(model) if name not in known)]
 
 
-def tensors_of(model):
+def tensors_of(model: Model) -> dict[str, Tensor]:
     """Return the shapes of the tensors that a model was fitted to, by name."""
     return getattr(model, "tensors_", {})
 
 
-def atomic_tensors(model):
+def atomic_tensors(model: Model) -> list[str]:
     """Return the names of tensors of atoms that a model computes."""
     return [name for name, tensor in tensors_of(model).items() if tensor.per_atom]
 
 
-def check_properties(model, names):
+def check_properties(model: Model, names: Sequence[str]) -> None:
     """Check that a model computes some properties."""
     for name in names:
         if name not in model.properties:
@@ -115,7 +135,7 @@ def check_properties(model, names):
             )
 
 
-def held_out_summary(summary):
+def held_out_summary(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the errors on held-out frames that a model remembers from its fit."""
     from lodekit.analysis.errors import unit_of
     from lodekit.quantities import UNITS
@@ -131,7 +151,7 @@ def held_out_summary(summary):
     }
 
 
-def describe_model(model_path):
+def describe_model(model_path: str) -> dict[str, Any]:
     """Return facts about a model and its settings for a report, as keywords."""
     from lodekit.model_file import read_header
 
@@ -144,7 +164,7 @@ def describe_model(model_path):
     }
 
 
-def model_facts(summary):
+def model_facts(summary: dict[str, Any]) -> dict[str, str]:
     """Return facts about a fitted model, as texts by name."""
     from ase.data import chemical_symbols
 
@@ -166,7 +186,7 @@ def model_facts(summary):
     return {name: text for name, text in facts.items() if text}
 
 
-def _fit_facts(summary):
+def _fit_facts(summary: dict[str, Any]) -> dict[str, str]:
     """Return facts about the rows and weights of one fit."""
     rows = summary.get("n_rows", {})
     noises = summary.get("noises", {})
@@ -190,13 +210,13 @@ def _fit_facts(summary):
     }
 
 
-def format_facts(facts):
+def format_facts(facts: dict[str, str]) -> str:
     """Return facts as lines."""
     width = max([12, *map(len, facts)])
     return "\n".join(f"{name:<{width}} {text}" for name, text in facts.items())
 
 
-def _total_charge(is_charged):
+def _total_charge(is_charged: bool | None) -> str:
     if is_charged is None:  # a model without charges
         return ""
     if is_charged:
@@ -204,7 +224,7 @@ def _total_charge(is_charged):
     return "exact, of total_charge where a frame has it, 0 elsewhere"
 
 
-def _numbers(values, unit):
+def _numbers(values: dict[str, float] | None, unit: str) -> str:
     """Return numbers by element."""
     if not values:
         return ""
@@ -212,7 +232,7 @@ def _numbers(values, unit):
     return f"{', '.join(texts)} {unit}"
 
 
-def _ranges(limits, unit):
+def _ranges(limits: dict[str, Any] | None, unit: str) -> str:
     """Return the least and the largest number by element."""
     if not limits:
         return ""
@@ -220,7 +240,7 @@ def _ranges(limits, unit):
     return f"{', '.join(texts)} {unit}"
 
 
-def _groups(summary):
+def _groups(summary: dict[str, Any]) -> str:
     """Return how many structures there were, in how many groups."""
     n_structures, n_left_out = summary.get("n_structures"), summary.get("n_left_out")
     if n_structures is None:
@@ -233,7 +253,7 @@ def _groups(summary):
     )
 
 
-def describe_outliers(summary):
+def describe_outliers(summary: dict[str, Any]) -> list[str]:
     """Return a line about every frame with a noise of its own."""
     from lodekit.fitting.outliers import Outlier
 
@@ -247,7 +267,7 @@ def describe_outliers(summary):
     ]
 
 
-def _held_out(summary):
+def _held_out(summary: dict[str, Any]) -> str:
     """Return the error of densities on frames that were left out, all at once."""
     if summary.get("held_out_percent") is None:
         return ""
@@ -257,7 +277,7 @@ def _held_out(summary):
     )
 
 
-def _rank(summary):
+def _rank(summary: dict[str, Any]) -> str:
     if "rank" not in summary:
         return ""
     effective = summary.get("effective_rank")
@@ -266,11 +286,11 @@ def _rank(summary):
     )
 
 
-def _number(value, form):
+def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _unit(name):
+def _unit(name: str) -> str:
     from lodekit.quantities import error_units, quantity
 
     return "" if quantity(name).noise is None else error_units([name])[name]

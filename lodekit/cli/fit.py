@@ -1,5 +1,9 @@
 """``lodekit fit``: from structures with targets to a model file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from lodekit.errors import SettingsError
@@ -20,6 +24,9 @@ from .options import (
     use_threads,
 )
 from .update_run import UpdateRun
+
+if TYPE_CHECKING:
+    from .names_of_types import Options
 
 #: Options that --update takes from the model.
 FIXED = (
@@ -97,7 +104,7 @@ FIXED = (
 @dask_option
 @overwrite_option
 @common_options
-def command(train, **options):
+def command(train: tuple[str, ...], **options: Any) -> None:
     """Fit a model to the structures of TRAIN.xyz and write it to one file.
 
     There may be several files, patterns in quotes ('run?.xyz'), and parts of files
@@ -122,7 +129,7 @@ def command(train, **options):
         run.run(options["dry_run"])
 
 
-def refuse(options):
+def refuse(options: Options) -> None:
     """Refuse options that contradict --update, which keeps what was fitted."""
     for name in FIXED:
         if options[name]:

@@ -1,5 +1,10 @@
 """Options of every command that fits models, and what they say together."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from lodekit.errors import SettingsError, suggest
@@ -7,6 +12,9 @@ from lodekit.errors import SettingsError, suggest
 from .kinds import ALL_TARGETS, KINDS
 from .options import NameList, file_options, flatten, parse_pairs, reading
 from .settings import SECTIONS, merge, parse_assignments, read_settings_file
+
+if TYPE_CHECKING:
+    from .names_of_types import Options, Settings
 
 MODELS = tuple(KINDS)
 _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False}
@@ -84,18 +92,19 @@ _DEFAULTS = {"model": "potential", "output": "model.lodekit", "overwrite": False
     help="Leave a key or column of the file aside, as if it were not there.",
 )
 @file_options
-def _carrier():
+def _carrier() -> None:
     """Carry the options of models."""
 
 
-def model_options(command):
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what is fitted to what."""
     params = getattr(command, "__click_params__", [])
-    command.__click_params__ = [*params, *_carrier.__click_params__]
+    more = getattr(_carrier, "__click_params__")  # noqa: B009
+    setattr(command, "__click_params__", [*params, *more])  # noqa: B010
     return command
 
 
-def gather(options):
+def gather(options: Options) -> tuple[Settings, Settings]:
     """Return the settings of file and options, and the overrides of ``--set``.
 
     Options that have a key in the settings file, and ``--set`` for the sections of the
@@ -105,7 +114,7 @@ def gather(options):
     overrides = parse_assignments(options["assignments"])
     for section in SECTIONS:
         settings = merge(settings, {section: overrides.pop(section, {})})
-    structures = reading(options)
+    structures: Settings = {**reading(options)}
     where = parse_pairs(options.get("validation_where", ()), "--validation-where")
     structures["validation_where"] = where
     if options["weight_key"]:
@@ -140,13 +149,13 @@ def gather(options):
     return settings, overrides
 
 
-def refuse_densities(given, name):
+def refuse_densities(given: Settings, name: str) -> None:
     """Refuse a command that is about other models."""
     if given["run"]["model"] == "density":
         raise SettingsError(f"lodekit {name} is not for --model density")
 
 
-def check_names(model, targets):
+def check_names(model: str, targets: list[str]) -> None:
     """Check that targets have a name that some kind of model knows.
 
     Tensors have the name that they have in the file.
@@ -160,7 +169,7 @@ def check_names(model, targets):
             )
 
 
-def check_model(model):
+def check_model(model: str) -> None:
     """Check the kind of model."""
     if model not in MODELS:
         raise SettingsError(f"run.model must be one of {', '.join(MODELS)}")

@@ -1,10 +1,13 @@
 """One run of ``lodekit fit``: read, choose settings, fit, judge, write."""
 
+from __future__ import annotations
+
 import json
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,11 +20,26 @@ from .settings import complete, merge
 from .sources import join_names, paths_of
 from .unused import warn
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.analysis.errors import Comparison
+    from lodekit.models.model import Model
+
+    from .names_of_types import Folds, Settings
+
 
 class FitRun:
     """One run of ``lodekit fit``."""
 
-    def __init__(self, train, given, overrides, as_json, settings_file=None):
+    def __init__(
+        self,
+        train: str | Sequence[str],
+        given: Settings,
+        overrides: Settings,
+        as_json: bool,
+        settings_file: str | None = None,
+    ) -> None:
         self.train = [train] if isinstance(train, str) else list(train)
         self.settings_file = settings_file
         self.given = given
@@ -37,7 +55,7 @@ class FitRun:
         ]
         self.noise_by = merge(*parts)
 
-    def run(self, dry_run):
+    def run(self, dry_run: bool) -> None:
         """Read, choose settings, fit, judge and write."""
         from lodekit.fitting.sums import kept_sums
 
@@ -66,7 +84,7 @@ class FitRun:
         self.sums = sums if self.options.get("keep_sums") else None
         self.save(model, settings, sets, seconds, folds)
 
-    def plan(self, frames, settings):
+    def plan(self, frames: list[Atoms], settings: Settings) -> None:
         """Say what the fit takes, and refuse one that the memory does not hold."""
         from .plan import check_plan, describe_plan, make_plan
 
@@ -74,7 +92,9 @@ class FitRun:
         check_plan(plan)
         self.show(f"{describe_plan(plan)}\n")
 
-    def split(self, frames, groups, dry_run):
+    def split(
+        self, frames: list[Atoms], groups: list[str] | None, dry_run: bool
+    ) -> tuple[dict[str, list[Atoms]], list[Atoms], list[str] | None]:
         """Return other parts to judge by, the training frames and their groups."""
         shares = self.options.get("split")
         if not shares:
@@ -95,7 +115,7 @@ class FitRun:
         validation = [frames[i] for i in parts["validation"]]
         return {"validation": validation}, [frames[i] for i in chosen], groups
 
-    def check_destinations(self):
+    def check_destinations(self) -> None:
         """Refuse now what would be refused after hours of fitting."""
         from lodekit.errors import ModelFileError
 
@@ -118,7 +138,9 @@ class FitRun:
             options["overwrite"],
         )
 
-    def read(self, path, where):
+    def read(
+        self, path: str | Sequence[str], where: dict[str, str] | None
+    ) -> list[Atoms]:
         """Read and check structures, and say what was read."""
         from lodekit.structures.contents import drop_key
 
@@ -132,7 +154,9 @@ class FitRun:
         self.show(f"read {len(frames)} structures, {n_atoms} atoms, from {name}")
         return frames
 
-    def read_validation(self, train, where):
+    def read_validation(
+        self, train: list[Atoms], where: dict[str, str] | None
+    ) -> list[Atoms]:
         """Read the structures to judge by, and check them before hours of fitting."""
         from lodekit.structures import get_target
 
@@ -146,12 +170,12 @@ class FitRun:
         check_known(frames, join_names(path), known, is_charged)
         return frames
 
-    def validation_names(self):
+    def validation_names(self) -> list[str]:
         """Return the files to judge by, none where there are no others."""
         names = self.options.get("validation") or []
         return [names] if isinstance(names, str) else list(names)
 
-    def choose_settings(self, frames):
+    def choose_settings(self, frames: list[Atoms]) -> Settings:
         """Return complete settings of the model."""
         from .targets import choose_targets, describe_sources
         from .unused import check_states, warn_of_unused_points
@@ -168,7 +192,7 @@ class FitRun:
         warn_of_unused_points(frames, settings, defaults)
         return settings
 
-    def record_settings(self, settings):
+    def record_settings(self, settings: Settings) -> Settings:
         """Return the settings with the kind of model and how the file was read."""
         reading = {key: value for key, value in self.reading.items() if value}
         given = {"structures": reading} if reading else {}
@@ -177,7 +201,7 @@ class FitRun:
             record["fit"] = {**record["fit"], "noise_by": self.noise_by}
         return record
 
-    def read_groups(self, frames):
+    def read_groups(self, frames: list[Atoms]) -> list[str] | None:
         """Return the names of groups of like frames, None where no key has them."""
         from lodekit.structures.contents import info_value
 
@@ -193,7 +217,9 @@ class FitRun:
             )
         return [str(name) for name in names]
 
-    def cross_validate(self, frames, settings, groups):
+    def cross_validate(
+        self, frames: list[Atoms], settings: Settings, groups: list[str] | None
+    ) -> Folds | None:
         """Return the errors of every fold, None where no folds are asked for."""
         n_folds = self.options.get("folds")
         if not n_folds:
@@ -210,12 +236,16 @@ class FitRun:
         self.show(f"{format_folds(folds)}\n")
         return folds
 
-    def fit(self, frames, settings, groups=None):
+    def fit(
+        self, frames: list[Atoms], settings: Settings, groups: list[str] | None = None
+    ) -> tuple[Model, float]:
         """Return the fitted model and the seconds it took; sums are kept."""
         with self.resumable(len(frames)):
             return self.fit_model(frames, settings, groups)
 
-    def fit_model(self, frames, settings, groups=None):
+    def fit_model(
+        self, frames: list[Atoms], settings: Settings, groups: list[str] | None = None
+    ) -> tuple[Model, float]:
         """Return the fitted model and the seconds it took."""
         model = self.kind.build(settings)
         arguments = self.fit_arguments(frames, groups)
@@ -223,7 +253,9 @@ class FitRun:
         model.fit(frames, **arguments)
         return model, time.perf_counter() - start
 
-    def fit_arguments(self, frames, groups):
+    def fit_arguments(
+        self, frames: list[Atoms], groups: list[str] | None
+    ) -> dict[str, Any]:
         """Return further arguments of ``model.fit``."""
         from .targets import frame_weights
 
@@ -232,7 +264,7 @@ class FitRun:
         return {"groups": groups, **arguments}
 
     @contextmanager
-    def resumable(self, n_frames):
+    def resumable(self, n_frames: int) -> Iterator[None]:
         """Keep the sums of a fit that is interrupted, and say where."""
         from lodekit.fitting.checkpoint import resumable
 
@@ -252,7 +284,14 @@ class FitRun:
                     )
                 raise
 
-    def save(self, model, settings, sets, seconds, folds=None):
+    def save(
+        self,
+        model: Model,
+        settings: Settings,
+        sets: dict[str, list[Atoms]],
+        seconds: float,
+        folds: Folds | None = None,
+    ) -> None:
         """Judge the model, write it, and report."""
         from lodekit.analysis.errors import summarize
         from lodekit.model_file import save_model
@@ -288,11 +327,11 @@ class FitRun:
         if self.options.get("report"):
             self.write_report(model, record, sets, comparisons)
 
-    def training_name(self):
+    def training_name(self) -> str:
         """Return the names of the files that are fitted to."""
         return join_names([Path(name).name for name in self.train])
 
-    def check_sums(self, settings):
+    def check_sums(self, settings: Settings) -> None:
         """Refuse to keep sums of a model that cannot be updated."""
         if not self.options.get("keep_sums"):
             return
@@ -303,7 +342,7 @@ class FitRun:
         path = sums_path(self.options["output"])
         check_outputs(path, CheckpointError, [], overwrite=self.options["overwrite"])
 
-    def save_sums(self):
+    def save_sums(self) -> None:
         """Write the sums of the fit beside the model."""
         from lodekit.analysis.provenance import hash_of
 
@@ -315,7 +354,7 @@ class FitRun:
             "--update adds frames"
         )
 
-    def tell(self, model, record):
+    def tell(self, model: Model, record: dict[str, Any]) -> None:
         """Print what came out of the fit."""
         from lodekit.analysis.tables import format_errors
         from lodekit.model_file import as_json
@@ -332,7 +371,13 @@ class FitRun:
             answer = {"model": str(self.options["output"]), **record}
             click.echo(json.dumps({**answer, "summary": as_json(model.summary_)}))
 
-    def write_report(self, model, record, sets, comparisons):
+    def write_report(
+        self,
+        model: Model,
+        record: dict[str, Any],
+        sets: dict[str, list[Atoms]],
+        comparisons: dict[str, dict[str, Comparison]],
+    ) -> None:
         """Write the page about the fit."""
         from lodekit.analysis.provenance import describe_run
         from lodekit.analysis.report import write_report
@@ -360,7 +405,7 @@ class FitRun:
             ) from None
         self.show(f"wrote the report {Path(folder) / 'index.html'}")
 
-    def show(self, text, as_object=None):
+    def show(self, text: str, as_object: Settings | None = None) -> None:
         """Print text for people, or an object when one was asked for."""
         if not self.as_json:
             click.echo(text)

@@ -1,15 +1,28 @@
 """Structures of the commands: read, chosen and checked, all of them or in pieces."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from lodekit.errors import StructureError
 
 from . import prediction
 from .sources import find_sources, join_names
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def read_frames(names, keys=None, units=None, where=None, check=True):
+
+def read_frames(
+    names: str | Sequence[str],
+    keys: dict[str, str] | None = None,
+    units: dict[str, str] | None = None,
+    where: dict[str, str] | None = None,
+    check: bool = True,
+) -> list[Atoms]:
     """Read structures, choose some, and check that every one of them makes sense.
 
     Parameters
@@ -42,7 +55,9 @@ def read_frames(names, keys=None, units=None, where=None, check=True):
     return frames
 
 
-def iterate_sources(names, **options):
+def iterate_sources(
+    names: str | Sequence[str], **options: Any
+) -> Iterator[tuple[Atoms, Atoms]]:
     """Yield the structures of all files, as `lodekit.structures.iterate_structures`."""
     from lodekit.structures import iterate_structures
 
@@ -65,11 +80,17 @@ class Piece:
     """
 
     n_before: int
-    frames: list
-    originals: list
+    frames: list[Atoms]
+    originals: list[Atoms]
 
 
-def read_pieces(names, keys=None, units=None, where=None, originals=False):
+def read_pieces(
+    names: str | Sequence[str],
+    keys: dict[str, str] | None = None,
+    units: dict[str, str] | None = None,
+    where: dict[str, str] | None = None,
+    originals: bool = False,
+) -> Iterator[Piece]:
     """Read and check structures as `read_frames` does, a piece at a time.
 
     Yields
@@ -101,7 +122,7 @@ def read_pieces(names, keys=None, units=None, where=None, originals=False):
     yield piece
 
 
-def _check_piece(piece, path):
+def _check_piece(piece: Piece, path: str) -> None:
     """Check structures; what looks odd about a file is told once."""
     from lodekit.structures import check_structures
 
@@ -123,12 +144,12 @@ class Choice:
         Values by key.
     """
 
-    def __init__(self, where):
+    def __init__(self, where: dict[str, str] | None) -> None:
         self.where = {key: str(value) for key, value in (where or {}).items()}
         self.values: dict[str, set] = {key: set() for key in self.where}
         self.matched = dict.fromkeys(self.where, False)
 
-    def takes(self, frame) -> bool:
+    def takes(self, frame: Atoms) -> bool:
         """Return whether a frame is chosen; remember the values that it has."""
         from lodekit.structures.contents import info_value, matches
 
@@ -141,7 +162,7 @@ class Choice:
             self.matched[key] = True
         return True
 
-    def check(self, path) -> None:
+    def check(self, path: str) -> None:
         """Raise an error if there is a key that no frame has with its value."""
         for key, values in self.values.items():
             if self.matched[key]:

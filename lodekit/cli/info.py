@@ -1,13 +1,19 @@
 """``lodekit info``: what a file of a model, densities or structures holds."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lodekit.errors import SettingsError
 
 from .options import SpreadCommand, common_options, file_options, reading
+
+if TYPE_CHECKING:
+    from .names_of_types import Options, Settings
 
 
 @click.command(
@@ -23,7 +29,7 @@ from .options import SpreadCommand, common_options, file_options, reading
 )
 @file_options
 @common_options
-def command(path, **options):
+def command(path: str, **options: Any) -> None:
     """Describe a model, densities, or the structures and targets of a file."""
     from lodekit.model_file import is_model_file
 
@@ -37,14 +43,14 @@ def command(path, **options):
         describe_structures(path, options)
 
 
-def holds_densities(path):
+def holds_densities(path: str) -> bool:
     """Return whether a zip file is one of densities; imported late, it takes time."""
     from lodekit.density.density_set import is_density_file
 
     return is_density_file(path)
 
 
-def describe_model(path, options):
+def describe_model(path: str, options: Options) -> None:
     """Print what a model file says about itself."""
     from lodekit.model_file import read_header
 
@@ -73,7 +79,7 @@ def describe_model(path, options):
     show_model(path, header, settings)
 
 
-def show_model(path, header, settings):
+def show_model(path: str, header: dict[str, Any], settings: Settings) -> None:
     """Print a model for people."""
     from lodekit.analysis.tables import format_errors
 
@@ -104,7 +110,7 @@ RESPONSES = {
 }
 
 
-def describe_densities(path, options):
+def describe_densities(path: str, options: Options) -> None:
     """Print what a file of densities holds, and how good the expansions are."""
     import numpy as np
 
@@ -145,7 +151,7 @@ def describe_densities(path, options):
     click.echo(format_facts(facts))
 
 
-def describe_structures(path, options):
+def describe_structures(path: str, options: Options) -> None:
     """Print the audit of a structure file."""
     from lodekit.observables.branches import describe_branches
     from lodekit.structures import audit_structures, format_audit

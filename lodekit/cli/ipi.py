@@ -1,5 +1,9 @@
 """``lodekit ipi``: a model as a driver of i-PI."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from lodekit.errors import SettingsError, StructureError
@@ -13,6 +17,9 @@ from .options import (
     threads_option,
     use_threads,
 )
+
+if TYPE_CHECKING:
+    from .names_of_types import Options
 
 
 @click.command("ipi", cls=SpreadCommand, short_help="Drive i-PI with a model.")
@@ -43,7 +50,7 @@ from .options import (
 )
 @threads_option
 @common_options
-def command(model_path, path, **options):
+def command(model_path: str, path: str, **options: Any) -> None:
     """Answer i-PI with the energies, forces and virials of MODEL until it ends.
 
     FILE.xyz has one structure with the elements, the order of atoms and the boundary of
@@ -54,7 +61,7 @@ def command(model_path, path, **options):
         answer(model_path, path, options)
 
 
-def answer(model_path, path, options):
+def answer(model_path: str, path: str, options: Options) -> None:
     """Do what `command` says."""
     from lodekit.calculators.ipi import IpiDriver, serve
     from lodekit.model_file import load_model

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lodekit.quantities import CHARGES, ENERGIES, family, quantity
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.density.density_set import DensitySet
+    from lodekit.models.model import Model
+
+    from .names_of_types import Settings
+
+    Frames = list[Atoms] | DensitySet
 
 #: Targets of charges that are fitted where nothing is named.
 USUAL = tuple(name for name in CHARGES if quantity(name).by_default)
@@ -25,15 +35,15 @@ class Kind(Protocol):
     default_targets: tuple[str, ...]
     needs_total_charge: bool
 
-    def default_settings(self, frames: list, targets: list[str]) -> dict:
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         ...
 
-    def check_settings(self, settings: dict) -> dict:
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         ...
 
-    def build(self, settings: dict) -> Any:
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         ...
 
@@ -45,19 +55,19 @@ class Potential:
     targets = default_targets = ENERGIES
     needs_total_charge = False
 
-    def default_settings(self, frames, targets):
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         from lodekit.settings.potential import default_settings
 
         return default_settings(frames, targets)
 
-    def check_settings(self, settings):
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         from lodekit.settings.potential import check_settings
 
         return check_settings(settings)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.settings import potential as models
 
@@ -78,23 +88,23 @@ class Charges:
     targets = (*CHARGES, *ENERGIES)
     needs_total_charge = True
 
-    def __init__(self, name, default_targets=USUAL):
+    def __init__(self, name: str, default_targets: tuple[str, ...] = USUAL) -> None:
         self.name = name
         self.default_targets = default_targets
 
-    def default_settings(self, frames, targets):
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         from lodekit.settings.charges import default_charge_settings
 
         return default_charge_settings(self.name, frames, targets)
 
-    def check_settings(self, settings):
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         from lodekit.settings.charges import check_charge_settings
 
         return check_charge_settings(self.name, settings)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.settings.charges import build_charge_model
 
@@ -109,19 +119,19 @@ class Tensors:
     default_targets: tuple[str, ...] = family("tensors")
     needs_total_charge = False
 
-    def default_settings(self, frames, targets):
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         from lodekit.settings.tensors import default_tensor_settings
 
         return default_tensor_settings(targets)
 
-    def check_settings(self, settings):
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         from lodekit.settings.tensors import check_tensor_settings
 
         return check_tensor_settings(settings)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.settings.tensors import build_tensor_model
 
@@ -135,7 +145,7 @@ class BornCharges(Tensors):
     default_targets = targets
     needs_total_charge = True
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.models.born_charge_model import BornChargeModel
 
@@ -156,23 +166,23 @@ class Polarization:
 
     needs_total_charge = True
 
-    def __init__(self, name, targets):
+    def __init__(self, name: str, targets: tuple[str, ...]) -> None:
         self.name = name
         self.targets = self.default_targets = targets
 
-    def default_settings(self, frames, targets):
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         from lodekit.settings.polarization import default_polarization_settings
 
         return default_polarization_settings(self.name, frames, targets)
 
-    def check_settings(self, settings):
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         from lodekit.settings.polarization import check_polarization_settings
 
         return check_polarization_settings(self.name, settings)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.settings.polarization import build_polarization_model
 
@@ -188,19 +198,19 @@ class Densities:
     takes_weights = False
     needs_total_charge = False
 
-    def default_settings(self, frames, targets):
+    def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
         from lodekit.settings.densities import default_density_settings
 
         return default_density_settings(targets)
 
-    def check_settings(self, settings):
+    def check_settings(self, settings: Settings) -> Settings:
         """Return complete settings, or say what is wrong with them."""
         from lodekit.settings.densities import check_density_settings
 
         return check_density_settings(settings)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> Model:
         """Return an unfitted model."""
         from lodekit.settings.densities import build_density_model
 

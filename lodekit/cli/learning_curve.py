@@ -1,7 +1,11 @@
 """``lodekit learning-curve``: errors of fits to more and more of the frames."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +25,14 @@ from .options import (
 )
 from .outputs import check_outputs
 from .sources import paths_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from lodekit.models.model import Model
+
+    from .names_of_types import Options, Settings
 
 #: Share of the frames that is kept to judge by where no others are named.
 KEPT = 0.2
@@ -66,7 +78,7 @@ KEPT = 0.2
 @dask_option
 @overwrite_option
 @common_options
-def command(train, **options):
+def command(train: tuple[str, ...], **options: Any) -> None:
     """Fit to more and more frames of TRAIN.xyz, and show errors on other ones.
 
     Frames are drawn at random, smaller sets are parts of larger ones, and all fits have
@@ -84,7 +96,7 @@ def command(train, **options):
         draw(run, list(options["sizes"]), options)
 
 
-def check_plot(path, train, options):
+def check_plot(path: str | None, train: tuple[str, ...], options: Options) -> None:
     """Refuse a plot that cannot be written, before the work."""
     if path is None:
         return
@@ -97,7 +109,7 @@ def check_plot(path, train, options):
     check_outputs(path, SettingsError, inputs, overwrite=bool(options["overwrite"]))
 
 
-def draw(run, sizes, options):
+def draw(run: FitRun, sizes: list[int], options: Options) -> None:
     """Fit, judge and show."""
     import numpy as np
 
@@ -131,7 +143,13 @@ def draw(run, sizes, options):
             click.echo(f"\nwrote {options['plot']}")
 
 
-def fit_to_members(run, train, settings, groups, members):
+def fit_to_members(
+    run: FitRun,
+    train: list[Atoms],
+    settings: Settings,
+    groups: list[str] | None,
+    members: list[np.ndarray],
+) -> Iterator[tuple[Model, float]]:
     """Yield models fitted to more and more frames, and seconds.
 
     Linear fits share one pass over the rows of all frames, and seconds are those since
@@ -153,13 +171,15 @@ def fit_to_members(run, train, settings, groups, members):
         yield run.fit_model(frames, settings, own_groups)
 
 
-def pick(frames, groups, members):
+def pick(
+    frames: list[Atoms], groups: list[str] | None, members: np.ndarray
+) -> tuple[list[Atoms], list[str] | None]:
     """Return some frames, and their groups."""
     some = [frames[i] for i in members]
     return some, None if groups is None else [groups[i] for i in members]
 
 
-def read_parts(run):
+def read_parts(run: FitRun) -> tuple[list[Atoms], list[Atoms], list[str] | None]:
     """Return frames to fit to and to judge by, and the groups of the former."""
     from lodekit.fitting.groups import split_frames
 
@@ -179,7 +199,7 @@ def read_parts(run):
     return [frames[i] for i in train], [frames[i] for i in kept], groups
 
 
-def check_sizes(sizes, n_frames):
+def check_sizes(sizes: list[int], n_frames: int) -> list[int]:
     """Return ascending numbers of frames."""
     if not sizes:
         sizes = [n_frames // 4, n_frames // 2, n_frames]
@@ -191,7 +211,7 @@ def check_sizes(sizes, n_frames):
     return sorted({size for size in sizes if size})
 
 
-def nested_order(frames):
+def nested_order(frames: list[Atoms]) -> list[int]:
     """Return frames in random order, with every element among the first ones."""
     import numpy as np
 
@@ -207,7 +227,7 @@ def nested_order(frames):
     return [*first, *(index for index in order if index not in chosen)]
 
 
-def format_curve(curve):
+def format_curve(curve: list[dict[str, Any]]) -> str:
     """Return a table of root mean square errors by number of frames."""
     from lodekit.analysis.tables import READABLE, format_table
 

@@ -1,13 +1,20 @@
 """Options that several commands share, and options that take several values."""
 
+from __future__ import annotations
+
 import os
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lodekit.errors import suggest
 from lodekit.logs import be_quiet, be_verbose
 from lodekit.threads import request_threads
+
+if TYPE_CHECKING:
+    from .names_of_types import Options
 
 
 class SpreadCommand(click.Command):
@@ -19,7 +26,7 @@ class SpreadCommand(click.Command):
     files take all words until the next option.
     """
 
-    def parse_args(self, ctx, args):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments after spreading the values of repeatable options."""
         repeated = [
             option
@@ -36,7 +43,9 @@ class SpreadCommand(click.Command):
         return super().parse_args(ctx, spread_values(args, spread, takes_files))
 
 
-def spread_values(arguments, names, takes_files=()):
+def spread_values(
+    arguments: list[str], names: Collection[str], takes_files: Collection[str] = ()
+) -> list[str]:
     """Repeat options before each of their values.
 
     Parameters
@@ -66,7 +75,7 @@ def spread_values(arguments, names, takes_files=()):
     return spread
 
 
-def is_number(word):
+def is_number(word: str) -> bool:
     """Return whether a word is a number."""
     try:
         float(word)
@@ -75,7 +84,7 @@ def is_number(word):
     return True
 
 
-def looks_like_file(word):
+def looks_like_file(word: str) -> bool:
     """Return whether a word is rather a file than the value of an option."""
     if "=" in word or is_number(word):
         return False
@@ -87,10 +96,12 @@ class NameList(click.ParamType):
 
     name = "name"
 
-    def __init__(self, known=None):
+    def __init__(self, known: Sequence[str] | None = None) -> None:
         self.known = known
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
         """Return the names as a tuple."""
         names = tuple(name.strip() for name in value.split(",") if name.strip())
         for name in names:
@@ -102,7 +113,7 @@ class NameList(click.ParamType):
         return names
 
 
-def flatten(groups):
+def flatten(groups: Iterable[Iterable[str]]) -> list[str]:
     """Return the names of a repeated `NameList` in order, each once.
 
     >>> flatten([("energy", "forces"), ("energy",)])
@@ -111,7 +122,7 @@ def flatten(groups):
     return list(dict.fromkeys(name for group in groups for name in group))
 
 
-def parse_pairs(pairs, what):
+def parse_pairs(pairs: Iterable[str], what: str) -> dict[str, str]:
     """Return ``name=value`` options as a dictionary.
 
     >>> parse_pairs(["energy=Hartree", "length=Bohr"], "--unit")
@@ -130,7 +141,7 @@ def parse_pairs(pairs, what):
     return parsed
 
 
-def reading(options):
+def reading(options: Options) -> dict[str, Any]:
     """Return the values of `file_options` as arguments of `frames.read_frames`."""
     return {
         "keys": parse_pairs(options["keys"], "--key"),
@@ -139,7 +150,7 @@ def reading(options):
     }
 
 
-def file_options(command):
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a structure file is to be read."""
     for option in (
         click.option(
@@ -169,7 +180,7 @@ def file_options(command):
     return command
 
 
-def common_options(command):
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command."""
     for option in (
         click.option(
@@ -237,7 +248,7 @@ report_option = click.option(
 )
 
 
-def use_threads(n_threads):
+def use_threads(n_threads: int | None) -> AbstractContextManager[None]:
     """Return a context in which ``n_threads`` cores work; call before heavy imports."""
     if n_threads is not None:
         request_threads(n_threads)
@@ -247,7 +258,9 @@ def use_threads(n_threads):
 
 
 @contextmanager
-def use_processes(n_jobs, dask_address=None):
+def use_processes(
+    n_jobs: int | None, dask_address: str | None = None
+) -> Iterator[None]:
     """Let other processes make the rows of fits in the block.
 
     Parameters
@@ -277,7 +290,7 @@ def use_processes(n_jobs, dask_address=None):
         yield
 
 
-def tell(text, options):
+def tell(text: str, options: Options) -> None:
     """Print a line for people, unless an object was asked for."""
     if not options["as_json"]:
         click.echo(text)

@@ -1,15 +1,24 @@
 """Checks of what commands write, made before their work."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def sums_path(model_path):
+def sums_path(model_path: str | Path) -> Path:
     """Return where the sums of the fit of a model are kept."""
     path = Path(model_path)
     return path.with_name(f"{path.name}.sums")
 
 
-def check_outputs(file, error, inputs, report=None, overwrite=None):
+def check_outputs(
+    file: str | Path | None,
+    error: type[Exception],
+    inputs: Sequence[str | Path | None],
+    report: str | None = None,
+    overwrite: bool | None = None,
+) -> None:
     """Refuse now what would be refused after the work is done.
 
     Parameters

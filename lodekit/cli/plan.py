@@ -1,7 +1,11 @@
 """``lodekit plan``: weights, memory and time of a fit before they are spent."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +14,13 @@ from lodekit.errors import SettingsError
 from .fit_options import gather, model_options, refuse_densities
 from .fit_run import FitRun
 from .options import SpreadCommand, common_options, threads_option, use_threads
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.fitting.plan import Plan
+
+    from .names_of_types import Settings
 
 #: Sparse points of every element and term with which rows are timed.
 PROBES = (20, 120)
@@ -22,7 +33,7 @@ PROBES = (20, 120)
 @model_options
 @threads_option
 @common_options
-def command(train, **options):
+def command(train: tuple[str, ...], **options: Any) -> int:
     """Say how many weights a fit to TRAIN.xyz has, and what memory and time it takes.
 
     Arguments are those of lodekit fit. Some rows are made and some products are timed,
@@ -43,7 +54,9 @@ def command(train, **options):
     return 0 if plan.fits else 1
 
 
-def make_plan(run, frames, settings, timed=False):
+def make_plan(
+    run: FitRun, frames: list[Atoms], settings: Settings, timed: bool = False
+) -> Plan:
     """Return the plan of a fit.
 
     Parameters
@@ -79,7 +92,9 @@ def make_plan(run, frames, settings, timed=False):
     return plan
 
 
-def all_terms(run, frames, settings):
+def all_terms(
+    run: FitRun, frames: list[Atoms], settings: Settings
+) -> Iterator[tuple[str, int, int, Any]]:
     """Yield name, sparse points, zeta and descriptor of the terms of all latents.
 
     The descriptor is None where the data have no charges for the sources of a term.
@@ -105,7 +120,13 @@ def all_terms(run, frames, settings):
             yield prefix + name, n_sparse, zeta, descriptor
 
 
-def term_size(n_sparse, zeta, counts, frames, descriptor):
+def term_size(
+    n_sparse: int,
+    zeta: int,
+    counts: dict[str, int],
+    frames: list[Atoms],
+    descriptor: Any,
+) -> tuple[dict[str, int], tuple[int, int]]:
     """Return the points of a term by element, its features and its coefficients."""
     import numpy as np
 
@@ -122,7 +143,7 @@ def term_size(n_sparse, zeta, counts, frames, descriptor):
     return points, (n_features, n_coefficients)
 
 
-def count_rows(run, frames, settings):
+def count_rows(run: FitRun, frames: list[Atoms], settings: Settings) -> dict[str, int]:
     """Return the number of rows of every target."""
     from lodekit.observables.tensors import read_tensor
 
@@ -133,7 +154,9 @@ def count_rows(run, frames, settings):
     return rows
 
 
-def time_rows(run, frames, settings, n_weights):
+def time_rows(
+    run: FitRun, frames: list[Atoms], settings: Settings, n_weights: int
+) -> float:
     """Return the seconds that a row of the fit takes, by two small sets of points."""
     import copy
     import time
@@ -177,7 +200,7 @@ def time_rows(run, frames, settings, n_weights):
     return max(late + slope * (n_weights - second), early)
 
 
-def describe_plan(plan):
+def describe_plan(plan: Plan) -> str:
     """Return the plan as lines."""
     rows = ", ".join(f"{name} {count}" for name, count in plan.n_rows.items())
     points = [
@@ -201,7 +224,7 @@ def describe_plan(plan):
     return "\n".join(lines)
 
 
-def refusal(plan):
+def refusal(plan: Plan) -> str:
     """Return advice for a fit whose memory does not suffice."""
     return (
         f"a fit with {plan.n_weights} weights takes {plan.memory / 1e9:.1f} GB, and "
@@ -214,7 +237,7 @@ def refusal(plan):
     )
 
 
-def check_plan(plan):
+def check_plan(plan: Plan) -> None:
     """Raise an error where the memory does not suffice."""
     if not plan.fits:
         raise SettingsError(refusal(plan))

@@ -1,7 +1,11 @@
 """``lodekit predict``: from a model and structures to structures with predictions."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +27,14 @@ from .options import (
 )
 from .outputs import check_outputs
 from .sources import paths_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.models.model import Model
+
+    from .frames import Piece
+    from .names_of_types import Options
 
 
 @click.command("predict", cls=SpreadCommand, short_help="Predict structures.")
@@ -92,7 +104,7 @@ from .sources import paths_of
 @dask_option
 @overwrite_option
 @common_options
-def command(model_path, path, **options):
+def command(model_path: str, path: str, **options: Any) -> None:
     """Predict the structures of FILE.xyz and write them with the predictions.
 
     Predictions get the names that ASE uses (energy, forces, stress, charges, dipole),
@@ -111,7 +123,7 @@ def command(model_path, path, **options):
             predict(model_path, path, options)
 
 
-def predict(model_path, path, options):
+def predict(model_path: str, path: str, options: Options) -> None:
     """Do what `command` says."""
     from lodekit.errors import StructureFileError
     from lodekit.model_file import load_model
@@ -156,7 +168,9 @@ def predict(model_path, path, options):
     work.watch.finish(options["strict"])
 
 
-def check_holds(output, properties, prefix, per_atom=()):
+def check_holds(
+    output: str, properties: list[str], prefix: str, per_atom: Collection[str] = ()
+) -> None:
     """Check that the format of the output has room for predictions."""
     from lodekit.structures import check_format
 
@@ -186,7 +200,14 @@ class PieceWork:
     #: Whether every structure must say where the mep is wanted.
     needs_points = False
 
-    def __init__(self, model, path, properties, control, prefix):
+    def __init__(
+        self,
+        model: Model,
+        path: str,
+        properties: list[str],
+        control: Options,
+        prefix: str,
+    ) -> None:
         from lodekit.errors import SettingsError
         from lodekit.models.charge_checks import field_argument
 
@@ -206,7 +227,7 @@ class PieceWork:
         for name, value in control.items():
             self.field |= field_argument(model, value, name)
 
-    def annotate(self, piece):
+    def annotate(self, piece: Piece) -> list[Atoms]:
         """Return the structures of a piece with their predictions."""
         from lodekit.errors import LodekitError, StructureError
 
@@ -224,7 +245,7 @@ class PieceWork:
             raise StructureError(f"{self.path}: {problem}{where}") from problem
         return frames
 
-    def compute(self, piece, frames):
+    def compute(self, piece: Piece, frames: list[Atoms]) -> list[dict[str, Any]]:
         """Return the predictions of a piece; it is checked before."""
         import numpy as np
 

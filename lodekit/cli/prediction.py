@@ -1,12 +1,22 @@
 """Predictions of the commands, in chunks of bounded memory."""
 
+from __future__ import annotations
+
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from lodekit.errors import StructureError
 from lodekit.logs import shows_bars
 from lodekit.quantities import undefined
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from lodekit.models.model import Model
 
 #: Atoms, and frames, that go to the model at once.
 CHUNK_ATOMS = 20_000
@@ -15,13 +25,17 @@ CHUNK_FRAMES = 500
 SILENCE = 10.0
 
 
-def check_frames(model, frames, path, n_before=0):
+def check_frames(
+    model: Model, frames: list[Atoms], path: str, n_before: int = 0
+) -> None:
     """Check that a model knows every species, and has the total charges it needs."""
     is_charged = getattr(model, "is_charged_", False)
     check_known(frames, path, set(model.species_.tolist()), is_charged, n_before)
 
 
-def check_known(frames, path, known, is_charged, n_before=0):
+def check_known(
+    frames: list[Atoms], path: str, known: set[int], is_charged: bool, n_before: int = 0
+) -> None:
     """Check frames for a model.
 
     Parameters
@@ -61,7 +75,13 @@ def check_known(frames, path, known, is_charged, n_before=0):
             )
 
 
-def compute_in_chunks(model, frames, properties, description="predicting", field=None):
+def compute_in_chunks(
+    model: Model,
+    frames: list[Atoms],
+    properties: list[str],
+    description: str = "predicting",
+    field: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
     """Return ``model.compute`` of many frames, showing how far it went.
 
     Parameters
@@ -93,9 +113,11 @@ def compute_in_chunks(model, frames, properties, description="predicting", field
         )
 
 
-def compute_piece(model, frames, properties, **more):
+def compute_piece(
+    model: Model, frames: list[Atoms], properties: list[str], **more: Any
+) -> list[dict[str, Any]]:
     """Return ``model.compute`` of frames that differ in what is defined for them."""
-    results = [None] * len(frames)
+    results: list[dict[str, Any]] = [{}] * len(frames)
     # tensors are fitted to whatever moments a file has
     is_free = hasattr(model, "tensors_")
     lacking = [() if is_free else _lacking(atoms) for atoms in frames]
@@ -111,7 +133,7 @@ def compute_piece(model, frames, properties, **more):
     return results
 
 
-def _lacking(structure):
+def _lacking(structure: Atoms) -> tuple[str, ...]:
     """Return the properties that a structure does not have."""
     from lodekit.structures import get_target
 
@@ -120,7 +142,7 @@ def _lacking(structure):
     return names if any(p is not None for p in points) else (*names, "mep")
 
 
-def chunks(frames, n_processes=1):
+def chunks(frames: list[Atoms], n_processes: int = 1) -> Iterator[tuple[int, int]]:
     """Yield first and last-plus-one index of runs of frames of bounded size.
 
     Where several processes share the work, every one gets some.
@@ -143,7 +165,7 @@ def chunks(frames, n_processes=1):
 
 
 @contextmanager
-def counted(description):
+def counted(description: str) -> Iterator[Callable[[int], Any]]:
     """Give a function to call with how many more are done of a number not known.
 
     It moves a counter on a terminal, and prints a line every `SILENCE` seconds
@@ -160,7 +182,7 @@ def counted(description):
         return
     done, last = 0, time.monotonic()
 
-    def advance(count):
+    def advance(count: int) -> None:
         nonlocal done, last
         done, now = done + count, time.monotonic()
         if now - last > SILENCE:
@@ -171,7 +193,7 @@ def counted(description):
 
 
 @contextmanager
-def progress(total, description):
+def progress(total: int, description: str) -> Iterator[Callable[[int], Any]]:
     """Give a function to call with how many more are done.
 
     It moves a bar on a terminal, and prints a line for every tenth elsewhere.
@@ -187,7 +209,7 @@ def progress(total, description):
         return
     done = 0
 
-    def advance(count):
+    def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
         if done < total and 10 * done // total > 10 * before // total:

@@ -1,8 +1,18 @@
 """Predictions far outside the training data are never silent: one line about all."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from lodekit.errors import StructureError
 
 from .unused import warn
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.fitting.training_range import Extrapolation
+    from lodekit.models.model import Model
 
 
 class RangeWatch:
@@ -21,17 +31,18 @@ class RangeWatch:
         Frames outside the training data, counted from 1.
     """
 
-    def __init__(self, model, path):
+    def __init__(self, model: Model, path: str) -> None:
         self.model, self.path = model, path
-        self.n_frames, self.numbers = 0, []
+        self.n_frames = 0
+        self.numbers: list[int] = []
         self.largest, self.farthest = 0.0, ""
 
     @property
-    def is_able(self):
+    def is_able(self) -> bool:
         """Whether the model knows what its training frames cover."""
         return self.model.training_range_ is not None
 
-    def look(self, frames):
+    def look(self, frames: list[Atoms]) -> list[Extrapolation]:
         """Judge more structures, in their order; return their extrapolations."""
         extrapolations = self.model.extrapolate(frames) if self.is_able else []
         for number, extrapolation in enumerate(extrapolations, start=self.n_frames + 1):
@@ -43,7 +54,7 @@ class RangeWatch:
         self.n_frames += len(frames)
         return extrapolations
 
-    def describe(self):
+    def describe(self) -> str:
         """Return one line about the structures, empty where there is nothing to say."""
         if not self.numbers:
             return ""
@@ -56,13 +67,13 @@ class RangeWatch:
             )
         return f"{self.path}: {summary}{self.farthest}"
 
-    def summary(self):
+    def summary(self) -> dict[str, Any] | None:
         """Return far frames as an object for JSON, None where all is known."""
         if not self.numbers:
             return None
         return {"frames": self.numbers, "largest": self.largest}
 
-    def finish(self, strict):
+    def finish(self, strict: bool) -> None:
         """Warn of structures far out, or with ``strict`` raise an error."""
         if strict and not self.is_able:
             raise StructureError(

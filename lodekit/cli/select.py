@@ -1,6 +1,9 @@
 """``lodekit select``: which structures to calculate next, or to fit to."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +21,12 @@ from .options import (
 )
 from .outputs import check_outputs
 from .sources import paths_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from .names_of_types import Options
 
 WAYS = ("farthest", "extrapolation", "std")
 
@@ -71,7 +80,7 @@ WAYS = ("farthest", "extrapolation", "std")
 @threads_option
 @overwrite_option
 @common_options
-def command(paths, **options):
+def command(paths: tuple[str, ...], **options: Any) -> None:
     """Pick structures of FILE.xyz, the most useful ones first.
 
     Of neighbours in a trajectory, which are all alike, one is picked. The structures
@@ -81,7 +90,7 @@ def command(paths, **options):
         select(paths, {**options, "paths": paths})
 
 
-def select(paths, options):
+def select(paths: tuple[str, ...], options: Options) -> None:
     """Do what `command` says."""
     from lodekit.structures import write_structures
 
@@ -125,7 +134,9 @@ def select(paths, options):
         tell(f"{what}: {largest:.3g} to {least:.3g}{unit}", options)
 
 
-def choose(frames, way, options):
+def choose(
+    frames: list[Atoms], way: str, options: Options
+) -> tuple[np.ndarray, list[float] | None]:
     """Return the indices of frames, and the scores of all where there are any."""
     from lodekit.fitting.selecting import select_farthest, select_largest
 
@@ -139,7 +150,7 @@ def choose(frames, way, options):
     return select_largest(frames, scores, number), scores
 
 
-def score(frames, way, options):
+def score(frames: list[Atoms], way: str, options: Options) -> list[float]:
     """Return the extrapolation of the farthest atom, or the deviation per atom."""
     from lodekit.model_file import load_model
 

@@ -4,12 +4,19 @@ Later sources win: defaults chosen from the data, the settings file, ``--set``, 
 options with names of their own.
 """
 
+from __future__ import annotations
+
 import re
 import tomllib
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lodekit.errors import SettingsError, suggest
 from lodekit.quantities import family
+
+if TYPE_CHECKING:
+    from .names_of_types import Settings
 
 #: Keys of the sections that the command line itself reads; the others belong to the
 #: model.
@@ -29,7 +36,7 @@ _MODEL_SECTIONS = ("fit", "terms", *PARTS)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.+/-]*")
 
 
-def read_settings_file(path):
+def read_settings_file(path: str) -> Settings:
     """Return the settings of a TOML file.
 
     Raises
@@ -51,7 +58,7 @@ def read_settings_file(path):
     return settings
 
 
-def parse_assignments(assignments):
+def parse_assignments(assignments: Sequence[str]) -> Settings:
     """Return ``--set section.key=value`` options as nested settings.
 
     Values are TOML; a plain word is a text.
@@ -79,7 +86,7 @@ def parse_assignments(assignments):
     return settings
 
 
-def read_none(settings):
+def read_none(settings: Any) -> Any:
     """Return settings in which the text "none" is what it says.
 
     TOML has no word for it. A term that is none is left out, as one that is false.
@@ -102,7 +109,7 @@ def read_none(settings):
     return read
 
 
-def _parse_value(assignment, text):
+def _parse_value(assignment: str, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -114,7 +121,7 @@ def _parse_value(assignment, text):
         ) from None
 
 
-def _section_hint(name):
+def _section_hint(name: str) -> str:
     """Return where a key, or a term, belongs that was written without its section."""
     from lodekit.settings.potential import FIT
     from lodekit.terms.tables import LODE, SOAP, default_term_names
@@ -125,7 +132,7 @@ def _section_hint(name):
     return f" (did you mean 'terms.{name}'?)" if name in default_term_names() else ""
 
 
-def check_sections(settings):
+def check_sections(settings: Settings) -> None:
     """Check the sections, and the keys of those that the command line reads."""
     known = [*SECTIONS, *_MODEL_SECTIONS]
     for section, table in settings.items():
@@ -148,7 +155,7 @@ def check_sections(settings):
         check_terms(settings.get(part, {}))
 
 
-def check_terms(settings):
+def check_terms(settings: Settings) -> None:
     """Check that every term is a section, or left out: false, or the word "none"."""
     terms = settings.get("terms", {})
     for name, term in terms.items():
@@ -160,12 +167,12 @@ def check_terms(settings):
             )
 
 
-def unknown(what, name, known):
+def unknown(what: str, name: str, known: Collection[str]) -> str:
     """Return a message about a name that does not exist, with the nearest that does."""
     return f"unknown {what}{suggest(name, known)}; known: {', '.join(known)}"
 
 
-def merge(base, changes):
+def merge(base: Settings, changes: Settings) -> Settings:
     """Return ``base`` with ``changes`` in it, section by section.
 
     >>> merge({"fit": {"a": 1, "b": 2}}, {"fit": {"b": 3}})
@@ -179,7 +186,7 @@ def merge(base, changes):
     return merged
 
 
-def complete(defaults, from_file, overrides):
+def complete(defaults: Settings, from_file: Settings, overrides: Settings) -> Settings:
     """Return the settings of a model: defaults, then the file, then ``--set``.
 
     Terms that a file names take the place of the default ones; a default term of the
@@ -221,7 +228,7 @@ def complete(defaults, from_file, overrides):
     return settings
 
 
-def _fill(default, given):
+def _fill(default: Any, given: Any) -> Any:
     if given is False or given.get("type", default.get("type")) != default.get("type"):
         return given
     return merge(default, given)

@@ -3,14 +3,29 @@
 How many there are is said by ``--jobs`` or ``--dask``, see `options.use_processes`.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from lodekit.models.model import Model
 
 #: Pieces of work for every process before results are written.
 PIECES = 4
 
 
-def predict_shared(model, frames, properties, more, advance=len):
+def predict_shared(
+    model: Model,
+    frames: list[Atoms],
+    properties: list[str],
+    more: dict[str, Any],
+    advance: Callable[[Any], Any] = len,
+) -> list[dict[str, Any]]:
     """Return the predictions of frames, in their order.
 
     Parameters
@@ -36,7 +51,9 @@ def predict_shared(model, frames, properties, more, advance=len):
     return results
 
 
-def map_pieces(work, pieces, *arguments):
+def map_pieces(
+    work: Callable[..., Any], pieces: Iterable[list[Atoms]], *arguments: Any
+) -> Iterator[Any]:
     """Yield ``work(piece, *arguments)`` of an iterable, in order, by all processes.
 
     Some pieces at a time, so that a long file is never in memory as a whole.
@@ -58,7 +75,9 @@ def map_pieces(work, pieces, *arguments):
             )
 
 
-def run_share(work, count, caller, *arguments):
+def run_share(
+    work: Callable[..., Any], count: int, caller: int, *arguments: Any
+) -> Any:
     """Return ``work(*arguments)``, by a share of the cores."""
     from lodekit.fitting.shared_rows import one_of
 
@@ -66,7 +85,9 @@ def run_share(work, count, caller, *arguments):
         return work(*arguments)
 
 
-def predict_piece(frames, model, properties, more):
+def predict_piece(
+    frames: list[Atoms], model: Model, properties: list[str], more: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Return the predictions of some frames."""
     from .prediction import compute_piece
 

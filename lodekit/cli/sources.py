@@ -4,7 +4,10 @@
 ``'runs/*.xyz'`` all files that fit the pattern. A file that has such a name is itself.
 """
 
+from __future__ import annotations
+
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from lodekit.errors import StructureFileError
@@ -13,7 +16,7 @@ from lodekit.errors import StructureFileError
 _WILD = "*?["
 
 
-def find_sources(names):
+def find_sources(names: str | Sequence[str]) -> list[tuple[str, str | None]]:
     """Return the files of some names, each with the part of it that is wanted.
 
     Parameters
@@ -34,16 +37,17 @@ def find_sources(names):
     return [source for name in names for source in _expand(str(name))]
 
 
-def paths_of(names):
+def paths_of(names: str | Sequence[str]) -> list[str]:
     """Return the files of some names."""
     return [path for path, _ in find_sources(names)]
 
 
-def _expand(name):
+def _expand(name: str) -> list[tuple[str, str | None]]:
     if Path(name).exists():
         return [(name, None)]
-    path, sign, part = name.rpartition("@")
-    if not (sign and path and set(part) <= set("0123456789:+-") and part):
+    path, sign, text = name.rpartition("@")
+    part: str | None = text
+    if not (sign and path and set(text) <= set("0123456789:+-") and text):
         path, part = name, None
     if not any(letter in path for letter in _WILD) or Path(path).exists():
         return [(path, part)]
@@ -53,7 +57,7 @@ def _expand(name):
     return [(other, part) for other in paths]
 
 
-def join_names(names):
+def join_names(names: str | Sequence[str]) -> str:
     """Return how messages call one or several files.
 
     >>> join_names(["a.xyz", "b.xyz@:10"])

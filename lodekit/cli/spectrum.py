@@ -1,6 +1,9 @@
 """``lodekit spectrum``: infrared and Raman spectra along a trajectory."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +18,12 @@ from .options import (
     use_threads,
 )
 from .outputs import check_outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from .names_of_types import Options
 
 
 @click.command(
@@ -70,7 +79,7 @@ from .outputs import check_outputs
 @threads_option
 @overwrite_option
 @common_options
-def command(path, **options):
+def command(path: str, **options: Any) -> None:
     """Make the infrared spectrum, and Raman spectra, of a trajectory.
 
     Moments come from a model, or from the polarization or dipole of the file; those of
@@ -82,7 +91,7 @@ def command(path, **options):
         make_spectra(path, options)
 
 
-def make_spectra(path, options):
+def make_spectra(path: str, options: Options) -> None:
     """Do what `command` says."""
     import numpy as np
 
@@ -121,7 +130,9 @@ def make_spectra(path, options):
     show(answer, options)
 
 
-def read_moments(path, frames, options):
+def read_moments(
+    path: str, frames: list[Atoms], options: Options
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Return moments without jumps, and polarizabilities or None, of all frames."""
     import numpy as np
 
@@ -147,7 +158,9 @@ def read_moments(path, frames, options):
     return moments, tensors
 
 
-def compute(frames, names, path, options):
+def compute(
+    frames: list[Atoms], names: list[str], path: str, options: Options
+) -> list[dict[str, Any]]:
     """Return properties of every frame, of the model or of the file."""
     from lodekit.errors import StructureError
     from lodekit.model_file import load_model
@@ -172,7 +185,7 @@ def compute(frames, names, path, options):
     return values
 
 
-def write_outputs(spectra, options):
+def write_outputs(spectra: dict[str, Any], options: Options) -> None:
     """Write the table and the picture."""
     from pathlib import Path
 
@@ -199,7 +212,7 @@ def write_outputs(spectra, options):
         tell(f"wrote {options['plot']}", options)
 
 
-def draw(spectra, path):
+def draw(spectra: dict[str, Any], path: str) -> None:
     """Plot all spectra, up to the last wavenumber that has any intensity."""
     from pathlib import Path
 
@@ -219,7 +232,7 @@ def draw(spectra, path):
         figure.savefig(partial, dpi=150)
 
 
-def show(answer, options):
+def show(answer: dict[str, Any], options: Options) -> None:
     """Print peaks and the dielectric tensor."""
     if options["as_json"]:
         click.echo(json.dumps(answer))

@@ -1,12 +1,21 @@
 """Parts of a file to fit to, to judge by, and to keep: ``lodekit fit --split``."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from lodekit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 #: What the parts are called.
 PARTS = ("train", "validation", "test")
 
 
-def part_paths(stem, shares):
+def part_paths(stem: Path, shares: Sequence[float]) -> dict[str, Path]:
     """Return the files of all parts by name.
 
     Raises
@@ -23,7 +32,13 @@ def part_paths(stem, shares):
     return {name: stem.with_name(f"{stem.name}.{name}.xyz") for name in names}
 
 
-def split_and_write(frames, shares, groups, stem, overwrite):
+def split_and_write(
+    frames: list[Atoms],
+    shares: Sequence[float],
+    groups: list[str] | None,
+    stem: Path | None,
+    overwrite: bool,
+) -> tuple[dict[str, Any], list[str]]:
     """Split frames and write the parts.
 
     Parameters
@@ -46,14 +61,12 @@ def split_and_write(frames, shares, groups, stem, overwrite):
     from lodekit.fitting.groups import split_frames
     from lodekit.structures import write_structures
 
-    names = PARTS[: len(shares)]
-    if stem is not None:
-        names = paths = part_paths(stem, shares)
+    paths = {} if stem is None else part_paths(stem, shares)
     try:
         indices = split_frames(frames, shares, groups)
     except ValueError as problem:
         raise SettingsError(f"--split: {problem}") from None
-    parts = dict(zip(names, indices, strict=True))
+    parts = dict(zip(PARTS, indices, strict=False))
     lines = []
     for name, chosen in parts.items():
         line = f"{name}: {len(chosen)} structures"

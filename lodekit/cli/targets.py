@@ -1,9 +1,21 @@
 """Which targets to fit, and what each frame counts."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
 from lodekit.errors import SettingsError, StructureError
 from lodekit.quantities import quantity
 
 from .unused import check_keys, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from .kinds import Kind
+    from .names_of_types import Settings
 
 #: What a frame must be to have a target; see `lodekit.structures.checks.can_have`.
 NEEDS = {
@@ -13,7 +25,9 @@ NEEDS = {
 }
 
 
-def choose_targets(frames, asked, kind, partial=False):
+def choose_targets(
+    frames: list[Atoms], asked: Sequence[str] | None, kind: Kind, partial: bool = False
+) -> list[str]:
     """Return the targets to fit: those asked for, or all that the frames have.
 
     A target that some frames lack is fitted where it is, and refused if three of four
@@ -72,7 +86,7 @@ def choose_targets(frames, asked, kind, partial=False):
     return list(asked or chosen)
 
 
-def _have(frames, name):
+def _have(frames: list[Atoms], name: str) -> list[bool]:
     """Return for every frame whether it has a target, also one that cannot be read."""
     from lodekit.observables.tensors import read_tensor
     from lodekit.structures import TARGETS, find_target, get_target
@@ -85,7 +99,7 @@ def _have(frames, name):
     ]
 
 
-def _check_most_have(frames, name, chosen):
+def _check_most_have(frames: list[Atoms], name: str, chosen: list[str]) -> None:
     from lodekit.structures.checks import can_have, is_mostly_missing
 
     have = _have(frames, name)
@@ -104,7 +118,7 @@ def _check_most_have(frames, name, chosen):
         )
 
 
-def describe_sources(frames, targets):
+def describe_sources(frames: list[Atoms], targets: list[str]) -> str:
     """Return which targets came from which keys of the file, and of how many frames.
 
     >>> describe_sources([], [])
@@ -128,7 +142,9 @@ def describe_sources(frames, targets):
     return ", ".join(parts) or "none"
 
 
-def frame_weights(frames, key, noise_by=None):
+def frame_weights(
+    frames: list[Atoms], key: str | None, noise_by: Settings | None = None
+) -> np.ndarray | list[float] | None:
     """Return the weight of every frame from its info, or None where all are alike.
 
     Parameters
@@ -159,7 +175,9 @@ def frame_weights(frames, key, noise_by=None):
     return weights
 
 
-def _check_factors(frames, key, factors):
+def _check_factors(
+    frames: list[Atoms], key: str, factors: Settings
+) -> Iterator[tuple[str, float]]:
     """Yield values and factors of ``fit.noise_by``."""
     from lodekit.structures.contents import info_value, matches
 
@@ -182,7 +200,7 @@ def _check_factors(frames, key, factors):
         yield value, factor
 
 
-def _read_weights(frames, key):
+def _read_weights(frames: list[Atoms], key: str) -> list[float]:
     """Return the weights that frames have under a key."""
     from lodekit.structures.values import as_numbers
 

@@ -1,8 +1,15 @@
 """Settings as TOML text, written by tomlkit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import tomlkit
 
 from .settings import PARTS
+
+if TYPE_CHECKING:
+    from .names_of_types import Settings
 
 #: Sections whose dictionaries are sections.
 _PARENTS = (
@@ -11,7 +18,7 @@ _PARENTS = (
 )
 
 
-def format_toml(settings):
+def format_toml(settings: Settings) -> str:
     """Return nested dictionaries as TOML.
 
     TOML has no word for None: it is the text "none", which settings files may say, too.
@@ -28,7 +35,7 @@ def format_toml(settings):
     return tomlkit.dumps(document).strip()
 
 
-def _fill(table, settings, path):
+def _fill(table: Any, settings: Settings, path: tuple[str, ...]) -> None:
     """Put settings into a table of tomlkit: values first, then sections."""
     sections = {}
     for key, value in settings.items():
@@ -43,7 +50,7 @@ def _fill(table, settings, path):
         table.add(key, section)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return a value that TOML can hold."""
     if value is None:
         return "none"

@@ -1,18 +1,30 @@
 """Keys and settings that a fit does not use: one line each, or an error."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from lodekit.errors import StructureError
 
 from .main import say
 
+if TYPE_CHECKING:
+    from ase import Atoms
 
-def warn(text):
+    from lodekit.structures.lookalikes import Lookalike
+
+    from .kinds import Kind
+    from .names_of_types import Settings
+
+
+def warn(text: str) -> None:
     """Write one line of warning to standard error."""
     say(f"warning: {text}")
 
 
-def check_keys(frames, wanted, chosen):
+def check_keys(frames: list[Atoms], wanted: Collection[str], chosen: list[str]) -> None:
     """Say which keys look like targets and are not used.
 
     Parameters
@@ -56,7 +68,7 @@ def check_keys(frames, wanted, chosen):
         )
 
 
-def describe_lookalikes(lookalikes):
+def describe_lookalikes(lookalikes: Sequence[Lookalike]) -> str:
     """Return which targets are missing, what looks like them, and how to use it.
 
     Parameters
@@ -81,7 +93,7 @@ def describe_lookalikes(lookalikes):
     )
 
 
-def _numbers_of(frames):
+def _numbers_of(frames: list[Atoms]) -> str:
     """Return the keys of the comment line that may be energies, in brackets."""
     from lodekit.structures.values import as_numbers
 
@@ -95,7 +107,7 @@ def _numbers_of(frames):
     return f" (numbers of a frame are {', '.join(keys[:6])})" if keys else ""
 
 
-def check_states(frames, kind):
+def check_states(frames: list[Atoms], kind: Kind) -> None:
     """Warn of total charges and spins that a kind of model does not see.
 
     Parameters
@@ -138,13 +150,15 @@ def check_states(frames, kind):
             break
 
 
-def _listed(numbers):
+def _listed(numbers: Collection[float]) -> str:
     texts = [f"{number + 0.0:g}" for number in sorted(numbers)]  # no -0
     texts = [*texts[:4], "...", texts[-1]] if len(texts) > 6 else texts
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def warn_of_unused_points(frames, settings, defaults, section=""):
+def warn_of_unused_points(
+    frames: list[Atoms], settings: Settings, defaults: Settings, section: str = ""
+) -> None:
     """Warn where the user asks for more sparse points than there are environments.
 
     Parameters

@@ -1,6 +1,10 @@
 """One run of ``lodekit fit --update``: new frames for a fitted model."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lodekit.errors import CheckpointError
 
@@ -8,6 +12,9 @@ from .fit_run import FitRun
 from .outputs import check_outputs, sums_path
 from .settings import merge
 from .sources import join_names, paths_of
+
+if TYPE_CHECKING:
+    from .names_of_types import Settings
 
 #: How a file is read where nothing else is said.
 PLAIN: dict[str, dict] = {"keys": {}, "units": {}, "where": {}, "validation_where": {}}
@@ -24,7 +31,9 @@ class UpdateRun(FitRun):
         See `FitRun`; settings are those of the model.
     """
 
-    def __init__(self, model_path, train, given, as_json):
+    def __init__(
+        self, model_path: str, train: Sequence[str], given: Settings, as_json: bool
+    ) -> None:
         from lodekit.model_file import read_header
 
         record = read_header(model_path)["record"]
@@ -48,7 +57,7 @@ class UpdateRun(FitRun):
         )
         self.settings = settings
 
-    def run(self, dry_run=False):
+    def run(self, dry_run: bool = False) -> None:
         """Read, add the rows of the new frames, judge and write."""
         from lodekit.analysis.provenance import hash_of
         from lodekit.fitting.sums import KeptSums
@@ -77,7 +86,7 @@ class UpdateRun(FitRun):
         self.sums = sums
         self.save(model, self.settings, sets, time.perf_counter() - start)
 
-    def check_outputs(self):
+    def check_outputs(self) -> None:
         """Refuse now what would be refused after the work."""
         output, overwrite = self.options["output"], self.options["overwrite"]
         inputs = [*paths_of(self.train), *paths_of(self.validation_names())]
@@ -85,10 +94,10 @@ class UpdateRun(FitRun):
         check_outputs(output, CheckpointError, inputs, report, overwrite)
         check_outputs(sums_path(output), CheckpointError, inputs, None, overwrite)
 
-    def training_name(self):
+    def training_name(self) -> str:
         """Return the names of all files that the model was fitted to."""
         return f"{self.old_record['training_file']}, {super().training_name()}"
 
-    def record_settings(self, settings):
+    def record_settings(self, settings: Settings) -> Settings:
         """Return the settings of the model as they were."""
         return settings

@@ -1,16 +1,24 @@
 """``lodekit warmup``: compile everything once, before it is needed."""
 
+from __future__ import annotations
+
 import json
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import common_options, tell
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 @click.command("warmup", short_help="Compile all loops once.")
 @common_options
-def command(as_json):
+def command(as_json: bool) -> None:
     """Compile the loops of all models and keep them.
 
     The first run of every command compiles what it needs, for up to a minute. This does
@@ -33,16 +41,16 @@ def command(as_json):
     )
 
 
-def all_steps():
+def all_steps() -> Iterator[Callable[[], None]]:
     """Yield functions that fit a small model each, and predict with it."""
     for pbc in (False, True):
         for kind in ("potential", "charges", "kqeq"):
-            yield lambda kind=kind, pbc=pbc: fit_small(kind, pbc)
-    yield lambda: fit_small("latent-charges", False)
-    yield lambda: fit_small("tensor", False)
+            yield partial(fit_small, kind, pbc)
+    yield partial(fit_small, "latent-charges", False)
+    yield partial(fit_small, "tensor", False)
 
 
-def fit_small(kind, pbc):
+def fit_small(kind: str, pbc: bool) -> None:
     """Fit a model of a kind to a few molecules, and predict all its properties."""
     import warnings
 
@@ -79,7 +87,7 @@ def fit_small(kind, pbc):
         model.compute(frames[:2], [*names, "extrapolation"])
 
 
-def small_frames(pbc):
+def small_frames(pbc: bool) -> list[Atoms]:
     """Return a few water molecules with targets that mean nothing."""
     import numpy as np
     from ase.build import molecule
