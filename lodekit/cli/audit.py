@@ -40,7 +40,7 @@ CHECKS = (
 )
 
 
-@click.command("audit", cls=SpreadCommand, short_help="Check physical laws of a model.")
+@click.command("audit", cls=SpreadCommand)
 @click.argument("model_path", metavar="MODEL", type=click.Path())
 @click.argument("path", metavar="FILE.xyz", type=click.Path())
 @click.option(

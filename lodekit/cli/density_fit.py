@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options
 
 
-@click.command(
-    "density-fit",
-    cls=SpreadCommand,
-    short_help="Calculate electron densities with PySCF.",
-)
+@click.command("density-fit", cls=SpreadCommand)
 @click.argument("path", metavar="FILE.xyz", type=click.Path())
 @click.option(
     "--output",

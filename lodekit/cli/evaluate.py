@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options
 
 
-@click.command("evaluate", cls=SpreadCommand, short_help="Show errors of a model.")
+@click.command("evaluate", cls=SpreadCommand)
 @click.argument("model_path", metavar="MODEL", type=click.Path())
 @click.argument("path", metavar="FILE.xyz", type=click.Path())
 @click.option(

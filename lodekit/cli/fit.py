@@ -35,7 +35,7 @@ FIXED = (
 )
 
 
-@click.command("fit", cls=SpreadCommand, short_help="Fit a model to structures.")
+@click.command("fit", cls=SpreadCommand)
 @click.argument(
     "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
 )

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options, Settings
 
 
-@click.command(
-    "info",
-    cls=SpreadCommand,
-    short_help="Describe a file of a model, densities or structures.",
-)
+@click.command("info", cls=SpreadCommand)
 @click.argument("path", metavar="FILE", type=click.Path())
 @click.option(
     "--settings",

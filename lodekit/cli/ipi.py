@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options
 
 
-@click.command("ipi", cls=SpreadCommand, short_help="Drive i-PI with a model.")
+@click.command("ipi", cls=SpreadCommand)
 @click.argument("model_path", metavar="MODEL", type=click.Path())
 @click.argument("path", metavar="FILE.xyz", type=click.Path())
 @click.option(

@@ -38,11 +38,7 @@ if TYPE_CHECKING:
 KEPT = 0.2
 
 
-@click.command(
-    "learning-curve",
-    cls=SpreadCommand,
-    short_help="Show errors by the number of frames.",
-)
+@click.command("learning-curve", cls=SpreadCommand)
 @click.argument(
     "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROBES = (20, 120)
 
 
-@click.command("plan", cls=SpreadCommand, short_help="Say what a fit will take.")
+@click.command("plan", cls=SpreadCommand)
 @click.argument(
     "train", metavar="TRAIN.xyz...", type=click.Path(), nargs=-1, required=True
 )

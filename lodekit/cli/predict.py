@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options
 
 
-@click.command("predict", cls=SpreadCommand, short_help="Predict structures.")
+@click.command("predict", cls=SpreadCommand)
 @click.argument("model_path", metavar="MODEL", type=click.Path())
 @click.argument("path", metavar="FILE.xyz", type=click.Path())
 @click.option(

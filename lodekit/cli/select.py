@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WAYS = ("farthest", "extrapolation", "std")
 
 
-@click.command("select", cls=SpreadCommand, short_help="Pick structures out of many.")
+@click.command("select", cls=SpreadCommand)
 @click.argument("paths", metavar="FILE.xyz...", nargs=-1, required=True)
 @click.option(
     "--number",

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from .names_of_types import Options
 
 
-@click.command(
-    "spectrum", cls=SpreadCommand, short_help="Make spectra along a trajectory."
-)
+@click.command("spectrum", cls=SpreadCommand)
 @click.argument("path", metavar="TRAJECTORY.xyz", type=click.Path())
 @click.option(
     "--model",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-@click.command("warmup", short_help="Compile all loops once.")
+@click.command("warmup")
 @common_options
 def command(as_json: bool) -> None:
     """Compile the loops of all models and keep them.

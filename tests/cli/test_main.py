@@ -59,16 +59,21 @@ def test_command_line_imports_nothing_heavy():
     assert answer.stdout.strip() == "[]", answer.stderr
 
 
-def test_version_is_told_quickly():
+@pytest.mark.parametrize(
+    ("option", "first"), [("--version", f"lodekit {__version__}"), ("--help", "Usage:")]
+)
+def test_version_and_help_are_told_quickly(option, first):
     code = (
         "import time, sys\n"
         "start = time.process_time()\n"
         "from lodekit.cli.main import main\n"
-        "main(['--version'])\n"
+        f"main(['{option}'])\n"
+        "print('lodekit.cli.fit' in sys.modules)\n"
         "print(time.process_time() - start)"
     )
-    version, seconds = run_python(code).stdout.split("\n")[:2]
-    assert version == f"lodekit {__version__}"
+    told, *_, is_imported, seconds = run_python(code).stdout.strip().split("\n")
+    assert told.startswith(first)
+    assert is_imported == "False"
     assert float(seconds) < 0.2  # of processor time, so that a busy machine passes
 
 
