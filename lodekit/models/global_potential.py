@@ -11,6 +11,7 @@ from lodekit.descriptors.global_descriptors import GLOBAL_DESCRIPTORS
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.fitting.left_out import scale_of
+from lodekit.fitting.problem import FitResult
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.rows import Rows
 from lodekit.parameters import (
@@ -109,13 +110,10 @@ class GlobalPotential(EnergyEstimator):
             list(self.descriptors) if several else [self.descriptors], safe=True
         )
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
-        counts = count_species(frames, self.species_)
         self.baseline_ = targets.subtract_baseline(frames, self.species_, self.baseline)
-        states = self._evaluate(frames)
-        matrix = np.hstack([counts, [join(state) for state in states]])
-        scales = self._scales(matrix)
+        self.scales_ = None
+        problem = self.problem(frames, targets)
         clock.lap("features")
-        problem = GlobalProblem(self, frames, targets, states, matrix, scales)
         result = fit(
             problem,
             {name: noises[name] for name in targets.names},
@@ -125,10 +123,7 @@ class GlobalPotential(EnergyEstimator):
             random_state=random_state,
             lap=clock.lap,
         )
-        self.weights_ = scales * result.weights
-        drawn = result.solution.draw(self.n_ensemble, random_state)
-        self.ensemble_ = scales[:, None] * drawn
-        self.std_scales_ = result.std_scales
+        self.learn(result, random_state)
         self.learn_range(frames, groups)
         self.summary_ = {
             "n_structures": len(frames),
@@ -139,6 +134,30 @@ class GlobalPotential(EnergyEstimator):
             "seconds": clock.seconds,
         }
         return self
+
+    def problem(self, frames, targets):
+        """Return the rows of frames; the first ones decide on scales of columns."""
+        counts = count_species(frames, self.species_)
+        states = self._evaluate(frames)
+        matrix = np.hstack([counts, [join(state) for state in states]])
+        if self.scales_ is None:
+            self.scales_ = self._scales(matrix)
+        return GlobalProblem(self, frames, targets, states, matrix, self.scales_)
+
+    def learn(self, result: FitResult, random_state) -> None:
+        """Take over weights, their ensemble and the calibration factors."""
+        self.weights_ = self.scales_ * result.weights
+        drawn = result.solution.draw(self.n_ensemble, random_state)
+        self.ensemble_ = self.scales_[:, None] * drawn
+        self.std_scales_ = result.std_scales
+
+    def take_fits(self, fits: list, last: list, n_frames: int) -> None:
+        """Become what another one of nested fits has found; see `curves`."""
+        (fit_to_some,) = fits
+        result = fit_to_some.result
+        self.learn(result, check_random_state(self.random_state))
+        facts = {"n_structures": n_frames, **result.summary()}
+        self.summary_ = {**self.summary_, **facts}
 
     def _check_noises(self) -> dict:
         """Return the noises.
@@ -273,6 +292,8 @@ class GlobalPotential(EnergyEstimator):
         arrays.update(
             baseline=self.baseline_, weights=self.weights_, ensemble=self.ensemble_
         )
+        if self.scales_ is not None:
+            arrays["scales"] = self.scales_
 
     def take_parts(self, stored: StoredModel) -> None:
         """Take what `add_parts` added."""
@@ -288,6 +309,9 @@ class GlobalPotential(EnergyEstimator):
         if stored.has("ensemble"):  # files of format 1 have none
             self.ensemble_ = stored.array("ensemble", self.weights_.size, None)
         self.std_scales_ = read_scales(stored)
+        self.scales_ = None
+        if stored.has("scales"):  # older files have none
+            self.scales_ = stored.array("scales", self.weights_.size)
 
 
 def join(state) -> np.ndarray:

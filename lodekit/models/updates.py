@@ -26,11 +26,15 @@ from lodekit.structures.batch import as_frames
 from .born_charge_model import BornChargeModel
 from .charge_checks import check_weights
 from .charge_model import ChargeModel, DipoleModel
+from .electron_density_model import ElectronDensityModel
+from .global_potential import GlobalPotential
 from .model import Model
+from .polarization_model import PolarizationModel
 from .prediction import check_species
 from .sparse_potential import PotentialProblem, SparsePotential
 from .tensor_fit import PartProblem, summarize_parts
 from .tensor_model import TensorModel
+from .wannier_model import WannierModel
 
 
 def update_model(model: Model, frames, sums: KeptSums, *, groups=None, weights=None):
@@ -39,8 +43,9 @@ def update_model(model: Model, frames, sums: KeptSums, *, groups=None, weights=N
     Parameters
     ----------
     model : Model
-        Fitted, of one linear problem: `SparsePotential`, `TensorModel`,
-        `BornChargeModel`, and `ChargeModel` and `DipoleModel` without energies.
+        Fitted, of one linear problem: `SparsePotential`, `GlobalPotential`,
+        `TensorModel`, `BornChargeModel`, and `ChargeModel` and `DipoleModel` without
+        energies.
     frames : list of ase.Atoms
         New ones, of elements that the model knows, with its targets.
     sums : KeptSums
@@ -87,39 +92,57 @@ def check_updatable(model: Model, targets=()) -> None:
     """
     name = type(model).__name__
     if type(model) not in UPDATES:
-        raise ValueError(
-            f"{name} cannot be updated: its fit is not one linear problem; fit it to "
-            "all frames"
-        )
+        reason = REASONS.get(type(model), REASONS[Model])
+        raise ValueError(f"{name} cannot be updated: {reason}; fit it to all frames")
     has_energies = getattr(model, "potential_", None) is not None
     if isinstance(model, ChargeModel) and set(targets) & set(ENERGIES):
         has_energies = True
     if has_energies:
         raise ValueError(
-            f"a {name} with energies cannot be updated: its fit is not one linear "
-            "problem; fit it to all frames"
+            f"a {name} with energies cannot be updated: {REASONS[Model]}; fit it to "
+            "all frames"
         )
 
 
 def update_potential(model, frames, sums, options, clock) -> None:
     """Update a `SparsePotential`."""
     (sums_of_fit,) = sums.fits[-1:]
-    present = [
-        name
-        for name in sums_of_fit.noises
-        if any(get_target(atoms, name) is not None for atoms in frames)
-    ]
-    values = collect_targets(frames, present).values
-    missing = [None] * len(frames)
-    targets = EnergyTargets(
-        {name: values.get(name, missing) for name in sums_of_fit.noises}
-    )
-    baseline = dict(zip(model.species_.tolist(), model.baseline_, strict=True))
-    targets.subtract_baseline(frames, model.species_, baseline)
+    targets = new_targets(model, frames, sums_of_fit.noises)
     problem = PotentialProblem(model, frames, targets, np.ones(len(frames)))
     result = fit_more(problem, sums_of_fit, **options)
     result.std_scales = model.std_scales_
     model._finish(result, options["random_state"], clock, len(frames))
+
+
+def update_global(model, frames, sums, options, clock) -> None:
+    """Update a `GlobalPotential`."""
+    if model.scales_ is None:
+        raise ValueError(
+            "the file of this GlobalPotential was written before it kept the scales of "
+            "its columns; fit it to all frames"
+        )
+    (own,) = sums.fits
+    problem = model.problem(frames, new_targets(model, frames, own.noises))
+    result = fit_more(problem, own, **options)
+    scales = model.std_scales_
+    model.learn(result, options["random_state"])
+    model.std_scales_ = scales
+    model.summary_ = model.summary_ | summary_of(result, scales, clock)
+
+
+def new_targets(model, frames, names) -> EnergyTargets:
+    """Return the targets of new frames beside the baseline of a model."""
+    present = [
+        name
+        for name in names
+        if any(get_target(atoms, name) is not None for atoms in frames)
+    ]
+    values = collect_targets(frames, present).values
+    missing = [None] * len(frames)
+    targets = EnergyTargets({name: values.get(name, missing) for name in names})
+    baseline = dict(zip(model.species_.tolist(), model.baseline_, strict=True))
+    targets.subtract_baseline(frames, model.species_, baseline)
+    return targets
 
 
 def update_charges(model, frames, sums, options, clock) -> None:
@@ -169,8 +192,19 @@ def summary_of(result: FitResult, scales: dict, clock: Clock) -> dict:
 #: How models of every class are updated.
 UPDATES = {
     SparsePotential: update_potential,
+    GlobalPotential: update_global,
     ChargeModel: update_charges,
     DipoleModel: update_charges,
     TensorModel: update_tensors,
     BornChargeModel: update_tensors,
+}
+#: Why models of other classes are not updated; that of `Model` where nothing is said.
+REASONS = {
+    Model: "its fit is not one linear problem, old rows depend on the weights",
+    ElectronDensityModel: "the strength of its prior is chosen on frames left out, and "
+    "the equations of densities are not kept",
+    PolarizationModel: "its parts are fitted one after the other, each to what the "
+    "ones before leave, and branches are chosen for all frames",
+    WannierModel: "its parts are fitted one after the other, each to what the ones "
+    "before leave, and branches are chosen for all frames",
 }

@@ -7,20 +7,24 @@ import pytest
 from test_sample_weights import CHARGE_NOISES, frames_with_everything, terms
 
 from lodekit import load_model
-from lodekit.descriptors import EquivariantPowerSpectrum
+from lodekit.descriptors import CoulombMatrixMoments, EquivariantPowerSpectrum
 from lodekit.errors import CheckpointError
 from lodekit.fitting.charge_problem import ChargeProblem
 from lodekit.fitting.sums import KeptSums, kept_sums
 from lodekit.models import (
     ChargeModel,
     DipoleModel,
+    ElectronDensityModel,
+    GlobalPotential,
     LatentChargeModel,
+    PolarizationModel,
     SparsePotential,
     TensorModel,
+    WannierModel,
 )
 from lodekit.models.sparse_potential import PotentialProblem
 from lodekit.models.tensor_fit import PartProblem
-from lodekit.models.updates import update_model
+from lodekit.models.updates import new_targets, update_model
 from lodekit.observables.energy import collect_targets
 from lodekit.observables.tensors import collect_tensor
 from lodekit.regression.normal_equations import NormalEquations
@@ -36,6 +40,7 @@ MODELS = {
         **terms(), targets=["charges", "dipole"], noises=CHARGE_NOISES, max_multipole=1
     ),
     "dipole": DipoleModel(**terms(), noises={"dipole": 0.3}),
+    "global": GlobalPotential(CoulombMatrixMoments(2), solver="cholesky"),
     "tensor": TensorModel(
         EquivariantPowerSpectrum(terms()["descriptor"].left),
         n_sparse=4,
@@ -69,6 +74,10 @@ def problems(model):
         targets.subtract_baseline(FRAMES, model.species_, baseline)
         problem = PotentialProblem(model, FRAMES, targets, np.ones(len(FRAMES)))
         yield problem, model.noises_, model.weights_
+    elif isinstance(model, GlobalPotential):
+        targets = new_targets(model, FRAMES, model.summary_["noises"])
+        problem = model.problem(FRAMES, targets)
+        yield problem, model.summary_["noises"], model.weights_ / model.scales_
     elif isinstance(model, ChargeModel):
         noises = model.summary_["noises"]
         solution = model.solution_
@@ -120,6 +129,11 @@ def test_models_of_other_fits_are_refused():
     latent = LatentChargeModel()
     with pytest.raises(ValueError, match="LatentChargeModel cannot be updated"):
         update_model(latent, OTHERS, KeptSums())
+    with pytest.raises(ValueError, match="of its prior is chosen on frames left out"):
+        update_model(ElectronDensityModel(), OTHERS, KeptSums())
+    for model in (PolarizationModel(), WannierModel()):
+        with pytest.raises(ValueError, match="its parts are fitted one after the"):
+            update_model(model, OTHERS, KeptSums())
     charges = ChargeModel()
     charges.potential_ = SparsePotential()
     with pytest.raises(ValueError, match="ChargeModel with energies cannot be updated"):
