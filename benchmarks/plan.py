@@ -3,9 +3,9 @@
     python benchmarks/plan.py [CASE ...] --data FOLDER [--json]
 
 Every case is planned and fitted in processes of their own; weights, memory at the peak
-(GB) and seconds stand beside the truth. Times are those of a machine without other
-work. The data are not in the repository (their licences differ); they are looked for in
-``../shared/data``.
+(GB) and processor seconds of one thread stand beside the truth; the latter depend less
+than times on other work of the machine. The data are not in the repository (their
+licences differ); they are looked for in ``../shared/data``.
 """
 
 import argparse
@@ -16,22 +16,22 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+ZNO, NACL = "zno_clusters/train.xyz", "qeqml_nacl_clusters/train.xyz"
+KQEQ = ["--model", "kqeq", "--targets", "charges"]
 CASES = {
-    "water, 4 frames": ("deepmd_water/train.xyz@:4", []),
-    "water, 10 frames": ("deepmd_water/train.xyz@:10", []),
-    "carbon chains": ("carbon_chain/train.xyz", []),
-    "ZnO clusters, charges": ("zno_clusters/train.xyz@:40", ["--model", "charges"]),
-    "QM9, dipole": (
-        "kqeq_qm9_dipoles/train_random.xyz@:200",
-        ["--model", "dipole"],
-    ),
-    "NaCl clusters, kqeq": (
-        "qeqml_nacl_clusters/train.xyz",
-        ["--model", "kqeq", "--targets", "charges"],
-    ),
+    "potential, water, 2 frames": ("deepmd_water/train.xyz@:2", []),
+    "potential, water, 6 frames": ("deepmd_water/train.xyz@:6", []),
+    "potential, carbon chains": ("carbon_chain/train.xyz", []),
+    "charges, ZnO, 20 frames": (f"{ZNO}@:20", ["--model", "charges"]),
+    "charges, ZnO, 50 frames": (f"{ZNO}@:50", ["--model", "charges"]),
+    "charges, ZnO, 100 frames": (f"{ZNO}@:100", ["--model", "charges"]),
+    "kqeq, NaCl, 15 frames": (f"{NACL}@:15", KQEQ),
+    "kqeq, NaCl, 40 frames": (f"{NACL}@:40", KQEQ),
+    "kqeq, NaCl, all frames": (NACL, KQEQ),
 }
-FIT = """
-import resource, sys
+RUN = """
+import resource, sys, time
+time.perf_counter = time.process_time
 from lodekit.cli.main import main
 status = main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
@@ -41,11 +41,12 @@ sys.exit(status)
 
 def run(path, options):
     """Return what was planned, and what was true."""
-    command = [sys.executable, "-m", "lodekit", "plan", path, "--json", *options]
+    threads = ["--threads", "1"]
+    command = [sys.executable, "-c", RUN, "plan", path, "--json", *threads, *options]
     planned = json.loads(subprocess.run(command, capture_output=True).stdout)
     with tempfile.TemporaryDirectory() as folder:
-        output = ["--output", f"{folder}/m.lodekit", "--json", "-q"]
-        command = [sys.executable, "-c", FIT, "fit", path, *output, *options]
+        output = ["--output", f"{folder}/m.lodekit", "--json", "-q", *threads]
+        command = [sys.executable, "-c", RUN, "fit", path, *output, *options]
         fitted = subprocess.run(command, capture_output=True, text=True)
     answer = json.loads(fitted.stdout)
     return {

@@ -83,7 +83,11 @@ def make_plan(
     n_rows = count_rows(run, frames, settings)
     plan = Plan(n_weights, n_rows, points, memory_of(n_weights, n_rows, terms))
     plan.available, plan.left_out = available_memory(), left_out
-    if timed and run.options["model"] == "potential":
+    if timed and run.options["model"] != "potential":
+        from .trial import time_fit
+
+        plan.seconds = time_fit(run, frames, settings, plan)
+    elif timed:
         from lodekit.fitting.plan import speed_of_products
 
         speed = speed_of_products()
