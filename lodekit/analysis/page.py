@@ -131,11 +131,17 @@ def viewer(structures):
     Parameters
     ----------
     structures : list of dict
-        Each with a "title", its "size" (half its extent), "atoms" (position, colour and
-        radius) and "edges" of its cell (two ends).
+        Each with a "title", an "anchor" that links lead to, its "size" (half its
+        extent), "atoms" (position, colour and radius) and "edges" of its cell (two
+        ends).
     """
     template = _TEMPLATES.get_template("viewer.html.jinja")
     return Markup(template.render(structures=structures))
+
+
+def link(text, anchor):
+    """Return a text that leads to a place on the page."""
+    return Markup('<a href="#{}">{}</a>').format(anchor, text)
 
 
 def table(headings, rows, numbers):

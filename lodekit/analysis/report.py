@@ -2,6 +2,8 @@
 
 import json
 
+from markupsafe import Markup
+
 from lodekit.quantities import UNITS
 
 from .errors import summarize_by_element
@@ -148,8 +150,13 @@ def _worst_frames(frames, comparisons):
     figure = worst_figure(frames, comparisons, target)
     if figure is None:
         return shown
-    caption = f"The frames with the largest errors of {target}, by set and number."
-    picture = image("Worst frames", png_bytes(figure, 100), caption)
+    caption = (
+        f"The frames with the largest errors of {target}, by set and number; numbers "
+        "in the table lead to what turns below."
+    )
+    shown_frames = ", ".join(f"{row[0]} {Markup(row[1]).striptags()}" for row in rows)
+    name = f"Pictures of the worst frames: {shown_frames}"
+    picture = image(name, png_bytes(figure, 100), caption)
     return shown + picture + viewer(worst_structures(frames, comparisons, target))
 
 

@@ -9,6 +9,7 @@ from ase.visualize.plot import plot_atoms
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from .page import link
 from .tables import readable
 
 #: How many frames are shown, and how many of them stand in one row.
@@ -51,7 +52,8 @@ def find_worst(comparisons, target):
 def worst_rows(frames, comparisons, target):
     """Return headings and cells of a table of the worst frames.
 
-    Other targets of the same frames stand beside; frames count from 1.
+    Other targets of the same frames stand beside; frames count from 1, and are links to
+    their picture that turns.
     """
     others = dict.fromkeys(
         name for by_target in comparisons.values() for name in by_target
@@ -62,7 +64,10 @@ def worst_rows(frames, comparisons, target):
     rows = []
     for name, index, error in find_worst(comparisons, target):
         atoms = frames[name][index]
-        cells = [name, str(index + 1), str(len(atoms)), atoms.get_chemical_formula()]
+        number = str(index + 1)
+        if len(atoms) <= MOST_ATOMS:
+            number = link(number, anchor_of(name, index))
+        cells = [name, number, str(len(atoms)), atoms.get_chemical_formula()]
         cells.append(_number(comparisons[name][target].unit, error))
         for other in others:
             comparison = comparisons[name].get(other)
@@ -113,6 +118,7 @@ def worst_structures(frames, comparisons, target):
         structures.append(
             {
                 "title": f"{name}, frame {index + 1}: {target} {value} {unit}",
+                "anchor": anchor_of(name, index),
                 "size": round(float(np.linalg.norm(reach, axis=1).max()) + 1.0, 3),
                 "atoms": [
                     [
@@ -131,6 +137,12 @@ def worst_structures(frames, comparisons, target):
             }
         )
     return structures
+
+
+def anchor_of(name, index):
+    """Return the name of the place on the page where a frame of a set is shown."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return f"frame-{plain}-{index + 1}"
 
 
 def unit_cube():

@@ -123,9 +123,13 @@ def test_running_rmse_follows_the_errors():
 def test_report_opens_without_a_network(report):
     page = (report / "index.html").read_text()
     assert "water &amp; &lt;friends&gt;" in page
-    sources = re.findall(r'(?:src|href)="(.{22})', page)
+    sources = re.findall(r'src="(.{22})', page)
     assert sources
     assert set(sources) == {"data:image/png;base64,"}
+    # links lead from the worst frames to their pictures on the page
+    links = set(re.findall(r'href="([^"]*)"', page))
+    assert 0 < len(links) <= 10
+    assert links == {f"#{anchor}" for anchor in re.findall(r'<a id="(.*?)"', page)}
     # what turns the worst frames is in the page
     assert page.count("<script>") == 1
     assert "http" not in page
@@ -205,7 +209,12 @@ def test_folder_that_cannot_be_made_gives_one_line(tmp_path):
 
 
 def test_worst_frames_are_in_order_of_their_errors():
-    from lodekit.analysis.worst_frames import find_worst, worst_figure, worst_rows
+    from lodekit.analysis.worst_frames import (
+        find_worst,
+        worst_figure,
+        worst_rows,
+        worst_structures,
+    )
 
     frames = [Atoms("H2", [[0, 0, 0], [0, 0, 1.0 + 0.1 * i]]) for i in range(14)]
     errors = np.arange(14.0)
@@ -214,8 +223,11 @@ def test_worst_frames_are_in_order_of_their_errors():
     worst = find_worst(comparisons, "energy")
     assert [index for _, index, _ in worst] == list(range(13, 3, -1))
     headings, rows = worst_rows({"training": frames}, comparisons, "energy")
+    assert rows[0][1] == '<a href="#frame-training-14">14</a>'
+    (first, *_) = worst_structures({"training": frames}, comparisons, "energy")
+    assert first["anchor"] == "frame-training-14"
     assert headings[-1] == "energy, meV/atom"
-    assert rows[0] == ["training", "14", "2", "H2", "1.3e+04"]
+    assert rows[0][::2] == ["training", "2", "1.3e+04"]
     figure = worst_figure({"training": frames}, comparisons, "energy")
     assert len(figure.axes) == 10
     assert worst_figure({"training": frames}, {}, "energy") is None
