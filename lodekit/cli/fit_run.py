@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ import click
 from lodekit.errors import SettingsError, StructureError
 
 from .kinds import KINDS
-from .main import say
 from .outputs import check_outputs, sums_path
+from .resuming import resumable_fit
 from .settings import complete, merge
 from .sources import join_names, paths_of
 from .unused import warn
@@ -240,7 +239,8 @@ class FitRun:
         self, frames: list[Atoms], settings: Settings, groups: list[str] | None = None
     ) -> tuple[Model, float]:
         """Return the fitted model and the seconds it took; sums are kept."""
-        with self.resumable(len(frames)):
+        resume = bool(self.options.get("resume"))
+        with resumable_fit(self.options["output"], len(frames), resume):
             return self.fit_model(frames, settings, groups)
 
     def fit_model(
@@ -262,27 +262,6 @@ class FitRun:
         weights = frame_weights(frames, self.reading.get("weight_key"), self.noise_by)
         arguments = {} if weights is None else {"sample_weight": weights}
         return {"groups": groups, **arguments}
-
-    @contextmanager
-    def resumable(self, n_frames: int) -> Iterator[None]:
-        """Keep the sums of a fit that is interrupted, and say where."""
-        from lodekit.fitting.checkpoint import resumable
-
-        output = Path(self.options["output"])
-        path = output.with_name(f"{output.name}.partial")
-        if path.exists() and not self.options.get("resume"):
-            warn(f"{path}: sums of an interrupted fit are not used without --resume")
-            path.unlink()
-        with resumable(path) as checkpoint:
-            try:
-                yield
-            except BaseException:
-                if checkpoint.n_kept:
-                    say(
-                        f"sums of {checkpoint.n_kept} of {n_frames} structures are "
-                        f"kept in {path}; the same command with --resume continues"
-                    )
-                raise
 
     def save(
         self,
