@@ -248,6 +248,7 @@ _TABLE = (
         "e and Å",
         shape=(None, 4),
         keys=("point_charges",),
+        file_units={"e and Angstrom": 1.0},
     ),
     Quantity("n_electrons", "1", families=("densities",)),
     Quantity("hartree_energy", "eV", families=("densities",)),
@@ -374,7 +375,7 @@ def error_units(names) -> dict[str, str]:
 UNITS = error_units(
     (
         *(*ENERGIES, *CHARGES, *family("polarization")),
-        *(*family("nonlinear responses"), *family("wannier")),
+        *(*family("nonlinear responses"), *family("field rows"), *family("wannier")),
     )
 )
 

@@ -162,13 +162,19 @@ class Polarization:
     name : str
         Class in `lodekit.models`.
     targets : tuple of str
+    told_by_fields : tuple of str
+        Targets that frames in electric fields tell without having them; the first is
+        fitted wherever there are such frames.
     """
 
     needs_total_charge = True
 
-    def __init__(self, name: str, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, targets: tuple[str, ...], told_by_fields: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.targets = self.default_targets = targets
+        self.told_by_fields = told_by_fields
 
     def default_settings(self, frames: Frames, targets: list[str]) -> Settings:
         """Return complete settings for frames."""
@@ -226,7 +232,9 @@ KINDS: dict[str, Kind] = {
     "kqeq": Charges("ChargeEquilibrationModel"),
     "latent-charges": Charges("LatentChargeModel", ENERGIES),
     "tensor": Tensors(),
-    "polarization": Polarization("PolarizationModel", POLARIZATION),
+    "polarization": Polarization(
+        "PolarizationModel", POLARIZATION, family("field responses")
+    ),
     "wannier": Polarization("WannierModel", (*POLARIZATION, *family("wannier"))),
     "born-charges": BornCharges(),
     "induced-dipoles": Polarization("InducedDipoleModel", INDUCED),

@@ -53,6 +53,7 @@ def choose_targets(
     SettingsError
         If the kind of model cannot be fitted to a target.
     """
+    from lodekit.observables.fields import fields_of
     from lodekit.structures import TARGETS, check_structures
     from lodekit.structures.checks import can_have
 
@@ -78,12 +79,17 @@ def choose_targets(
         is_extra = not quantity(name).by_default and name not in wanted
         if is_extra and any(_have(frames, name)):
             warn(f"{name} not used: name it with --targets to fit it, too")
+    told = list(getattr(kind, "told_by_fields", ()))
+    if told and fields_of(frames) is None:
+        told = []
     for name in asked or chosen or wanted[:1]:
+        if name in told:
+            continue
         if not partial:
             _check_most_have(frames, name, chosen)
         known = [name] if name in TARGETS else []
         check_structures(frames, known, allow_missing=True)
-    return list(asked or chosen)
+    return list(asked or dict.fromkeys([*chosen, *told[:1]]))
 
 
 def _have(frames: list[Atoms], name: str) -> list[bool]:

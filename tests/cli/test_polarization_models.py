@@ -208,6 +208,40 @@ def test_a_field_along_a_slab_is_one_line(lodekit):
     assert "a displacement is defined for structures that are periodic in three" in err
 
 
+def test_calculations_in_fields_have_the_same_path(folder, lodekit, monkeypatch):
+    monkeypatch.chdir(folder)
+    generator = np.random.default_rng(7)
+    frames = []
+    for _ in range(5):
+        atoms = crystals.draw(generator)
+        for strength in (0.0, 0.5, -0.5):
+            field = np.array([0.0, strength, strength])
+            frames.append(crystals.in_field(atoms, field, generator))
+        cubic = crystals.hyperpolarizability(atoms)
+        frames[-3].info["hyperpolarizability"] = cubic.ravel()
+    write_structures("fields.xyz", frames)
+    cubic = SETTINGS[SETTINGS.index("[polariz") :]
+    cubic = cubic.replace("polarizability", "hyperpolarizability")
+    Path("f.toml").write_text(SETTINGS + cubic)
+    status, out, err = lodekit(
+        *("fit", "fields.xyz", "--model", "polarization", "--settings", "f.toml"),
+        *("--json", "-o", "f.lodekit"),
+    )
+    assert status == 0, err
+    errors = json.loads(out)["errors"]
+    assert {"field_energy", "field_forces"} <= {*errors["held out"]}
+    assert errors["training"]["hyperpolarizability"]["unit"] == "e·Å³/V²"
+    assert errors["training"]["polarization"]["r2"] > 0.99
+    status, out, err = lodekit("evaluate", "f.lodekit", "fields.xyz", "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    for name in ("energy", "forces", "polarization", "hyperpolarizability"):
+        expected = errors["training"][name]["rmse"]
+        assert found[name]["rmse"] == pytest.approx(expected, rel=1e-6)
+    status, out, _ = lodekit("info", "f.lodekit", "--settings")
+    assert "[hyperpolarizability.terms.soap]" in out
+
+
 def test_centroids_of_wannier_centres_have_the_same_path(folder, lodekit, monkeypatch):
     monkeypatch.chdir(folder)
     frames = read_structures("train.xyz")
