@@ -14,6 +14,9 @@ and eight molecules judge.
 response: sodium_responses.npz of ``examples/make_metal_densities.py``. Small clusters
 are fitted, larger ones judge, SOAP beside SOAP and LODE.
 
+point_charges: water_point_charges.npz and sodium_point_charges.npz of
+``examples/make_point_charges.py``. Charges at other places judge, and larger clusters.
+
 slabs: slab_responses.npz of ``examples/make_slab_densities.py``. Thin slabs of
 aluminium are fitted, thick ones judge, SOAP beside LODE.
 
@@ -43,6 +46,7 @@ import lodekit  # noqa: F401  (before NumPy, for what it says to the threads of 
 
 # isort: split
 import numpy as np
+from density_charges import point_charges
 from density_metals import response, slabs
 from density_runs import REPOSITORY_DATA, peak_gb
 from density_water import monomers_600, salted_water_pyscf, transfer
@@ -135,6 +139,7 @@ CASES = {
         monomers_600,
         transfer,
         response,
+        point_charges,
         slabs,
         qm7b,
         features,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from .names_of_types import Options
 
+#: What names of cube files of densities, and of their changes, end in.
+ENDS = {None: ("",), "charges": ("_change",), "field": ("_x", "_y", "_z")}
+
 
 def writes_densities(options: Options) -> bool:
     """Return whether coefficients or cubes are asked for instead of structures."""
@@ -83,13 +86,12 @@ def predict_densities(model_path: str, path: str, options: Options) -> None:
 
 def write_cubes(densities: DensitySet, options: Options) -> list[str]:
     """Write a cube file for every density; return their names."""
-    if densities.responses is not None:
-        raise SettingsError(
-            "cube files are of densities, and this model predicts their changes; write "
-            "them to OUT.npz"
-        )
     folder = Path(options["cubes"])
-    names = [f"density_{number}.cube" for number in range(1, len(densities) + 1)]
+    names = [
+        f"density_{number}{end}.cube"
+        for number in range(1, len(densities) + 1)
+        for end in ENDS[densities.perturbation]
+    ]
     there = [name for name in names if (folder / name).exists()]
     if there and not options["overwrite"]:
         raise DensityFileError(
@@ -97,8 +99,13 @@ def write_cubes(densities: DensitySet, options: Options) -> list[str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     with progress(len(names), "cubes") as advance:
-        for index, name in enumerate(names):
-            cube = densities.density(index).cube(spacing=options["spacing"])
+        for place, name in enumerate(names):
+            index, axis = divmod(place, len(ENDS[densities.perturbation]))
+            is_change = densities.perturbation is not None
+            density = (
+                densities.change(index, axis) if is_change else densities.density(index)
+            )
+            cube = density.cube(spacing=options["spacing"])
             cube.write(folder / name, overwrite=bool(options["overwrite"]))
             advance(1)
     return names
@@ -148,20 +155,16 @@ def draw_worst(model: Model, densities: DensitySet, path: str) -> str:
     Of a response, what the charges or a field along the first known axis change.
     """
     from lodekit.analysis.density_planes import density_difference_figure
-    from lodekit.density import ElectronDensity
     from lodekit.structures import frame_name
 
     index = int(model.squared_errors(densities)["errors"].argmax())
     predicted = model.densities([densities.frames[index]])
-    pair = []
-    for one, place in ((densities, index), (predicted, 0)):
-        if model.is_response and one.responses is not None:
-            atoms = one.frames[place]
-            column = one.responses[place][:, densities.axes[0]]
-            pair.append(ElectronDensity(atoms, one.basis, column, [0.0] * len(atoms)))
-        else:
-            pair.append(one.density(place))
-    calculated, other = pair
+    calculated, other = (
+        one.change(place, densities.axes[0])
+        if model.is_response
+        else one.density(place)
+        for one, place in ((densities, index), (predicted, 0))
+    )
     figure = density_difference_figure(calculated, other)
     with written_whole(Path(path), DensityFileError) as file:
         figure.savefig(file, dpi=150, format="png")

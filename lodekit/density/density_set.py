@@ -158,6 +158,14 @@ class DensitySet:
             self.charges_of_nuclei(index),
         )
 
+    def change(self, index: int, axis: int = 0) -> ElectronDensity:
+        """Return the change of the density of a frame, which has no nuclei.
+
+        By a field of 1 V/Å along an axis, or by point charges, whose axis is 0.
+        """
+        atoms, response = self.frames[index], self.responses[index][:, axis]
+        return ElectronDensity(atoms, self.basis, response, np.zeros(len(atoms)))
+
     def select(self, indices: Sequence[int]) -> DensitySet:
         """Return some of the frames with their densities."""
         responses = self.responses

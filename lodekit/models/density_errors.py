@@ -7,7 +7,7 @@ import numpy as np
 from lodekit.density import DensitySet, Grid
 from lodekit.quantities import quantity
 
-from .density_prediction import change_by_charges, induction_energy, polarizability
+from .density_prediction import induction_energy, polarizability
 
 
 def judge_densities(
@@ -103,11 +103,8 @@ def polarizability_errors(predicted: DensitySet, expected: DensitySet) -> dict:
 def induction_errors(predicted: DensitySet, expected: DensitySet) -> dict:
     """Return errors of dipoles and energies that point charges induce."""
     dipoles, energies = [], []
-    for index, atoms in enumerate(expected.frames):
-        own, other = (
-            change_by_charges(atoms, one.basis, one.responses[index][:, 0])
-            for one in (predicted, expected)
-        )
+    for index in range(len(expected)):
+        own, other = (one.change(index) for one in (predicted, expected))
         dipoles.append(own.dipole() - other.dipole())
         energies.append(induction_energy(own) - induction_energy(other))
     return {

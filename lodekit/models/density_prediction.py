@@ -201,17 +201,13 @@ class DensityPrediction:
     def of_charges(self, atoms, coefficients, wanted: list[str]) -> dict:
         """Return the properties of the change of a density by point charges."""
         model, result = self.model, {CHARGE_RESPONSE: coefficients}
-        change = change_by_charges(atoms, model.basis_, coefficients)
+        nothing = np.zeros(len(atoms))
+        change = ElectronDensity(atoms, model.basis_, coefficients, nothing)
         if "induced_dipole" in wanted:
             result["induced_dipole"] = change.dipole()
         if "induction_energy" in wanted:
             result["induction_energy"] = induction_energy(change)
         return result
-
-
-def change_by_charges(atoms, basis: DensityBasis, coefficients) -> ElectronDensity:
-    """Return the change of a density, which has no nuclei, (n_functions,)."""
-    return ElectronDensity(atoms, basis, coefficients, np.zeros(len(atoms)))
 
 
 def induction_energy(change: ElectronDensity) -> float:

@@ -27,7 +27,6 @@ from .charge_checks import check_fraction, check_weights
 from .density_prediction import (
     POLARIZABILITY,
     DensityPrediction,
-    change_by_charges,
     predict_properties,
 )
 from .density_state import DensityState
@@ -295,9 +294,9 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
 
     def density(self, atoms) -> ElectronDensity:
         """Return the predicted density of one structure, or its change by charges."""
-        if isinstance(self.perturbation, PointCharges):
-            return change_by_charges(atoms, self.basis_, self.predict([atoms])[0])
-        return self.densities([atoms]).density(0)
+        densities = self.densities([atoms])
+        is_change = isinstance(self.perturbation, PointCharges)
+        return densities.change(0) if is_change else densities.density(0)
 
     def integral_std(self, atoms, integrals) -> np.ndarray:
         """Return standard deviations of integrals of the predicted density.

@@ -148,10 +148,15 @@ def test_responses(folder, lodekit):
     assert errors["response"]["rmse"] < 5.0
     assert errors["polarizability"]["rmse"] < 1.0
     status, _, error = lodekit(
-        "predict", "r.lodekit", folder / "new.xyz", "--cubes", "c"
+        *("predict", "r.lodekit", folder / "new.xyz", "--cubes", "c"),
+        *("--spacing", 1.0, "-o", "r.npz"),
     )
-    assert status == 1
-    assert "cube files are of densities" in error
+    assert status == 0, error
+    change, cube = (
+        DensitySet.load("r.npz").change(5, 2),
+        Cube.read("c/density_6_z.cube"),
+    )
+    np.testing.assert_allclose(cube.values, change.on_grid(cube.grid), atol=1e-5)
 
 
 @pytest.mark.parametrize(
