@@ -8,8 +8,11 @@ salted_water_pyscf of FOLDER; the first 80 are fitted, the last 20 judge.
 monomers_600: water_700.npz of ``examples/make_densities.py --n-monomers 700 --n-dimers
 60``; the first 600 monomers are fitted, the others judge.
 
-transfer: the same file. Monomers are fitted, then monomers and dimers; monomers, dimers
-and eight molecules judge.
+prediction: times of predictions of one molecule, two, and 64 at once, by a model that
+is fitted to the same 80 monomers as in salted_water_pyscf.
+
+transfer: the same file as monomers_600. Monomers are fitted, then monomers and dimers;
+monomers, dimers and eight molecules judge.
 
 response: sodium_responses.npz of ``examples/make_metal_densities.py``. Small clusters
 are fitted, larger ones judge, SOAP beside SOAP and LODE.
@@ -49,7 +52,7 @@ import numpy as np
 from density_charges import point_charges
 from density_metals import response, slabs
 from density_runs import REPOSITORY_DATA, peak_gb
-from density_water import monomers_600, salted_water_pyscf, transfer
+from density_water import monomers_600, prediction, salted_water_pyscf, transfer
 
 from lodekit import read_structures
 from lodekit.descriptors import EquivariantPowerSpectrum, SphericalExpansion
@@ -137,6 +140,7 @@ CASES = {
     for function in (
         salted_water_pyscf,
         monomers_600,
+        prediction,
         transfer,
         response,
         point_charges,

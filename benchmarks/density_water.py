@@ -141,3 +141,32 @@ def transfer(folder):
         "note": note,
         "rows": rows,
     }
+
+
+def prediction(folder):
+    """Times of predictions, in ms an atom, of models with SALTED's settings."""
+    train, test, note = read_salted_water(folder)
+    model, _, _ = timed_fit(peer_model(), train)
+    pair = test.frames[0] + test.frames[1]
+    pair.positions[3:] += [0.0, 0.0, 3.0]
+    structures = {
+        "monomer": test.frames[0],
+        "dimer": pair,
+        "cluster of 64": pack(train.frames[:64]),
+    }
+    rows = {}
+    for name, atoms in structures.items():
+        model.predict(atoms)  # loops are compiled
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            model.predict(atoms)
+            times.append(time.process_time() - start)
+        rows[name] = {"ms_per_atom": 1e3 * min(times) / len(atoms)}
+    return {
+        "density_error_percent": None,
+        "seconds": 1e-3 * 192 * rows["cluster of 64"]["ms_per_atom"],
+        "peak_gb": peak_gb(),
+        "note": note,
+        "rows": rows,
+    }

@@ -182,13 +182,14 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
         groups = find_groups(frames, groups)
         left_out = draw_left_out(frames, groups, self.validation_fraction, random_state)
         clock.lap("groups")
+        terms = density_terms(isinstance(self.perturbation, PointCharges))
         self.features_.kernels = select_kernels(
             self,
             frames,
             self.features_.keys,
             random_state,
             orders=self.features_.orders,
-            default=lambda _: build_tensor_terms({"terms": density_terms()}),
+            default=lambda _: build_tensor_terms({"terms": terms}),
             n_environments=N_ENVIRONMENTS,
         )
         clock.lap("sparse points")

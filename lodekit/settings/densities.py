@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 
 from lodekit.density import DensityMetric
+from lodekit.models.density_prediction import CHARGE_RESPONSE
 from lodekit.models.density_targets import TARGETS
 from lodekit.models.electron_density_model import ElectronDensityModel
 from lodekit.quantities import family
@@ -44,7 +45,7 @@ def default_density_settings(targets) -> dict:
     """Return complete settings of a model of densities, or of responses."""
     return {
         "fit": {**fit_defaults(), "targets": list(targets)},
-        "terms": density_terms(),
+        "terms": density_terms(list(targets) == [CHARGE_RESPONSE]),
     }
 
 

@@ -80,8 +80,15 @@ def polarizability_terms(frames) -> dict:
     }
 
 
-def density_terms() -> dict:
-    """Return settings of the default terms of densities."""
+def density_terms(is_by_charges: bool = False) -> dict:
+    """Return settings of the default terms of densities, or their changes by charges.
+
+    Those have weights for every order of the potential, and take few sparse points.
+    """
+    if is_by_charges:
+        return {
+            "soap": {**DENSITY_SOAP, "max_angular": 4, "max_radial": 5, "n_sparse": 6}
+        }
     return {"soap": dict(DENSITY_SOAP)}
 
 
