@@ -32,7 +32,7 @@ from lodekit.stored_model import check_numbers
 from lodekit.whole_files import check_destination, written_whole
 
 #: Number of the format that is written; see `UPGRADES`.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 #: Classes that a file may hold, and the modules they live in.
 MODEL_CLASSES = {
     "SparsePotential": "lodekit.models",

@@ -3,6 +3,8 @@
 Every function changes a header in place; arrays only get other names.
 """
 
+import math
+
 from ase.data import chemical_symbols
 
 #: What ``lodekit fit --model`` calls the models of format 1.
@@ -153,5 +155,27 @@ def _renamed(name):
     return name
 
 
+#: The vector of a tensor of rank 3 that is symmetric in all indices, by its paths.
+_SYMMETRIC = {1: [-(5.0**0.5) / 3.0, 0.0, -2.0 / 3.0], 3: [1.0]}
+
+
+def name_channels_and_paths(header):
+    """Turn format 2 into format 3.
+
+    Atomic moments were those of pairs, which have no selected channels. Tensors of rank
+    3 were symmetric in all indices, and no tensor had several parts of an order.
+    """
+    settings = header["settings"]
+    for moments in settings.get("moments", ()):
+        moments["selection"] = None
+    for own in (settings, settings.get("polarizability") or {}):
+        for tensor in own.get("tensors", ()):
+            is_cubic = math.prod(tensor["shape"]) == 27 and not tensor["is_spherical"]
+            tensor["parts"] = [
+                [order, sigma, _SYMMETRIC[order] if is_cubic else [1.0]]
+                for order, sigma in tensor["parts"]
+            ]
+
+
 #: Functions that change a header of one format into the next, by the older number.
-UPGRADES = {1: name_parameters_and_environments}
+UPGRADES = {1: name_parameters_and_environments, 2: name_channels_and_paths}

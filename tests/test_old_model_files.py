@@ -37,8 +37,9 @@ def written():
 
 
 def test_there_is_a_file_of_every_class():
-    assert {read_header(path)["class"] for path in FILES} == CLASSES_OF_FORMAT_1
-    assert set(MODEL_CLASSES) >= CLASSES_OF_FORMAT_1
+    classes = {read_header(path)["class"] for path in FILES}
+    assert classes == CLASSES_OF_FORMAT_1 | {"TensorModel"}
+    assert set(MODEL_CLASSES) >= classes
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

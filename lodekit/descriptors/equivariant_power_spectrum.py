@@ -72,6 +72,10 @@ class EquivariantPowerSpectrum(BaseEstimator):
         keys = [(o, s) for o in range(self.max_order + 1) for s in (1, -1)]
         return [key for key in keys if len(coupled_pairs(*key, *shapes, False))]
 
+    def take_expansions(self, descriptor) -> None:
+        """Take the expansions of a `PowerSpectrum`, which are equal to these."""
+        self.left, self.right = descriptor.left, descriptor.right
+
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter."""

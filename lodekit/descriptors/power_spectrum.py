@@ -160,10 +160,10 @@ class PowerSpectrumFeatures:
     left: Expansion
     right: Expansion | None
 
-    def reverse(self, adjoint: np.ndarray, more=0.0) -> tuple[np.ndarray, np.ndarray]:
+    def reverse(self, adjoint: np.ndarray, more=()) -> tuple[np.ndarray, np.ndarray]:
         """Turn d(scalar)/d(features) into position and strain gradients.
 
-        ``more`` is added to d(scalar)/d(coefficients of the left factor).
+        ``more`` is added to d(scalar)/d(coefficients) of each factor.
         """
         left, *right = self.reverse_product(adjoint, more)
         positions, strain = self.left.reverse(left)
@@ -172,42 +172,41 @@ class PowerSpectrumFeatures:
             positions, strain = positions + more_positions, strain + more_strain
         return positions, strain
 
-    def reverse_product(self, adjoint: np.ndarray, more=0.0) -> list[np.ndarray]:
+    def reverse_product(self, adjoint: np.ndarray, more=()) -> list[np.ndarray]:
         """Turn d(scalar)/d(features) into that by the coefficients of each factor.
 
-        ``more`` is added to that of the left factor.
+        ``more`` has what is added to that of each factor, or nothing.
         """
         left = self.left.coefficients
         left_gradients = np.empty_like(left)
         if self.right is None:
             reverse_square(adjoint, left, left_gradients)
-            left_gradients += more
-            return [left_gradients]
-        right = self.right.coefficients
-        right_gradients = np.empty_like(right)
-        reverse_multiply(adjoint, left, right, left_gradients, right_gradients)
-        left_gradients += more
-        return [left_gradients, right_gradients]
+            gradients = [left_gradients]
+        else:
+            right = self.right.coefficients
+            gradients = [left_gradients, np.empty_like(right)]
+            reverse_multiply(adjoint, left, right, *gradients)
+        for gradient, own in zip(gradients, more, strict=False):
+            gradient += own
+        return gradients
 
-    def atom_gradients(self, adjoint: np.ndarray, more=0.0) -> np.ndarray:
+    def atom_gradients(self, adjoint: np.ndarray) -> np.ndarray:
         """Return the gradients of adjoint_i . p_i of every atom i on its own.
 
         Parameters
         ----------
         adjoint : ndarray of shape (n_atoms, n_features)
-        more : float or ndarray of shape (n_atoms, n_lm, n_q)
-            Adds more_i . c_i of the left factor.
 
         Returns
         -------
         gradients : ndarray of shape (n_atoms, n_atoms, 3)
             Of the first atom by the position of the second.
         """
-        return contract_factors(self.factors, self.reverse_product(adjoint, more))
+        return contract_factors(self.factors, self.reverse_product(adjoint))
 
-    def atom_strain_gradients(self, adjoint: np.ndarray, more=0.0) -> np.ndarray:
+    def atom_strain_gradients(self, adjoint: np.ndarray) -> np.ndarray:
         """Do what `atom_gradients` does, for strain: (n_atoms, 3, 3)."""
-        return contract_strain(self.factors, self.reverse_product(adjoint, more))
+        return contract_strain(self.factors, self.reverse_product(adjoint))
 
     @cached_property
     def factors(self) -> list[Factor]:

@@ -231,7 +231,11 @@ class PartProblem:
 
 def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
     """Return facts about the fitted parts of all targets for people."""
-    named = [(part_name(name, p), p) for name, own in parts.items() for p in own]
+    named = [
+        (part_name(name, own, index), part)
+        for name, own in parts.items()
+        for index, part in enumerate(own)
+    ]
     errors = {name: left_out_error(tensors[name], own) for name, own in parts.items()}
     return {
         "tensors": {
@@ -257,10 +261,14 @@ def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
     }
 
 
-def part_name(name: str, part: TensorPart) -> str:
-    """Return how a summary calls a part of a target."""
+def part_name(name: str, parts: list[TensorPart], index: int) -> str:
+    """Return how a summary calls a part of a target; some are one of several."""
+    part = parts[index]
+    alike = [(other.order, other.sigma) for other in parts[:index]]
+    place = alike.count((part.order, part.sigma))
+    number = f" ({place + 1})" if place else ""
     pseudo = "" if part.sigma == 1 else " (pseudotensor)"
-    return f"{name} of order {part.order}{pseudo}"
+    return f"{name} of order {part.order}{pseudo}{number}"
 
 
 def left_out_error(tensor: Tensor, parts: list[TensorPart]) -> float | None:

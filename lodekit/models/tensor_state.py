@@ -141,7 +141,10 @@ def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
         "per_atom": tensor.per_atom,
         "shape": list(tensor.shape),
         "is_spherical": tensor.is_spherical,
-        "parts": [[part.order, part.sigma] for part in parts],
+        "parts": [
+            [part.order, part.sigma, directions]
+            for part, directions in zip(parts, tensor.directions, strict=True)
+        ],
         "fits": [],
     }
 
@@ -152,15 +155,22 @@ def read_tensor_settings(own: StoredModel) -> Tensor:
     shape = tuple(StoredModel.count(size) for size in shape)
     n_components = int(np.prod(shape))
     if own.setting("is_spherical", bool):
-        matrices = {(n_components // 2, 1): np.eye(n_components)}
+        matrices = {(n_components // 2, 1): np.eye(n_components)[None]}
     else:
         matrices = cartesian_parts(n_components)
-    keys = [tuple(key) for key in own.setting("parts", list)]
-    if not keys or not set(keys) <= set(matrices):
-        raise ValueError(f"the parts of {name} are {keys!r:.60}")
-    parts = [(*key, matrices[key]) for key in keys]
     per_atom = own.setting("per_atom", bool)
-    return Tensor(name, per_atom, shape, parts, own.setting("is_spherical", bool))
+    tensor = Tensor(name, per_atom, shape, [], own.setting("is_spherical", bool))
+    for order, sigma, directions in own.setting("parts", list):
+        known = matrices.get((order, sigma), ())
+        if not (
+            len(directions) == len(known) > 0
+            and all(type(number) is float for number in directions)
+        ):
+            raise ValueError(f"{name} has parts {own.setting('parts', list)!r:.60}")
+        tensor.add((order, sigma), directions, known)
+    if not tensor.parts:
+        raise ValueError(f"{name} has no parts")
+    return tensor
 
 
 def part_settings(part: TensorPart) -> dict:

@@ -3,6 +3,8 @@
 A Cartesian tensor is a sum of parts that turn like spherical harmonics, t = sum B y
 with orthonormal columns B: y = B^T t. Components are in the order of rows, x before y
 before z, or xx, yy, zz, yz, xz, xy for six; those of y in the order m = -order..order.
+Where several parts have the same order and sigma, a tensor has those combinations whose
+squares, summed over the structures, are the eigenvalues of a matrix that are not zero.
 
 | tensor | numbers | parts (order, sigma) |
 |---|---|---|
@@ -10,13 +12,15 @@ before z, or xx, yy, zz, yz, xz, xy for six; those of y in the order m = -order.
 | vector | 3 | (1, 1) |
 | symmetric matrix | 6 or 9 | (0, 1), (2, 1) |
 | matrix | 9 | (0, 1), (1, -1), (2, 1) |
+| rank 3 | 27 | (0, -1), (1, 1) three times, (2, -1) twice, (3, 1) |
 | rank 3, symmetric in all indices | 27 | (1, 1), (3, 1) |
+| rank 4 | 81 | (0, 1), (1, -1), (2, 1), (3, -1), (4, 1): 3, 6, 6, 3, 1 times |
 | spherical, of order l | 2 l + 1 | (l, 1) |
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +51,8 @@ class Tensor:
         Irreducible parts; multiplied with one, the matrix gives its components.
     is_spherical : bool
         Whether the components are those of a spherical tensor.
+    directions : list of list of float
+        What each part has of the `paths` to its order.
     """
 
     name: str
@@ -54,6 +60,12 @@ class Tensor:
     shape: tuple
     parts: list[tuple]
     is_spherical: bool = False
+    directions: list[list[float]] = field(default_factory=list)
+
+    def add(self, key: tuple, directions: list[float], matrices: np.ndarray) -> None:
+        """Add a part of order and sigma ``key``, see `combine_paths`."""
+        self.parts.append((*key, combine_paths(directions, matrices)))
+        self.directions.append(directions)
 
     @property
     def keys(self) -> list[tuple[int, int]]:
@@ -73,41 +85,71 @@ def axis_matrix() -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def matrix_parts() -> dict[tuple, np.ndarray]:
-    """Return B of the parts of a matrix of nine components, by order and sigma."""
-    axes = axis_matrix()
-    return {
-        (order, (-1) ** order): np.einsum(
-            "am,bn,mnk->abk", axes, axes, clebsch_gordan(1, 1, order)
-        ).reshape(9, -1)
-        for order in range(3)
-    }
+def paths(rank: int) -> dict[tuple, np.ndarray]:
+    """Return B of all couplings of ``rank`` vectors, by order and sigma.
+
+    Vectors are coupled one after the other, on different paths to the same order:
+    arrays of shape (n_paths, 3^rank, 2 order + 1), all columns orthonormal.
+    """
+    if rank == 0:
+        return {(0, 1): np.ones((1, 1, 1))}
+    found: dict = {}
+    for (l, _), before in paths(rank - 1).items():
+        for order in range(abs(l - 1), l + 2):
+            coupled = np.einsum(
+                "pam,bn,mnk->pabk", before, axis_matrix(), clebsch_gordan(l, 1, order)
+            )
+            key = order, (-1) ** (rank + order)
+            found.setdefault(key, []).append(
+                coupled.reshape(-1, 3**rank, 2 * order + 1)
+            )
+    return {key: np.concatenate(found[key]) for key in sorted(found)}
 
 
-@lru_cache(maxsize=8)
-def cubic_parts() -> dict[tuple, np.ndarray]:
-    """Return B of the parts of a symmetric tensor of 27 components."""
-    axes = axis_matrix()
-    second = matrix_parts()[2, 1].reshape(3, 3, 5)
-    third = np.einsum("abm,cn,mnk->abck", second, axes, clebsch_gordan(2, 1, 3))
-    vector = np.einsum("ab,ck->abck", np.eye(3), axes)
-    vector = vector + vector.transpose(0, 2, 1, 3) + vector.transpose(2, 1, 0, 3)
-    return {
-        (1, 1): vector.reshape(27, 3) / np.sqrt(15.0),
-        (3, 1): third.reshape(27, 7),
-    }
+#: Rank of Cartesian tensors by number of components.
+RANKS = {1: 0, 3: 1, 6: 2, 9: 2, 27: 3, 81: 4}
 
 
 def cartesian_parts(n_components: int) -> dict[tuple, np.ndarray]:
-    """Return B of all parts that Cartesian tensors of a number of components have."""
-    if n_components == 1:
-        return {(0, 1): np.eye(1)}
-    if n_components == 3:
-        return {(1, 1): axis_matrix()}
+    """Return `paths` of all parts that tensors of a number of components may have."""
+    parts = paths(RANKS[n_components])
     if n_components == 6:
-        parts = matrix_parts()
-        return {key: parts[key][SIX] for key in ((0, 1), (2, 1))}
-    return matrix_parts() if n_components == 9 else cubic_parts()
+        return {key: parts[key][:, SIX] for key in ((0, 1), (2, 1))}
+    return parts
+
+
+def combine_paths(directions, matrices: np.ndarray) -> np.ndarray:
+    """Return B of a part, a sum of those of all paths with a direction among them."""
+    return np.tensordot(np.asarray(directions, dtype=float), matrices, 1)
+
+
+def present_directions(values: np.ndarray, matrices: np.ndarray, least: float):
+    """Return the directions among paths that tensors have, the largest part first.
+
+    A tensor that is symmetric in some indices has fewer than there are paths.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_components)
+    matrices : ndarray of shape (n_paths, n_components, 2 order + 1)
+    least : float
+        Length of all tensors below which a part is left out.
+
+    Returns
+    -------
+    directions : list of list of float
+    """
+    own = np.stack([values @ np.linalg.pinv(matrix).T for matrix in matrices])
+    if len(own) == 1:
+        length = np.linalg.norm(own[0] @ matrices[0].T)
+        return [[1.0]] if length > least else []
+    squares, axes = np.linalg.eigh(np.einsum("pnk,qnk->pq", own, own))
+    axes = axes * np.sign(axes[np.argmax(abs(axes), axis=0), np.arange(len(axes))])
+    return [
+        axis.tolist()
+        for square, axis in zip(squares[::-1], axes.T[::-1], strict=True)
+        if square > least**2
+    ]
 
 
 def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False):
@@ -124,8 +166,7 @@ def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False)
     Raises
     ------
     ValueError
-        If the number of components is that of no tensor, or one of rank 3 is not
-        symmetric.
+        If the number of components is that of no tensor, or a part is a pseudoscalar.
     """
     shape = values.shape[1:]
     values = values.reshape(len(values), -1)
@@ -136,28 +177,27 @@ def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False)
                 f"a spherical tensor has 2 l + 1 components, {name} has {n_components}"
             )
         order = n_components // 2
-        parts = [(order, 1, np.eye(n_components))]
-        return Tensor(name, per_atom, shape, parts, is_spherical=True)
-    if n_components not in (1, 3, 6, 9, 27):
+        tensor = Tensor(name, per_atom, shape, [], is_spherical=True)
+        tensor.add((order, 1), [1.0], np.eye(n_components)[None])
+        return tensor
+    if n_components not in RANKS:
         raise ValueError(
-            f"{name} has {n_components} components; Cartesian tensors have 1, 3, 6 or "
-            "9 (a matrix) or 27 (rank 3), others are named among `spherical`"
+            f"{name} has {n_components} components; Cartesian tensors have "
+            f"{', '.join(map(str, RANKS))} (6 of a symmetric matrix), others are named "
+            "among `spherical`"
         )
     tensor = Tensor(name, per_atom, shape, [])
-    rest, total = values.copy(), np.linalg.norm(values)
-    for (order, sigma), matrix in cartesian_parts(n_components).items():
-        part = Tensor(name, per_atom, shape, [(order, sigma, matrix)])
-        component = part.part(0, values) @ matrix.T
-        if np.linalg.norm(component) > SMALLEST_PART * total:
-            tensor.parts += part.parts
-            rest -= component
-    if n_components == 27 and np.linalg.norm(rest) > SMALLEST_PART * total:
-        raise ValueError(
-            f"{name} has 27 components and is not symmetric in all indices; only "
-            "symmetric tensors of rank 3 can be learned"
-        )
+    least = SMALLEST_PART * np.linalg.norm(values)
+    for key, matrices in cartesian_parts(n_components).items():
+        for directions in present_directions(values, matrices, least):
+            tensor.add(key, directions, matrices)
     if not tensor.parts:
         raise ValueError(f"{name} is zero in all structures: nothing can be learned")
+    if (0, -1) in tensor.keys:
+        raise ValueError(
+            f"{name} has a pseudoscalar part, which a reflection turns to its "
+            "opposite; products of two expansions have none"
+        )
     return tensor
 
 

@@ -7,19 +7,28 @@ from functools import cached_property
 
 import numpy as np
 
+from lodekit.descriptors import EquivariantPowerSpectrum
+from lodekit.descriptors.channel_selection import ChannelSelection
+from lodekit.descriptors.pair_harmonics import PairHarmonics
+from lodekit.parameters import decode, encode
 from lodekit.stored_model import StoredModel
 from lodekit.structures.stress import symmetric_part
 
+from .covariances import PolynomialCovariance
+from .equivariant_covariance import EquivariantCovariance
+from .equivariant_kernel import EquivariantKernel
 from .latent import ReversePass
 from .latent_states import by_structure
+from .selection import FarthestPointSelection
 from .sparse_kernel import SparseKernel
 from .stored_points import PointStore
-from .tensor_kernel import TensorKernel
 
 #: Prior standard deviation of the components, in e·Å and e·Å², by order.
 PRIORS = {1: 0.1, 2: 0.1}
 #: Sparse points, 2 l + 1 weights each, by one of the charges'.
 SHARES = {1: 0.5, 2: 0.3}
+#: Channels of the features of an order and a centre, at the most.
+N_CHANNELS = 300
 
 _HALF, _SIXTH = 0.5**0.5, 6.0**-0.5
 #: Cartesian components (x, y, z or xx, yy, zz, yz, xz, xy) of the real harmonics with m
@@ -45,29 +54,37 @@ class AtomicMoments:
 
     Attributes
     ----------
-    kernels : list of TensorKernel
-        Of order 1, 2, as far as there are moments; all with one descriptor.
+    kernels : list of EquivariantKernel
+        Of order 1, 2, as far as there are moments; all of the expansions of one
+        descriptor.
     """
 
-    kernels: list[TensorKernel]
+    kernels: list[EquivariantKernel]
 
     @classmethod
     def select(cls, frames, scalar: SparseKernel, max_multipole: int, random_state):
-        """Choose sparse points for the descriptor and covariance of charges."""
+        """Choose channels and sparse points for the descriptor of charges.
+
+        Raises
+        ------
+        ValueError
+            If its products do not reach an order.
+        """
         n_sparse = max(len(points.features) for points in scalar.points.values())
-        kernels = [
-            TensorKernel.select(
+        kernels = []
+        for order in range(1, max_multipole + 1):
+            kernel = make_kernel(scalar, order, None)
+            check_order(kernel)
+            kernel.equivariants.selection = ChannelSelection.select(
                 frames,
-                order,
-                scalar.descriptor,
-                scalar.covariance,
-                scalar.species,
-                max(1, int(SHARES[order] * n_sparse)),
-                random_state,
-                compact=True,
+                kernel.equivariants,
+                N_CHANNELS,
+                FarthestPointSelection(),
+                keys=[(order, 1)],
+                random_state=random_state,
             )
-            for order in range(1, max_multipole + 1)
-        ]
+            size = max(1, int(SHARES[order] * n_sparse))
+            kernels.append(kernel.select(frames, size, random_state=random_state))
         return cls(kernels)
 
     @property
@@ -92,7 +109,8 @@ class AtomicMoments:
         settings, arrays = [], {}
         for kernel in self.kernels:
             part, more = kernel.get_state(f"moments/{kernel.order}", store)
-            settings.append(part)
+            selection = encode(kernel.equivariants.selection, "selection")
+            settings.append({**part, "selection": selection})
             arrays |= more
         return settings, arrays
 
@@ -102,11 +120,59 @@ class AtomicMoments:
         settings = stored.setting("moments", list)
         if len(settings) > len(PRIORS):
             raise ValueError(f"moments of {len(settings)} orders")
-        return cls(
-            [
-                TensorKernel.from_state(stored, part, f"moments/{order}", order, scalar)
-                for order, part in enumerate(settings, start=1)
-            ]
+        kernels = []
+        for order, part in enumerate(settings, start=1):
+            selection = decode(part["selection"])
+            if selection is None:
+                kernel = make_pair_kernel(scalar, order)
+            else:
+                kernel = make_kernel(scalar, order, selection)
+            check_order(kernel)
+            kernel.take_state(stored, part, f"moments/{order}")
+            kernels.append(kernel)
+        return cls(kernels)
+
+
+def make_kernel(scalar: SparseKernel, order: int, selection) -> EquivariantKernel:
+    """Return a kernel of products of the expansions of charges, without points."""
+    descriptor, covariance = scalar.descriptor, EquivariantCovariance()
+    if isinstance(scalar.covariance, PolynomialCovariance):
+        covariance.set_params(
+            zeta=scalar.covariance.zeta, normalize=scalar.covariance.normalize
+        )
+    return EquivariantKernel(
+        order,
+        1,
+        EquivariantPowerSpectrum(
+            descriptor.left, descriptor.right, selection=selection
+        ),
+        descriptor,
+        covariance,
+        scalar.species,
+    )
+
+
+def make_pair_kernel(scalar: SparseKernel, order: int) -> EquivariantKernel:
+    """Return a kernel of pairs times that of charges, as older files have them."""
+    return EquivariantKernel(
+        order,
+        1,
+        PairHarmonics(scalar.descriptor.left),
+        scalar.descriptor,
+        scalar.covariance,
+        scalar.species,
+    )
+
+
+def check_order(kernel: EquivariantKernel) -> None:
+    """Raise ``ValueError`` if the features of a kernel do not reach its order."""
+    selection = kernel.equivariants.selection
+    if selection is not None and not isinstance(selection, ChannelSelection):
+        raise ValueError(f"the channels of atomic moments are {selection!r:.60}")
+    if (kernel.order, kernel.sigma) not in kernel.equivariants.keys:
+        raise ValueError(
+            f"atomic multipoles of order {kernel.order} need a first descriptor with a "
+            f"max_angular of at least 1, got {kernel.descriptor.n_angular - 1}"
         )
 
 
@@ -116,53 +182,62 @@ class MomentState:
     Their components are Cartesian, (n_atoms, 3 or 6), in e·Å and e·Å².
     """
 
-    def __init__(self, kernel: TensorKernel, batch, cache: dict, weights: np.ndarray):
+    def __init__(
+        self, kernel: EquivariantKernel, batch, cache: dict, weights: np.ndarray
+    ):
         self.kernel, self.batch, self.cache = kernel, batch, cache
         self.weights, self.rank = weights, kernel.rank
 
     @cached_property
-    def features(self):
-        """Features of the batch."""
-        part = self.kernel
-        return part.descriptor.evaluate(self.batch, part.species, self.cache)
+    def state(self):
+        """The harmonic components."""
+        return self.kernel.evaluate(self.batch, self.cache)
 
     @cached_property
     def rows(self) -> np.ndarray:
         """Psi, (n_atoms, n_components, rank)."""
-        return to_cartesian(self.kernel, self.kernel.rows(self.batch, self.features))
+        return to_cartesian(self.kernel, self.state.rows())
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The moments, (n_atoms, n_components)."""
-        return self.rows @ self.weights
+        """The moments, (n_atoms, n_components); from rows where these are known."""
+        if "rows" in vars(self):
+            return self.rows @ self.weights
+        return to_cartesian(self.kernel, self.state.values(self.weights))
 
     def pull(self, reverse_pass: ReversePass, adjoint: np.ndarray) -> None:
         """Add the adjoints of the features of sum_i adjoint_i . t_i."""
-        by_features, tensors = self.kernel.reverse(
-            self.batch, self.features, self.weights, self.harmonic(adjoint)
+        state, invariants = self.state, self.state.invariants
+        by_features, by_tensors = state.feature_adjoints(
+            state.weigh_points(self.weights), self.harmonic(adjoint)
         )
-        by_coefficients = np.zeros_like(self.features.left.coefficients)
-        by_coefficients[:, self.kernel.harmonics] = tensors
-        reverse_pass.add([self.features], [by_features], coefficients=by_coefficients)
+        parts = zip(
+            state.tensor_factors,
+            state.equivariants.reverse_product(by_tensors),
+            invariants.factors,
+            strict=False,
+        )
+        by_factors = [
+            part if factor.expansion is invariant.expansion else 0.0
+            for factor, part, invariant in parts
+        ]
+        reverse_pass.add([invariants], [by_features], coefficients=by_factors)
 
     def position_rows(self, adjoint: np.ndarray) -> np.ndarray:
         """Return d(sum_i adjoint_i . Psi_i)/dR, (n_atoms, 3, rank)."""
-        adjoint = self.harmonic(adjoint)
-        return -self.kernel.force_rows(self.batch, self.features, adjoint)
+        return self.state.position_rows(self.harmonic(adjoint))
 
     def strain_rows(self, adjoint: np.ndarray) -> np.ndarray:
         """Return d(sum_i adjoint_i . Psi_i)/d(strain), (n_structures, 6, rank)."""
-        adjoint = self.harmonic(adjoint)
-        return self.kernel.strain_rows(self.batch, self.features, adjoint)
+        return self.state.strain_rows(self.harmonic(adjoint))
 
     def atom_gradients(self, strain: bool = False) -> list[np.ndarray]:
         """Return d(t_i)/dR or by strain by structure, see `LatentState`."""
-        arguments = self.batch, self.features, self.weights
         if strain:
-            gradients = self.kernel.atom_strain_gradients(*arguments)
+            gradients = self.state.atom_strain_gradients(self.weights)
             gradients = symmetric_part(gradients, -2)
         else:
-            gradients = self.kernel.atom_gradients(*arguments)
+            gradients = self.state.atom_gradients(self.weights)
         return by_structure(to_cartesian(self.kernel, gradients), self.batch, strain)
 
     def harmonic(self, adjoint: np.ndarray) -> np.ndarray:
@@ -170,7 +245,7 @@ class MomentState:
         return PRIORS[self.kernel.order] * adjoint @ CARTESIAN[self.kernel.order]
 
 
-def to_cartesian(kernel: TensorKernel, values: np.ndarray) -> np.ndarray:
+def to_cartesian(kernel: EquivariantKernel, values: np.ndarray) -> np.ndarray:
     """Turn components of t_i, (n_atoms, 2 l + 1, ...), to those of moments."""
     n_atoms, n_components, *others = values.shape
     matrix = PRIORS[kernel.order] * CARTESIAN[kernel.order]

@@ -208,7 +208,7 @@ def choose_environments(
     Parameters
     ----------
     frames : list of ase.Atoms
-    kernel : SparseKernel or TensorKernel
+    kernel : SparseKernel or EquivariantKernel
         Its descriptor, species and covariance.
     n_sparse : int
         Environments per species, at the most; a species with fewer gives all. Copies

@@ -88,6 +88,11 @@ class EquivariantKernel(PointKernel):
     _transfers: dict = field(default_factory=dict, init=False, repr=False)
     _constants: dict = field(default_factory=dict, init=False, repr=False)
 
+    def share(self, descriptor) -> None:
+        """Take an equal descriptor, whose expansions are made once."""
+        self.equivariants.take_expansions(descriptor)
+        self.descriptor = descriptor
+
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter."""
@@ -144,6 +149,10 @@ class EquivariantKernel(PointKernel):
         points.base = points.projection = triangular_projection(covariances, RCOND)
         points.compress(coefficients)
         self.points[int(species)] = points
+
+    def channels(self, species: int):
+        """Return the channels of p for one species of centres."""
+        return self.equivariants.channels(self.order, self.sigma, species, self.species)
 
     def multiply(self, species: int, coefficients) -> tuple[np.ndarray, np.ndarray]:
         """Return P and p of expansion coefficients of centres of one species."""
@@ -207,6 +216,9 @@ class EquivariantKernel(PointKernel):
         """
         settings, arrays = store.add(self, name)
         settings["scales"] = {str(z): points.scale for z, points in self.points.items()}
+        for z, points in self.points.items():
+            if not points.coefficients:  # of files of format 1
+                arrays[f"{name}/{z}/tensors"] = points.tensors
         return settings, arrays
 
     def take_state(self, stored: StoredModel, settings: dict, name: str) -> None:
@@ -226,14 +238,19 @@ class EquivariantKernel(PointKernel):
         for z, n_points in term.points.items():
             n_rows = n_points * (2 * self.order + 1)
             base = stored.array(f"{name}/{z}/projection", n_rows, None)
-            _, coefficients = term.environments(z)
-            features, tensors = self.multiply(z, coefficients)
+            features, coefficients = term.environments(z)
             scale = scales.positive(str(z))
+            if coefficients:
+                features, tensors = self.multiply(z, coefficients)
+                tensors = tensors / scale
+            else:
+                shape = n_points, 2 * self.order + 1, len(self.channels(z))
+                tensors = stored.array(f"{name}/{z}/tensors", *shape)
             self.points[z] = EquivariantPoints(
                 features,
                 self.amplitude * base,
                 coefficients=coefficients,
                 base=base,
-                tensors=tensors / scale,
+                tensors=tensors,
                 scale=scale,
             )

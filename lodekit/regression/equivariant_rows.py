@@ -52,11 +52,7 @@ class SpeciesRows:
     @cached_property
     def contracted(self) -> list[tuple[Factor, ContractedFactor]]:
         """The expansions of the tensors, contracted with the adjoint."""
-        state, kernel = self.state, self.kernel
-        order, sigma = kernel.order, kernel.sigma
-        channels = kernel.equivariants.channels(
-            order, sigma, self.species, kernel.species
-        )
+        sigma, channels = self.kernel.sigma, self.kernel.channels(self.species)
         return [
             (
                 factor,
@@ -64,24 +60,19 @@ class SpeciesRows:
                     factor, factor.partner, channels, sigma, self.atoms, self.adjoint
                 ),
             )
-            for factor in state.tensor_factors
+            for factor in self.state.tensor_factors
         ]
 
     def positions(self) -> np.ndarray:
         """Return derivatives by positions, (n_atoms, 3, 2 order + 1, n_points)."""
         state, n_atoms = self.state, self.state.batch.n_atoms
         rows = np.zeros((n_atoms, 3, self.n_components, self.n_points))
-        moving = [
-            state.moving[id(factor.expansion), factor.side]
-            for factor in state.invariants.factors
-        ]
+        moving = [state.moving[id(factor)] for factor in state.invariants.factors]
         arguments = state.invariants, self.species, self.atoms, *self.slopes
         self.kernel.add_position_rows(moving, *arguments, rows)
         columns = np.zeros((n_atoms, 3, 1, self.values.shape[2]))
         for factor, contracted in self.contracted:
-            moving_factor = replace(
-                state.moving[id(factor.expansion), factor.side], factor=contracted
-            )
+            moving_factor = replace(state.moving[id(factor)], factor=contracted)
             transfers = self.kernel.tensor_transfers(contracted, self.species)
             shifts = np.zeros_like(self.values)
             add_position_gradients(

@@ -198,19 +198,13 @@ class EquivariantState:
         A shared factor has its Jacobian made once.
         """
         left, right = self.equivariants.left, self.equivariants.right
+        if left is self.invariants.left and right is self.invariants.right:
+            return self.invariants.factors
         if right is None:
-            factors = [Factor(left, left.coefficients, "square")]
-        else:
-            factors = [
-                Factor(left, right.coefficients, "left"),
-                Factor(right, left.coefficients, "right"),
-            ]
-        known = {
-            (id(factor.expansion), factor.side): factor
-            for factor in self.invariants.factors
-        }
+            return [Factor(left, left.coefficients, "square")]
         return [
-            known.get((id(factor.expansion), factor.side), factor) for factor in factors
+            Factor(left, right.coefficients, "left"),
+            Factor(right, left.coefficients, "right"),
         ]
 
     def atom_gradients(self, weights: np.ndarray) -> np.ndarray:
@@ -249,13 +243,19 @@ class EquivariantState:
         -------
         positions : ndarray of shape (n_atoms, 3, rank)
         strain : ndarray of shape (n_structures, 6, rank)
-            Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
+        """
+        return self.position_rows(adjoint), self.strain_rows(adjoint)
+
+    def strain_rows(self, adjoint: np.ndarray) -> np.ndarray:
+        """Return d(sum_i adjoint_i . Phi_i)/d(strain), (n_structures, 6, rank).
+
+        Voigt order xx, yy, zz, yz, xz, xy of the symmetric part.
         """
         strain = np.empty((self.batch.n_structures, 6, self.kernel.rank))
         for z, columns in self.kernel.columns.items():
             rows = SpeciesRows(self, z, adjoint).strain()
             strain[:, :, columns] = project(rows, self.kernel.points[z].projection)
-        return self.position_rows(adjoint), strain
+        return strain
 
     def position_rows(self, adjoint: np.ndarray) -> np.ndarray:
         """Return d(sum_i adjoint_i . Phi_i)/dR, (n_atoms, 3, rank)."""
@@ -266,11 +266,11 @@ class EquivariantState:
         return positions
 
     @cached_property
-    def moving(self) -> dict[tuple, MovingFactor]:
-        """Factors with their derivatives by positions, each Jacobian made once."""
+    def moving(self) -> dict[int, MovingFactor]:
+        """Factors by id with derivatives by positions, each Jacobian made once."""
+        factors = {id(f): f for f in [*self.invariants.factors, *self.tensor_factors]}
+        n_atoms = self.batch.n_atoms
         return {
-            (id(factor.expansion), factor.side): MovingFactor.from_factor(
-                factor, self.batch.n_atoms
-            )
-            for factor in [*self.invariants.factors, *self.tensor_factors]
+            key: MovingFactor.from_factor(factor, n_atoms)
+            for key, factor in factors.items()
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -275,7 +276,7 @@ class ReversePass:
         self.batch = batch
         self.parts: dict = {}
 
-    def add(self, states: list, adjoints: list, scales=None, coefficients=0.0) -> None:
+    def add(self, states: list, adjoints: list, scales=None, coefficients=()) -> None:
         """Add adjoints of the features of some terms.
 
         Parameters
@@ -285,14 +286,15 @@ class ReversePass:
         adjoints : list of ndarray of shape (n_atoms, n_features)
         scales : ndarray of shape (n_atoms,), optional
             Factors of the adjoints.
-        coefficients : float or ndarray, optional
-            Adjoint of the coefficients of the first factor of every term.
+        coefficients : sequence of ndarray, optional
+            Adjoints of the coefficients of each factor of every term.
         """
         for state, adjoint in zip(states, adjoints, strict=True):
             if scales is not None:
                 adjoint = adjoint * scales[:, None]
-            _, known, more = self.parts.get(id(state), (state, 0.0, 0.0))
-            self.parts[id(state)] = state, known + adjoint, more + coefficients
+            _, known, more = self.parts.get(id(state), (state, 0.0, ()))
+            more = [sum(own) for own in zip_longest(more, coefficients, fillvalue=0.0)]
+            self.parts[id(state)] = state, known + adjoint, more
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         """Return derivatives by positions and strain, see `Latent.gradients`."""
@@ -310,7 +312,7 @@ def share_descriptors(kernels) -> None:
     known: dict = {}
     for kernel in kernels:
         key = json.dumps(encode(kernel.descriptor, "descriptor"), sort_keys=True)
-        kernel.descriptor = known.setdefault(key, kernel.descriptor)
+        kernel.share(known.setdefault(key, kernel.descriptor))
 
 
 def point_features(kernels):

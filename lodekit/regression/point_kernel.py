@@ -96,6 +96,10 @@ class PointKernel:
         for points in self.points.values():
             points.projection = self.amplitude * points.base
 
+    def share(self, descriptor) -> None:
+        """Take an equal descriptor, whose features are made once."""
+        self.descriptor = descriptor
+
     @property
     def columns(self) -> dict[int, slice]:
         """Columns of every species in a row of Phi."""

@@ -32,7 +32,8 @@ def water(seed):
     dipole = CHARGES @ atoms.positions
     pairs = np.einsum("ia,ib->ab", bonds, bonds)
     normal = np.cross(*bonds) * (bonds[0] @ bonds[0] - bonds[1] @ bonds[1])
-    cubic = np.einsum("ia,ib,ic->abc", bonds, bonds, bonds)
+    # symmetric in two indices, as the first hyperpolarizability of light
+    cubic = np.einsum("a,bc->abc", dipole, np.eye(3) + pairs)
     atoms.info["dipole"] = dipole
     atoms.info["polarizability"] = (np.eye(3) + pairs).ravel()
     atoms.info["cubic"] = cubic.ravel()
@@ -85,7 +86,7 @@ def test_parts_are_those_that_the_tensors_have(model):
     assert model.summary_["tensors"] == {
         "dipole": [[1, 1]],
         "polarizability": [[0, 1], [2, 1]],
-        "cubic": [[1, 1], [3, 1]],
+        "cubic": [[1, 1], [1, 1], [2, -1], [3, 1]],
         "skew": [[0, 1], [1, -1], [2, 1]],
         "torques": [[1, 1]],
         "spherical": [[2, 1]],

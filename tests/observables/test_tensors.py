@@ -24,6 +24,23 @@ def symmetric(rng, n=4):
     return tensors + tensors.swapaxes(1, 2)
 
 
+def symmetric_in_two(rng, n=8):
+    """Tensors that are symmetric in the last two indices, such as piezoelectric ones.
+
+    They have no pseudoscalar part, which is antisymmetric in all indices.
+    """
+    tensors = rng.normal(size=(n, 3, 3, 3))
+    return tensors + tensors.swapaxes(2, 3)
+
+
+def symmetric_pairs(rng, n=8):
+    """Tensors with the symmetry of elastic constants."""
+    tensors = rng.normal(size=(n, 3, 3, 3, 3))
+    tensors = tensors + tensors.swapaxes(1, 2)
+    tensors = tensors + tensors.swapaxes(3, 4)
+    return tensors + tensors.transpose(0, 3, 4, 1, 2)
+
+
 def drawn(kind):
     rng = np.random.default_rng(0)
     return {
@@ -33,6 +50,8 @@ def drawn(kind):
         "six components": symmetric(rng).reshape(4, 9)[:, [0, 4, 8, 5, 2, 1]],
         "matrix": rng.normal(size=(4, 3, 3)),
         "rank 3": symmetric_cubic(rng),
+        "rank 3, two indices": symmetric_in_two(rng),
+        "rank 4": symmetric_pairs(rng),
     }[kind]
 
 
@@ -43,6 +62,9 @@ PARTS = {
     "six components": [(0, 1), (2, 1)],
     "matrix": [(0, 1), (1, -1), (2, 1)],
     "rank 3": [(1, 1), (3, 1)],
+    # 18 independent numbers, and 21
+    "rank 3, two indices": [(1, 1), (1, 1), (2, -1), (3, 1)],
+    "rank 4": [(0, 1), (0, 1), (2, 1), (2, 1), (4, 1)],
 }
 kinds = pytest.mark.parametrize("kind", PARTS)
 
@@ -52,7 +74,7 @@ def test_parts_add_up_to_the_tensor(kind):
     values = drawn(kind)
     tensor = describe_tensor("t", values)
     assert [part[:2] for part in tensor.parts] == PARTS[kind]
-    values = values.reshape(4, -1)
+    values = values.reshape(len(values), -1)
     total = sum(
         tensor.part(index, values) @ matrix.T
         for index, (_, _, matrix) in enumerate(tensor.parts)
@@ -60,11 +82,11 @@ def test_parts_add_up_to_the_tensor(kind):
     np.testing.assert_allclose(total, values, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("n_components", [1, 3, 9, 27])
-def test_parts_of_all_components_are_orthonormal(n_components):
-    matrix = np.concatenate(list(cartesian_parts(n_components).values()), axis=1)
-    n_columns = matrix.shape[1]
-    np.testing.assert_allclose(matrix.T @ matrix, np.eye(n_columns), atol=1e-12)
+@pytest.mark.parametrize("n_components", [1, 3, 9, 27, 81])
+def test_parts_of_all_components_are_an_orthonormal_basis(n_components):
+    parts = cartesian_parts(n_components).values()
+    matrix = np.concatenate([own for part in parts for own in part], axis=1)
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(n_components), atol=1e-12)
 
 
 @pytest.mark.parametrize("is_proper", [True, False])
@@ -88,8 +110,8 @@ def test_parts_turn_by_wigner_matrices(kind, is_proper):
     tensor = describe_tensor("t", values)
     for index, (order, sigma, _) in enumerate(tensor.parts):
         matrix = wigner_matrix(order, rotation) * (1 if is_proper else sigma)
-        before = tensor.part(index, values.reshape(4, -1))
-        after = tensor.part(index, turned.reshape(4, -1))
+        before = tensor.part(index, values.reshape(len(values), -1))
+        after = tensor.part(index, turned.reshape(len(values), -1))
         np.testing.assert_allclose(after, before @ matrix.T, rtol=0, atol=1e-12)
 
 
@@ -125,7 +147,7 @@ def test_spherical_tensors_are_their_own_part():
         (
             np.random.default_rng(2).normal(size=(2, 27)),
             [],
-            "27 components and is not symmetric",
+            "t has a pseudoscalar part",
         ),
     ],
 )
