@@ -22,11 +22,13 @@ from .suspicions import (
     largest_size,
     suspicious_energies,
     suspicious_lengths,
+    suspicious_origins,
     suspicious_sizes,
 )
 from .targets import SOURCES_KEY, BadTarget, get_target
 
 _LISTED = 10
+_NEUTRAL = 0.05  # e: charges of fits and partitions miss their sum
 _GRAMS_PER_CM3 = 1.66053906660  # of 1 atomic mass unit per Å³
 
 
@@ -203,6 +205,24 @@ def _distance_report(frames, problems):
     }, ratios
 
 
+def _moments_of_neutral(frames, values):
+    """Return positions, charges, dipoles, quadrupoles of frames that have all of them.
+
+    Of open ones whose charges sum to nothing: moments of others depend on more.
+    """
+    names = ("charges", "dipole", "quadrupole")
+    indices = set(range(len(frames))).intersection(*(values.get(n, {}) for n in names))
+    used = [
+        index
+        for index in sorted(indices)
+        if abs(np.sum(values["charges"][index])) < _NEUTRAL
+        and not frames[index].pbc.any()
+    ]
+    return [frames[i].positions for i in used], *(
+        [values[name][i] for i in used] for name in names
+    )
+
+
 def _notes(frames, values, ratios, report):
     """Return sentences about what looks wrong but may be meant."""
     energies = values.get("energy", {})
@@ -212,6 +232,7 @@ def _notes(frames, values, ratios, report):
             [energy / len(frames[index]) for index, energy in energies.items()],
         ),
         suspicious_lengths(ratios),
+        suspicious_origins(*_moments_of_neutral(frames, values)),
         *(
             suspicious_sizes(
                 name, {i: largest_size(v) for i, v in values.get(name, {}).items()}

@@ -18,6 +18,8 @@ _FEWEST = 3
 # from what nine of ten frames stay below.
 _SIZE_RATIO = 5.0
 _FEWEST_SIZES = 5
+# A shift has three of the five numbers of a residual: chance leaves 40 % of its square.
+_LEFT_BY_SHIFT = 0.1
 #: Targets whose sizes are compared: forces and stress.
 COMPARABLE = [name for name, target in TARGETS.items() if target.harmless < math.inf]
 
@@ -124,3 +126,56 @@ def suspicious_lengths(bond_ratios):
         f"in {n_short} of {len(bond_ratios)} frames the closest atoms are nearer than "
         f"{_SHORT_BOND} times a bond length: are positions in nm, or fractional?"
     )
+
+
+def suspicious_origins(positions, charges, dipoles, quadrupoles):
+    """Say when quadrupoles count from another point than the positions, or return None.
+
+    The quadrupole of a neutral structure with dipole mu about a point o is that about
+    the origin minus the parts mu o^T + o mu^T without their trace.
+
+    Parameters
+    ----------
+    positions : list of ndarray of shape (n_atoms, 3)
+        Of neutral open structures, in Å.
+    charges : list of ndarray of shape (n_atoms,)
+        In e.
+    dipoles : list of ndarray of shape (3,)
+        In e·Å.
+    quadrupoles : list of ndarray of shape (3, 3)
+        In e·Å².
+
+    Returns
+    -------
+    suspicion : str or None
+        One line for a warning.
+    """
+    if len(positions) < _FEWEST_SIZES:
+        return None
+    before = after = 0.0
+    origins = []
+    for places, own, dipole, quadrupole in zip(
+        positions, charges, dipoles, quadrupoles, strict=True
+    ):
+        rest = without_trace(quadrupole - (places.T * own) @ places).ravel()
+        changes = [
+            -without_trace(np.outer(dipole, axis) + np.outer(axis, dipole)).ravel()
+            for axis in np.eye(3)
+        ]
+        origin, *_ = np.linalg.lstsq(np.transpose(changes), rest, rcond=1e-6)
+        origins.append(origin)
+        before += np.sum(rest**2)
+        after += np.sum((rest - origin @ changes) ** 2)
+    if not after < _LEFT_BY_SHIFT * before:
+        return None
+    x, y, z = np.median(origins, axis=0)
+    return (
+        f"quadrupoles differ from those of the charges as if they counted from another "
+        f"point than the positions do, near {x:.2f}, {y:.2f}, {z:.2f} Å: turn them to "
+        "the origin of the positions, or leave them out"
+    )
+
+
+def without_trace(matrix):
+    """Return a matrix (3, 3) without its trace."""
+    return matrix - np.trace(matrix) / 3.0 * np.eye(3)

@@ -147,6 +147,26 @@ def test_lengths_in_bohr_are_noted():
     ]
 
 
+@pytest.mark.parametrize("origin", [[0.0, 0.0, 0.0], [-0.5, -0.5, 0.4]])
+def test_quadrupoles_about_another_point_are_noted(origin):
+    rng, frames = np.random.default_rng(0), []
+    for _ in range(6):
+        positions, charges = rng.normal(size=(5, 3)), rng.normal(size=5)
+        charges -= charges.mean()
+        others = charges + 0.02 * rng.normal(size=5)  # charges do not say all
+        others -= others.mean()
+        atoms = Atoms("H5", positions + 1.5 * np.arange(5)[:, None])
+        places = atoms.positions - origin
+        results = {"charges": charges, "dipole": others @ atoms.positions}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms.info["quadrupole"] = (places.T * others) @ places
+        frames.append(atoms)
+    notes = [n for n in audit_structures(frames)["notes"] if "quadrupoles" in n]
+    assert len(notes) == np.any(origin)
+    assert all("from another point than the positions do" in note for note in notes)
+    assert all("near -0." in note for note in notes)
+
+
 def test_broken_frames_are_listed_and_do_not_stop_the_audit():
     broken = molecule("H2", energy=np.nan)
     flat = Atoms("H", pbc=True)
