@@ -168,7 +168,8 @@ def name_channels_and_paths(header):
     settings = header["settings"]
     for moments in settings.get("moments", ()):
         moments["selection"] = None
-    for own in (settings, settings.get("polarizability") or {}):
+    parts = [settings.get(f"{name}polarizability") for name in ("", "hyper")]
+    for own in (settings, *filter(None, parts)):
         for tensor in own.get("tensors", ()):
             is_cubic = math.prod(tensor["shape"]) == 27 and not tensor["is_spherical"]
             tensor["parts"] = [

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lodekit.observables.tensors import Tensor, cartesian_parts
+from lodekit.observables.tensors import SYMMETRIC, Tensor, cartesian_parts
 from lodekit.quantities import quantity
 from lodekit.regression.normal_equations import Solution
 from lodekit.structures.batch import StructureBatch
@@ -32,12 +32,10 @@ SPREADS = dict(zip(RESPONSES, (1.0, 1e-2), strict=True))
 def symmetric_tensor(name: str) -> Tensor:
     """Return shape and parts of a response, symmetric in all indices."""
     shape = quantity(name).shape
-    parts = [
-        (order, sigma, matrix)
-        for (order, sigma), matrix in cartesian_parts(int(np.prod(shape))).items()
-        if sigma == 1
-    ]
-    return Tensor(name, False, shape, parts)
+    tensor, known = Tensor(name, False, shape, []), cartesian_parts(3 ** len(shape))
+    for key, directions in SYMMETRIC[len(shape)].items():
+        tensor.add(key, directions, known[key])
+    return tensor
 
 
 class ResponseLatents:

@@ -106,6 +106,12 @@ def paths(rank: int) -> dict[tuple, np.ndarray]:
     return {key: np.concatenate(found[key]) for key in sorted(found)}
 
 
+#: What tensors that are symmetric in all indices have of the paths to order and sigma,
+#: by rank.
+SYMMETRIC = {
+    2: {(0, 1): [1.0], (2, 1): [1.0]},
+    3: {(1, 1): [-(5.0**0.5) / 3.0, 0.0, -2.0 / 3.0], (3, 1): [1.0]},
+}
 #: Rank of Cartesian tensors by number of components.
 RANKS = {1: 0, 3: 1, 6: 2, 9: 2, 27: 3, 81: 4}
 

@@ -6,6 +6,7 @@ from wigner import wigner_matrix
 
 from lodekit.errors import StructureError
 from lodekit.observables.tensors import (
+    SYMMETRIC,
     cartesian_parts,
     collect_tensor,
     describe_tensor,
@@ -113,6 +114,14 @@ def test_parts_turn_by_wigner_matrices(kind, is_proper):
         before = tensor.part(index, values.reshape(len(values), -1))
         after = tensor.part(index, turned.reshape(len(values), -1))
         np.testing.assert_allclose(after, before @ matrix.T, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "rank"), [("symmetric matrix", 2), ("rank 3", 3)])
+def test_directions_of_symmetric_tensors_are_known(kind, rank):
+    tensor = describe_tensor("t", drawn(kind))
+    assert tensor.keys == list(SYMMETRIC[rank])
+    for own, known in zip(tensor.directions, SYMMETRIC[rank].values(), strict=True):
+        assert abs(np.dot(own, known)) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_trace_is_the_part_of_order_zero():
