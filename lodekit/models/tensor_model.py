@@ -55,7 +55,7 @@ class TensorModel(TensorState, Model):
         dipole and polarizability that the frames have.
     spherical : list of str, optional
         Targets that are spherical tensors, 2 l + 1 components in the order m = -l..l;
-        others are Cartesian, of 1, 3, 6, 9 or 27 components.
+        others are Cartesian, of 1, 3, 6, 9, 27 or 81 components.
     noises : dict of str to float, optional
         Standard deviation of the noise of components by target; what makes the targets
         most probable where it is missing.
