@@ -25,7 +25,8 @@ from lodekit.observables.branches import fold, polarization_quanta
 from lodekit.observables.polarization import BORN_CHARGES, moment_of
 from lodekit.settings.potential import build_potential
 from lodekit.structures import find_target
-from lodekit.terms.tables import SOAP, WIDE_SOAP
+from lodekit.terms.tables import BY_SPECIES, LODE, SOAP, WIDE_SOAP
+from lodekit.terms.tensors import DIPOLE_SOAP, build_tensor_terms
 from lodekit.units import COULOMB_CONSTANT
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -45,7 +46,14 @@ def without_born_charges(atoms):
     return bare
 
 
-def real(file, born_every=1, terms=None, **arguments):
+#: Atomic dipoles of crystals: what is far away changes them as well.
+DIPOLE_TERMS = {
+    "soap": {**DIPOLE_SOAP, "n_sparse": 400},
+    "far": {**LODE, "charges": BY_SPECIES, "n_sparse": 100},
+}
+
+
+def real(file, born_every=1, terms=None, dipole_terms=None, **arguments):
     """Return a case of real data.
 
     Parameters
@@ -53,8 +61,8 @@ def real(file, born_every=1, terms=None, **arguments):
     file : str
     born_every : int
         Born charges of every so many fitted frames are used, the rest of the others.
-    terms : dict, optional
-        Of the potential.
+    terms, dipole_terms : dict, optional
+        Of the potential, and of atomic dipoles.
     **arguments
         Of the model.
     """
@@ -68,7 +76,12 @@ def real(file, born_every=1, terms=None, **arguments):
                 for index, atoms in enumerate(train)
             ]
             potential = build_potential({"terms": terms}) if terms else None
-            model = PolarizationModel(potential=potential, **arguments).fit(train)
+            own = dict(arguments)
+            if dipole_terms:
+                parts = zip(*build_tensor_terms({"terms": dipole_terms}), strict=True)
+                names = ("descriptor", "covariance", "n_sparse")
+                own |= dict(zip(names, map(list, parts), strict=True))
+            model = PolarizationModel(potential=potential, **own).fit(train)
             judge(model, kept, errors)
             last = model.summary_
         return {
@@ -258,7 +271,7 @@ def induced_cost(n=22):
 
 CASES = {
     "sio2": real("allegro_pol/sio2_train.xyz", 3, CRYSTAL_TERMS, n_sparse=400),
-    "batio3": real("allegro_pol/batio3_train.xyz", 2, CRYSTAL_TERMS, n_sparse=400),
+    "batio3": real("allegro_pol/batio3_train.xyz", 2, CRYSTAL_TERMS, DIPOLE_TERMS),
     "water_bec": real("water_bec_rpbe/train.xyz", targets=[BORN_CHARGES], n_sparse=300),
     "water_bec_from_energies": water_bec_from_energies,
     "wannier": wannier,
