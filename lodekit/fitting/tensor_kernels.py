@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from lodekit.physics.atomic_dipoles import AtomicDipoles
 from lodekit.regression.environments import choose_environments
 from lodekit.regression.equivariant_kernel import EquivariantKernel
-from lodekit.terms.tensors import choose_tensor_terms
+from lodekit.terms.tensors import (
+    build_tensor_terms,
+    choose_tensor_terms,
+    dipole_terms,
+)
 
 from .progress import progress_bar
 
@@ -52,3 +57,26 @@ def select_kernels(
                     made[key].set_environments(z, coefficients)
             kernels[key].append(made[key])
     return kernels
+
+
+def select_dipoles(model, frames, random_state) -> AtomicDipoles:
+    """Choose channels and sparse points of the atomic dipoles of a model.
+
+    Raises
+    ------
+    ValueError
+        If no atom has a neighbour.
+    """
+    kernels = select_kernels(
+        model,
+        frames,
+        [(1, 1)],
+        random_state,
+        default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
+    )[1, 1]
+    if not sum(kernel.rank for kernel in kernels):
+        raise ValueError(
+            "no environment has an atomic dipole: no atom has a neighbour within the "
+            "cutoff; raise the cutoff"
+        )
+    return AtomicDipoles(kernels)

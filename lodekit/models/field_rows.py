@@ -17,11 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from lodekit.observables.tensors import SYMMETRIC, Tensor, cartesian_parts
+from lodekit.physics.atomic_dipoles import AtomicDipoles
 from lodekit.quantities import quantity
 from lodekit.regression.normal_equations import Solution
 from lodekit.structures.batch import StructureBatch
 
-from .atomic_dipoles import AtomicDipoles
 from .polarization_prediction import RESPONSES
 from .tensor_fit import ELEMENT_PRIOR, TensorPart, TermAmplitude
 

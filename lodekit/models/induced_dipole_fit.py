@@ -22,6 +22,8 @@ from lodekit.observables.polarization import (
     PolarizationTargets,
 )
 from lodekit.observables.rows import Rows
+from lodekit.physics.induced_dipole_born import BornRows, InducedResponse
+from lodekit.physics.induced_dipole_latents import InducedBatch
 from lodekit.quantities import error_units, family
 from lodekit.regression.baseline import count_species
 from lodekit.regression.environments import batches
@@ -29,9 +31,6 @@ from lodekit.regression.latent import point_features
 from lodekit.structures import frame_name, get_target
 from lodekit.structures.checks import can_have
 from lodekit.units import COULOMB_CONSTANT
-
-from .induced_dipole_born import BornRows, InducedResponse
-from .induced_dipole_latents import InducedBatch
 
 DIPOLE, POLARIZABILITY = family("tensors")
 #: Atoms whose features are held at once.

@@ -11,6 +11,7 @@ from lodekit.fitting.clock import Clock
 from lodekit.observables.charges import check_total_charges
 from lodekit.observables.oxidation_states import choose_oxidation_states
 from lodekit.observables.polarization import PolarizationTargets
+from lodekit.physics.induced_dipole_latents import InducedBatch, InducedLatents
 from lodekit.quantities import ENERGIES
 from lodekit.regression.environments import batches
 from lodekit.regression.equivariant_kernel import EquivariantKernel
@@ -36,7 +37,6 @@ from .induced_dipole_fit import (
     InducedProblem,
     reference_polarizabilities,
 )
-from .induced_dipole_latents import InducedBatch, InducedLatents
 from .induced_dipole_prediction import (
     defined_properties,
     predict_batch,

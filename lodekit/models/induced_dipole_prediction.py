@@ -6,13 +6,13 @@ import numpy as np
 
 from lodekit.observables.fields import check_directions
 from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION
+from lodekit.physics.induced_dipole_born import InducedResponse, born_charges
+from lodekit.physics.induced_dipole_latents import InducedBatch
 from lodekit.quantities import ENERGIES, family, quantity
 from lodekit.structures import frame_name
 from lodekit.units import COULOMB_CONSTANT, FOUR_PI
 
 from .charge_checks import check_stress
-from .induced_dipole_born import InducedResponse, born_charges
-from .induced_dipole_latents import InducedBatch
 
 #: What does not depend on the field, or only by what responds to it.
 RESPONSES = family("responses")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lodekit.physics.induced_dipole_latents import InducedLatents
 from lodekit.regression.stored_points import PointStore
 from lodekit.stored_model import StoredModel
 
 from .charge_checks import check_thole
 from .charge_state import read_solution, solution_arrays
-from .induced_dipole_latents import InducedLatents
 from .sparse_potential import SparsePotential
 from .tensor_state import kernel_state, read_kernels
 

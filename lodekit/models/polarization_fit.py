@@ -20,14 +20,13 @@ from lodekit.observables.polarization import (
     PolarizationTargets,
 )
 from lodekit.observables.rows import Rows
+from lodekit.physics.atomic_dipoles import AtomicDipoles
 from lodekit.quantities import error_units
 from lodekit.regression.environments import batches
 from lodekit.regression.latent import point_features
 from lodekit.regression.normal_equations import Gram, NormalEquations
 from lodekit.structures import frame_name
 from lodekit.structures.batch import StructureBatch
-
-from .atomic_dipoles import AtomicDipoles
 
 UNITS = error_units((POLARIZATION, BORN_CHARGES, WANNIER))
 #: Bytes of rows, and atoms, that are held at once.

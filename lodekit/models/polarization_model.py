@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
+from lodekit.fitting.tensor_kernels import select_dipoles
 from lodekit.observables.fields import fields_of
 from lodekit.observables.oxidation_states import choose_oxidation_states
 from lodekit.observables.polarization import (
@@ -28,7 +29,6 @@ from lodekit.structures import check_structures
 from lodekit.structures.batch import as_frames
 from lodekit.threads import threads_for
 
-from .atomic_dipoles import select_dipoles
 from .charge_checks import (
     check_fields,
     check_fraction,

@@ -6,12 +6,12 @@ import numpy as np
 
 from lodekit.descriptors import EquivariantPowerSpectrum, PowerSpectrum
 from lodekit.parameters import decode, encode
+from lodekit.physics.atomic_dipoles import AtomicDipoles
 from lodekit.regression.equivariant_covariance import EquivariantCovariance
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.regression.stored_points import PointStore, check_term
 from lodekit.stored_model import StoredModel
 
-from .atomic_dipoles import AtomicDipoles
 from .charge_state import read_solution, solution_arrays
 from .polarization_prediction import RESPONSES
 from .sparse_potential import SparsePotential

@@ -18,10 +18,10 @@ from lodekit.descriptors import (
 from lodekit.electrostatics import InducedDipoles
 from lodekit.electrostatics.induced_dipoles import default_widths
 from lodekit.models import InducedDipoleModel, SparsePotential
-from lodekit.models.induced_dipole_born import InducedResponse, born_charges
 from lodekit.models.induced_dipole_fit import InducedProblem
-from lodekit.models.induced_dipole_latents import InducedBatch
 from lodekit.observables.polarization import PolarizationTargets
+from lodekit.physics.induced_dipole_born import InducedResponse, born_charges
+from lodekit.physics.induced_dipole_latents import InducedBatch
 
 CHARGES, ALPHAS = {3: 0.5, 9: -0.5}, {3: 0.7, 9: 1.1}
 STATES = {3: 1.0, 9: -1.0}

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lodekit.fitting.tensor_kernels import select_kernels
 from lodekit.observables.tensors import axis_matrix
 from lodekit.regression.equivariant_kernel import EquivariantKernel
 from lodekit.structures.batch import StructureBatch
-from lodekit.terms.tensors import build_tensor_terms, dipole_terms
 
 #: A: components x, y, z of those of order 1.
 AXES = axis_matrix()
@@ -137,26 +135,3 @@ class DipoleState:
         pairs = zip(self.states, self.dipoles.split(weights), strict=True)
         parts = [state.gradients(own, adjoint) for state, own in pairs]
         return tuple(sum(own) for own in zip(*parts, strict=True))
-
-
-def select_dipoles(model, frames, random_state) -> AtomicDipoles:
-    """Choose channels and sparse points of the atomic dipoles of a model.
-
-    Raises
-    ------
-    ValueError
-        If no atom has a neighbour.
-    """
-    kernels = select_kernels(
-        model,
-        frames,
-        [(1, 1)],
-        random_state,
-        default=lambda _: build_tensor_terms({"terms": dipole_terms()}),
-    )[1, 1]
-    if not sum(kernel.rank for kernel in kernels):
-        raise ValueError(
-            "no environment has an atomic dipole: no atom has a neighbour within the "
-            "cutoff; raise the cutoff"
-        )
-    return AtomicDipoles(kernels)
