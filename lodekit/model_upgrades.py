@@ -171,6 +171,7 @@ def name_channels_and_paths(header):
     parts = [settings.get(f"{name}polarizability") for name in ("", "hyper")]
     for own in (settings, *filter(None, parts)):
         for tensor in own.get("tensors", ()):
+            tensor["is_pseudo"] = False
             is_cubic = math.prod(tensor["shape"]) == 27 and not tensor["is_spherical"]
             tensor["parts"] = [
                 [order, sigma, _SYMMETRIC[order] if is_cubic else [1.0]]

@@ -56,6 +56,9 @@ class TensorModel(TensorState, Model):
     spherical : list of str, optional
         Targets that are spherical tensors, 2 l + 1 components in the order m = -l..l;
         others are Cartesian, of 1, 3, 6, 9, 27 or 81 components.
+    pseudotensors : list of str, optional
+        Targets that a reflection turns to the opposite of what it makes of others, such
+        as magnetic dipoles.
     noises : dict of str to float, optional
         Standard deviation of the noise of components by target; what makes the targets
         most probable where it is missing.
@@ -92,6 +95,7 @@ class TensorModel(TensorState, Model):
         selection=None,
         targets=None,
         spherical=None,
+        pseudotensors=None,
         noises=None,
         validation_fraction=1.0,
         random_state=0,
@@ -104,6 +108,7 @@ class TensorModel(TensorState, Model):
         self.selection = selection
         self.targets = targets
         self.spherical = spherical
+        self.pseudotensors = pseudotensors
         self.noises = noises
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -135,10 +140,15 @@ class TensorModel(TensorState, Model):
         random_state = check_random_state(self.random_state)
         self.targets_ = choose_targets(frames, self.targets)
         check_noises(self.noises or {}, self.targets_)
+        check_kinds(self, self.targets_)
         values = {name: collect_tensor(frames, name) for name in self.targets_}
         self.tensors_ = {
             name: describe_tensor(
-                name, np.concatenate(own), self.spherical or (), per_atom
+                name,
+                np.concatenate(own),
+                self.spherical or (),
+                per_atom,
+                name in (self.pseudotensors or ()),
             )
             for name, (own, per_atom) in values.items()
         }
@@ -281,6 +291,17 @@ class TensorModel(TensorState, Model):
         expected, _ = collect_tensor(frames, self.targets_[0])
         predicted = self.predict(frames)
         return r2_score(np.concatenate(expected).ravel(), predicted.ravel())
+
+
+def check_kinds(model: TensorModel, targets: list[str]) -> None:
+    """Raise ``ValueError`` for spherical or pseudotensors that are no targets."""
+    for kind in ("spherical", "pseudotensors"):
+        others = set(getattr(model, kind) or ()) - set(targets)
+        if others or isinstance(getattr(model, kind), str):
+            raise ValueError(
+                f"{kind} must be a list of names among the targets {targets}, got "
+                f"{getattr(model, kind)!r}"
+            )
 
 
 def choose_targets(frames, targets) -> list[str]:

@@ -141,6 +141,7 @@ def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
         "per_atom": tensor.per_atom,
         "shape": list(tensor.shape),
         "is_spherical": tensor.is_spherical,
+        "is_pseudo": tensor.is_pseudo,
         "parts": [
             [part.order, part.sigma, directions]
             for part, directions in zip(parts, tensor.directions, strict=True)
@@ -158,9 +159,10 @@ def read_tensor_settings(own: StoredModel) -> Tensor:
         matrices = {(n_components // 2, 1): np.eye(n_components)[None]}
     else:
         matrices = cartesian_parts(n_components)
-    per_atom = own.setting("per_atom", bool)
-    tensor = Tensor(name, per_atom, shape, [], own.setting("is_spherical", bool))
+    kinds = [own.setting(f"is_{kind}", bool) for kind in ("spherical", "pseudo")]
+    tensor = Tensor(name, own.setting("per_atom", bool), shape, [], *kinds)
     for order, sigma, directions in own.setting("parts", list):
+        sigma *= tensor.sign
         known = matrices.get((order, sigma), ())
         if not (
             len(directions) == len(known) > 0

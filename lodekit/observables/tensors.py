@@ -51,6 +51,9 @@ class Tensor:
         Irreducible parts; multiplied with one, the matrix gives its components.
     is_spherical : bool
         Whether the components are those of a spherical tensor.
+    is_pseudo : bool
+        Whether a reflection makes the opposite of it, and sigma is that of others times
+        -1.
     directions : list of list of float
         What each part has of the `paths` to its order.
     """
@@ -60,12 +63,23 @@ class Tensor:
     shape: tuple
     parts: list[tuple]
     is_spherical: bool = False
+    is_pseudo: bool = False
     directions: list[list[float]] = field(default_factory=list)
 
     def add(self, key: tuple, directions: list[float], matrices: np.ndarray) -> None:
-        """Add a part of order and sigma ``key``, see `combine_paths`."""
-        self.parts.append((*key, combine_paths(directions, matrices)))
+        """Add a part of order and sigma ``key``, see `combine_paths`.
+
+        The sigma is that of a tensor that is no pseudotensor.
+        """
+        order, sigma = key
+        matrix = combine_paths(directions, matrices)
+        self.parts.append((order, sigma * self.sign, matrix))
         self.directions.append(directions)
+
+    @property
+    def sign(self) -> int:
+        """-1 for pseudotensors, 1 for others."""
+        return -1 if self.is_pseudo else 1
 
     @property
     def keys(self) -> list[tuple[int, int]]:
@@ -158,7 +172,9 @@ def present_directions(values: np.ndarray, matrices: np.ndarray, least: float):
     ]
 
 
-def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False):
+def describe_tensor(
+    name: str, values: np.ndarray, spherical=(), per_atom=False, is_pseudo=False
+):
     """Return the `Tensor` that values are, with the parts that they have.
 
     Parameters
@@ -168,6 +184,8 @@ def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False)
         One row for a structure, or for an atom.
     spherical : iterable of str
         Names of targets that are spherical tensors.
+    per_atom, is_pseudo : bool
+        Whether it is one of every atom, and a pseudotensor.
 
     Raises
     ------
@@ -183,25 +201,30 @@ def describe_tensor(name: str, values: np.ndarray, spherical=(), per_atom=False)
                 f"a spherical tensor has 2 l + 1 components, {name} has {n_components}"
             )
         order = n_components // 2
-        tensor = Tensor(name, per_atom, shape, [], is_spherical=True)
+        tensor = Tensor(name, per_atom, shape, [], True, is_pseudo)
         tensor.add((order, 1), [1.0], np.eye(n_components)[None])
-        return tensor
+        return refuse_pseudoscalars(tensor)
     if n_components not in RANKS:
         raise ValueError(
             f"{name} has {n_components} components; Cartesian tensors have "
             f"{', '.join(map(str, RANKS))} (6 of a symmetric matrix), others are named "
             "among `spherical`"
         )
-    tensor = Tensor(name, per_atom, shape, [])
+    tensor = Tensor(name, per_atom, shape, [], is_pseudo=is_pseudo)
     least = SMALLEST_PART * np.linalg.norm(values)
     for key, matrices in cartesian_parts(n_components).items():
         for directions in present_directions(values, matrices, least):
             tensor.add(key, directions, matrices)
     if not tensor.parts:
         raise ValueError(f"{name} is zero in all structures: nothing can be learned")
+    return refuse_pseudoscalars(tensor)
+
+
+def refuse_pseudoscalars(tensor: Tensor) -> Tensor:
+    """Return a tensor; raise ``ValueError`` if it has a part that cannot be learned."""
     if (0, -1) in tensor.keys:
         raise ValueError(
-            f"{name} has a pseudoscalar part, which a reflection turns to its "
+            f"{tensor.name} has a pseudoscalar part, which a reflection turns to its "
             "opposite; products of two expansions have none"
         )
     return tensor

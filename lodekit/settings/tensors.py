@@ -13,7 +13,7 @@ from .potential import SELECTIONS, check_settings
 #: Arguments that are objects, or follow from other settings.
 _BUILT = {"descriptor", "covariance", "n_sparse", "progress"}
 #: Arguments that are not of the kind of their default.
-_FREE = ("spherical", "noises")
+_FREE = ("spherical", "pseudotensors", "noises")
 
 
 def fit_defaults() -> dict:

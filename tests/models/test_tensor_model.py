@@ -19,7 +19,7 @@ from lodekit.regression.equivariant_covariance import EquivariantCovariance
 
 #: Charges and polarizable axes that make the tensors.
 CHARGES = np.array([-2.0, 1.0, 1.0])
-TARGETS = ["dipole", "polarizability", "cubic", "skew", "torques", "spherical"]
+TARGETS = ["dipole", "polarizability", "cubic", "skew", "torques", "spherical", "axial"]
 
 
 def water(seed):
@@ -42,6 +42,7 @@ def water(seed):
     levi_civita[[0, 1, 2], [1, 2, 0], [2, 0, 1]] = 1.0
     levi_civita[[0, 2, 1], [2, 1, 0], [1, 0, 2]] = -1.0
     atoms.info["skew"] = pairs + np.einsum("abc,c->ab", levi_civita, normal)
+    atoms.info["axial"] = normal
     atoms.arrays["torques"] = np.stack([dipole, bonds[0], bonds[1]])
     x, y, z = dipole
     atoms.info["spherical"] = np.sqrt(3.0) * np.array(
@@ -57,8 +58,12 @@ def small(**arguments):
         "n_sparse": 12,
         "n_channels": 40,
         "spherical": ["spherical"],
+        "pseudotensors": ["axial"],
         **arguments,
     }
+    for kind in ("spherical", "pseudotensors"):
+        targets = arguments.get("targets") or ()
+        arguments[kind] = [name for name in arguments[kind] if name in targets]
     return TensorModel(**arguments)
 
 
@@ -90,6 +95,7 @@ def test_parts_are_those_that_the_tensors_have(model):
         "skew": [[0, 1], [1, -1], [2, 1]],
         "torques": [[1, 1]],
         "spherical": [[2, 1]],
+        "axial": [[1, -1]],
     }
 
 
@@ -98,7 +104,7 @@ def test_predictions_turn_with_the_structure(model, frames, is_proper):
     rotation = random_rotation(9) if is_proper else -random_rotation(9)
     atoms = frames[-1]
     turned = displaced(atoms, atoms.positions @ rotation.T)
-    names = ["dipole", "polarizability", "skew", "cubic", "torques"]
+    names = ["dipole", "polarizability", "skew", "cubic", "torques", "axial"]
     (before,), (after,) = (model.compute(frame, names) for frame in (atoms, turned))
     R = rotation
     cubic = before["cubic"].reshape(3, 3, 3)
@@ -108,6 +114,7 @@ def test_predictions_turn_with_the_structure(model, frames, is_proper):
         "skew": R @ before["skew"] @ R.T,
         "cubic": np.einsum("ad,be,cf,def->abc", R, R, R, cubic).ravel(),
         "torques": before["torques"] @ R.T,
+        "axial": np.linalg.det(R) * R @ before["axial"],
     }
     for name in names:
         np.testing.assert_allclose(after[name], expected[name], rtol=0, atol=1e-10)
@@ -123,6 +130,7 @@ def test_values_have_the_shape_of_the_targets(model, frames):
         "skew": (3, 3),
         "torques": (3, 3),
         "spherical": (5,),
+        "axial": (3,),
         "dipole_std": (3,),
         "torques_std": (3, 3),
     }
@@ -192,7 +200,9 @@ def test_a_model_file_predicts_the_same_bits(model, frames, tmp_path):
         for name in wanted:
             np.testing.assert_array_equal(one[name], other[name])
     assert again.summary_["tensors"] == model.summary_["tensors"]
-    refitted = clone(again).set_params(n_sparse=4, targets=["dipole"])
+    refitted = clone(again).set_params(
+        n_sparse=4, targets=["dipole"], spherical=None, pseudotensors=None
+    )
     assert refitted.fit(frames[:10]).predict(frames[:2]).shape == (2, 3)
 
 
@@ -243,6 +253,14 @@ def test_scalars_have_a_constant_of_every_element(frames):
     model = small(targets=["alpha"], n_sparse=3).fit(some)
     new = Atoms("OH3", positions=[[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     assert model.predict([new])[0] == pytest.approx(19.0, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["spherical", "pseudotensors"])
+@pytest.mark.parametrize("names", [["dipol"], "dipole"])
+def test_names_that_are_no_targets_are_refused(frames, kind, names):
+    model = TensorModel(targets=["dipole"], **{kind: names})
+    with pytest.raises(ValueError, match=f"{kind} must be a list of names among"):
+        model.fit(frames[:3])
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,15 @@ def test_directions_of_symmetric_tensors_are_known(kind, rank):
         assert abs(np.dot(own, known)) == pytest.approx(1.0, abs=1e-12)
 
 
+def test_pseudotensors_have_the_other_sigma():
+    tensor = describe_tensor("t", drawn("vector"), is_pseudo=True)
+    assert tensor.keys == [(1, -1)]
+    with pytest.raises(ValueError, match="t has a pseudoscalar part"):
+        describe_tensor("t", drawn("scalar"), is_pseudo=True)
+    with pytest.raises(ValueError, match="t has a pseudoscalar part"):
+        describe_tensor("t", drawn("scalar"), ["t"], is_pseudo=True)
+
+
 def test_the_trace_is_the_part_of_order_zero():
     values = drawn("symmetric matrix")
     tensor = describe_tensor("t", values)
