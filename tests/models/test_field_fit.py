@@ -8,6 +8,7 @@ from test_polarization_model import expansion
 from test_polarization_model import small as small_model
 
 from lodekit import load_model
+from lodekit.analysis.audit import audit_model
 from lodekit.descriptors import EquivariantPowerSpectrum
 from lodekit.models import TensorModel
 from lodekit.models.field_fit import FieldProblem, find_partners
@@ -264,6 +265,12 @@ def test_born_charges_in_a_field_are_derivatives_of_the_polarization(periodic, n
     numerical = central_differences(polarization, new[3].positions[:1])
     charges = result["born_effective_charges"][:1]
     np.testing.assert_allclose(charges.swapaxes(1, 2), numerical, atol=1e-7)
+
+
+def test_an_audit_passes_with_hyperpolarizabilities(periodic, new):
+    checks = ["translation", "rotation", "inversion", "field", "field-forces"]
+    results = audit_model(periodic[0], new[0], checks)
+    assert {result.status for result in results} == {"pass"}
 
 
 def test_everything_turns_with_the_structure(periodic, new):
