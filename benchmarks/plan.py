@@ -56,8 +56,8 @@ def run(path, options):
             round(int(fitted.stderr.split()[-1]) / 1e6, 2),
         ),
         "seconds": (
-            planned["seconds"] and round(planned["seconds"]),
-            round(answer["seconds"]),
+            planned["seconds"] and round(planned["seconds"], 1),
+            round(answer["seconds"], 1),
         ),
     }
 

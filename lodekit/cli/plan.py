@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from .names_of_types import Settings
 
-#: Sparse points of every element and term with which rows are timed.
-PROBES = (20, 120)
-
 
 @click.command("plan", cls=SpreadCommand)
 @click.argument(
@@ -68,7 +65,13 @@ def make_plan(
     timed : bool
         Whether to measure how long rows take.
     """
-    from lodekit.fitting.plan import Plan, available_memory, memory_of, seconds_of
+    from lodekit.fitting.plan import (
+        COMPILED_BYTES,
+        Plan,
+        available_memory,
+        memory_of,
+        resident_memory,
+    )
 
     counts = dict(Counter(symbol for frame in frames for symbol in frame.symbols))
     terms, points, left_out = [], {}, []
@@ -81,18 +84,15 @@ def make_plan(
         terms.append((sum(own.values()), *size))
     n_weights = sum(n_points for n_points, *_ in terms) + len(counts)
     n_rows = count_rows(run, frames, settings)
-    plan = Plan(n_weights, n_rows, points, memory_of(n_weights, n_rows, terms))
+    resident = resident_memory() + COMPILED_BYTES
+    plan = Plan(n_weights, n_rows, points, resident=resident)
+    plan.memory = resident + memory_of(n_weights, n_rows, terms)
     plan.available, plan.left_out = available_memory(), left_out
-    if timed and run.options["model"] != "potential":
+    if timed and plan.fits:
         from .trial import time_fit
 
         plan.seconds = time_fit(run, frames, settings, plan)
-    elif timed:
-        from lodekit.fitting.plan import speed_of_products
-
-        speed = speed_of_products()
-        per_row = time_rows(run, frames, settings, n_weights)
-        plan.seconds = seconds_of(n_weights, n_rows, per_row, speed)
+        plan.memory = resident + memory_of(plan.n_weights, n_rows, terms)
     return plan
 
 
@@ -158,52 +158,6 @@ def count_rows(run: FitRun, frames: list[Atoms], settings: Settings) -> dict[str
     return rows
 
 
-def time_rows(
-    run: FitRun, frames: list[Atoms], settings: Settings, n_weights: int
-) -> float:
-    """Return the seconds that a row of the fit takes, by two small sets of points."""
-    import copy
-    import time
-
-    import numpy as np
-
-    from lodekit.observables.energy import build_rows, collect_targets
-    from lodekit.regression.latent import Latent
-    from lodekit.settings.potential import build_potential
-    from lodekit.structures.batch import StructureBatch
-
-    some, n_atoms = [], 0
-    for frame in frames:
-        some.append(frame)
-        n_atoms += len(frame)
-        if n_atoms >= 150:
-            break
-    targets = collect_targets(some, settings["fit"]["targets"])
-    species = np.unique(np.concatenate([atoms.numbers for atoms in some]))
-    measured = []
-    for size in PROBES:
-        small = copy.deepcopy(settings)
-        for term in small["terms"].values():
-            term["n_sparse"] = min(size, term["n_sparse"])
-        model = build_potential(small)
-        terms = model._terms(some)
-        state = np.random.RandomState(0)
-        model._fit_sources(some, terms, targets.names, None, state)
-        latent = Latent.select(some, terms, species, random_state=0)
-        batch = StructureBatch.from_frames(some)
-        build_rows(latent.kernels, batch, targets)  # compiled
-        seconds = []
-        for _ in range(2):
-            start = time.perf_counter()
-            rows = build_rows(latent.kernels, batch, targets)
-            seconds.append(time.perf_counter() - start)
-        n_rows = sum(len(own.values) for own in rows.values())
-        measured.append((latent.rank, min(seconds) / n_rows))
-    (first, early), (second, late) = measured
-    slope = (late - early) / max(second - first, 1)
-    return max(late + slope * (n_weights - second), early)
-
-
 def describe_plan(plan: Plan) -> str:
     """Return the plan as lines."""
     rows = ", ".join(f"{name} {count}" for name, count in plan.n_rows.items())
@@ -211,8 +165,9 @@ def describe_plan(plan: Plan) -> str:
         f"{name} {', '.join(f'{count} of {symbol}' for symbol, count in own.items())}"
         for name, own in plan.points.items()
     ]
+    bound = "" if plan.is_counted else " at the most"
     lines = [
-        f"weights      {plan.n_weights} at the most ({'; '.join(points)})",
+        f"weights      {plan.n_weights}{bound} ({'; '.join(points)})",
         f"rows         {rows}",
         f"memory       {plan.memory / 1e9:.1f} GB of {plan.available / 1e9:.1f} GB",
     ]

@@ -32,6 +32,7 @@ from .noises import (
     scale_noises,
 )
 from .outliers import find_outliers
+from .planning import stop_if_planned
 from .problem import FitResult
 from .progress import show_step
 from .shared_rows import assemble_shared, n_shares
@@ -84,6 +85,7 @@ def fit(
         problem = WeightedProblem(problem, sample_weight)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     fitting = Fitting(problem, given, groups, fraction, seed, lap or ignore)
+    stop_if_planned(fitting)
     nested = current_nested()
     if nested is not None and fitting.is_linear and problem.solver != "qr":
         return fit_nested(fitting, nested)

@@ -1,9 +1,9 @@
 """The costs of a fit before it is made: weights, rows, memory and time.
 
-The number of weights R is known from settings and environments, memory follows from R
-by counting arrays, and times from the speed of this machine: rows are made for a few
-atoms, and a product of matrices is timed. With n rows, T targets and S evaluations of
-the evidence,
+The number of weights R has a bound by settings and environments, and is counted where
+sparse points are chosen; memory follows from R by counting arrays, and times from the
+speed of this machine: rows are made for a few atoms, and a product of matrices is
+timed. With n rows, T targets and S evaluations of the evidence,
 
     time = n (c_0 + c_1 R) + (n R^2 + S (4/3 + T) R^3) / speed.
 """
@@ -25,8 +25,11 @@ from .left_out import KEPT_BYTES, LEAST_WORK, RELATIVE_ROWS
 SQUARES = 5
 #: Evaluations of the evidence that a search takes, about.
 EVALUATIONS = 20
-#: Bytes of a process that has done nothing yet, and of rows that are there at once.
-EMPTY_BYTES, ROW_BYTES = 4.5e8, 9e8
+#: Bytes of a process that has imported everything, where nobody tells, and of rows that
+#: are there at once.
+EMPTY_BYTES, ROW_BYTES = 2.5e8, 9e8
+#: Bytes of the compiled loops that a fit loads.
+COMPILED_BYTES = 6e7
 #: Rows and columns of the matrices that are timed.
 TIMED_ROWS, TIMED_RANK = 600, 900
 
@@ -44,7 +47,11 @@ class Plan:
     points : dict of str to dict
         Sparse points of every term and element.
     memory : float
-        Bytes.
+        Bytes, with what the process has before.
+    resident : float
+        Bytes that the process has before.
+    is_counted : bool
+        Whether the number of weights is that of the fit, and no upper bound.
     seconds : float or None
         None where it is not known.
     available : float
@@ -58,6 +65,8 @@ class Plan:
     points: dict = field(default_factory=dict)
     memory: float = 0.0
     seconds: float | None = None
+    resident: float = 0.0
+    is_counted: bool = False
     available: float = np.inf
     left_out: list = field(default_factory=list)
 
@@ -81,6 +90,15 @@ def available_memory() -> float:
         return np.inf
 
 
+def resident_memory() -> float:
+    """Return the bytes of memory that this process has now."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return float(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return EMPTY_BYTES
+
+
 def count_points(counts: dict, n_sparse: int, n_features: int, zeta: int) -> dict:
     """Return the sparse points of every element, and how many can be independent.
 
@@ -101,7 +119,7 @@ def count_points(counts: dict, n_sparse: int, n_features: int, zeta: int) -> dic
 
 
 def memory_of(n_weights: int, n_rows: dict, terms) -> float:
-    """Return the bytes that a fit takes at its peak.
+    """Return the bytes that a fit takes at its peak, beside those of the process.
 
     Parameters
     ----------
@@ -127,7 +145,7 @@ def memory_of(n_weights: int, n_rows: dict, terms) -> float:
         at_once = min(ROW_BYTES, 3.0 * 8.0 * n_weights * total)
         evidence = SQUARES * square
         solving = len(n_rows) * square + kept + max(at_once, evidence)
-    return EMPTY_BYTES + points + max(selection, solving)
+    return points + max(selection, solving)
 
 
 def speed_of_products() -> float:

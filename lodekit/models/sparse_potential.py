@@ -15,6 +15,7 @@ from lodekit.fitting.clock import Clock
 from lodekit.fitting.fit import fit
 from lodekit.fitting.joint_fit import ROW_ATOMS, ROW_BYTES
 from lodekit.fitting.nested import amplify, using
+from lodekit.fitting.planning import in_full
 from lodekit.fitting.problem import FitResult
 from lodekit.fitting.progress import progress_bar
 from lodekit.observables.energy import build_rows, collect_targets
@@ -236,7 +237,7 @@ class SparsePotential(PotentialState, EnergyEstimator):
             return
         try:
             seed = random_state.randint(2**31)
-            with using(None):  # of these frames alone
+            with using(None), in_full():  # of these frames alone
                 self.charge_latent_ = fit_charge_latent(
                     frames, names, y, seed, self.progress
                 )
