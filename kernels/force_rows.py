@@ -1,6 +1,5 @@
 """Sums of kernel derivatives over environments into rows of forces and virials."""
 
-import numpy as np
 from numba import njit
 
 
@@ -49,40 +48,3 @@ def add_strain_rows(projections, own, slopes, shifts, structures, rows):
                         slopes[atom, b, m] * projections[atom, axis, m]
                         + shifts[atom, b, m] * along
                     )
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def add_tensor_rows(
-    derivatives, centers, values, tensors, first, targets, channels, rows
-):
-    """Add sum_e,n derivatives[e, x, n] k(center, m) C_m[b, n] to rows.
-
-    Entries first[g] to first[g + 1] make a group: they change the channel channels[g]
-    of their centres and count for row targets[g]. The sum over them comes before the
-    product with the tensors C_m of the sparse points.
-
-    Shapes: derivatives (n_entries, n_axes, n_radial), centers (n_entries,), values
-    (n_atoms, n_points), tensors (n_channels, n_components, n_radial, n_points), first
-    (n_groups + 1,), targets and channels (n_groups,), rows (n_targets, n_axes,
-    n_components, n_points).
-    """
-    n_axes, n_components, n_points = rows.shape[1:]
-    n_radial = derivatives.shape[2]
-    sums = np.empty((n_axes, n_radial, n_points))
-    for group in range(targets.size):
-        target, channel = targets[group], channels[group]
-        sums[:] = 0.0
-        for entry in range(first[group], first[group + 1]):
-            center = centers[entry]
-            for axis in range(n_axes):
-                for n in range(n_radial):
-                    factor = derivatives[entry, axis, n]
-                    for m in range(n_points):
-                        sums[axis, n, m] += factor * values[center, m]
-        for axis in range(n_axes):
-            for b in range(n_components):
-                for n in range(n_radial):
-                    for m in range(n_points):
-                        rows[target, axis, b, m] += (
-                            sums[axis, n, m] * tensors[channel, b, n, m]
-                        )

@@ -4,7 +4,6 @@ import pytest
 from lodekit.kernels.force_rows import (
     add_force_rows,
     add_strain_rows,
-    add_tensor_rows,
 )
 
 SIZES = [(1, 1), (1, 70), (3, 64), (5, 2)]
@@ -66,25 +65,4 @@ def test_strain_rows_equal_the_sum_over_atoms(n_components, n_points):
         expected[structure] += gradients_of(i, i, *arguments)
     rows = start.copy()
     add_strain_rows(*arguments, structures, rows)
-    np.testing.assert_allclose(rows, expected, rtol=1e-12, atol=1e-13)
-
-
-def test_tensor_rows_equal_the_sum_over_entries_of_each_group():
-    rng = np.random.default_rng(0)
-    centers = np.array([1, 0, 2, 2, 1])
-    first, targets = np.array([0, 2, 3, 5]), np.array([1, 1, 0])
-    channels = np.array([0, 1, 1])
-    derivatives = rng.normal(size=(5, 3, 2))
-    values, tensors = rng.normal(size=(3, 7)), rng.normal(size=(2, 5, 2, 7))
-    start = rng.normal(size=(2, 3, 5, 7))
-    expected = start.copy()
-    for group, (target, channel) in enumerate(zip(targets, channels, strict=True)):
-        for e in range(first[group], first[group + 1]):
-            expected[target] += np.einsum(
-                "xn,m,bnm->xbm", derivatives[e], values[centers[e]], tensors[channel]
-            )
-    rows = start.copy()
-    add_tensor_rows(
-        derivatives, centers, values, tensors, first, targets, channels, rows
-    )
     np.testing.assert_allclose(rows, expected, rtol=1e-12, atol=1e-13)
