@@ -23,9 +23,13 @@ STRENGTHS = [1e-4, 1e-2, 1.0, 1e2, 1e4]
 def metal_cases(density):
     """Return terms and powers of SOAP, of LODE, and of both together."""
     local, far = EquivariantPowerSpectrum(density), EquivariantPowerSpectrum(lode())
+    steep = EquivariantPowerSpectrum(lode(exponent=3))
+    mixed = EquivariantPowerSpectrum(density, lode())
     return {
         "SOAP": ([local], [2]),
         "LODE, linear": ([far], [1]),
+        "LODE of 1/r^3, linear": ([steep], [1]),
+        "density times potential, linear": ([mixed], [1]),
         "LODE, linear and squared": ([far, far], [1, 2]),
         "SOAP and LODE, all linear": ([local, far], [1, 1]),
         "SOAP and LODE": ([local, far, far], [2, 1, 2]),

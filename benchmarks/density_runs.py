@@ -37,10 +37,10 @@ def soap(max_angular=6, max_radial=7, width=0.3, cutoff=4.0, smoothing=0.5):
     )
 
 
-def lode(max_angular=3, max_radial=2, smearing=1.2, radius=3.0):
+def lode(max_angular=3, max_radial=2, smearing=1.2, radius=3.0, exponent=1):
     """The potential of all atoms around each of them."""
     return LodeSphericalExpansion(
-        density={"type": "SmearedPowerLaw", "smearing": smearing, "exponent": 1},
+        density={"type": "SmearedPowerLaw", "smearing": smearing, "exponent": exponent},
         basis={
             "type": "TensorProduct",
             "max_angular": max_angular,
