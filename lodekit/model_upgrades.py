@@ -169,8 +169,8 @@ def name_channels_and_paths(header):
     for moments in settings.get("moments", ()):
         moments["selection"] = None
     parts = [settings.get(f"{name}polarizability") for name in ("", "hyper")]
-    for own in (settings, *filter(None, parts)):
-        for tensor in own.get("tensors", ()):
+    for part in (settings, *filter(None, parts)):
+        for tensor in part.get("tensors", ()):
             tensor["is_pseudo"] = False
             is_cubic = math.prod(tensor["shape"]) == 27 and not tensor["is_spherical"]
             tensor["parts"] = [

@@ -50,7 +50,7 @@ class FitRun:
         self.kind = KINDS[self.options["model"]]
         # of frames, not of the model
         parts = [
-            (own.get("fit") or {}).pop("noise_by", {}) for own in (given, overrides)
+            (table.get("fit") or {}).pop("noise_by", {}) for table in (given, overrides)
         ]
         self.noise_by = merge(*parts)
 
@@ -226,7 +226,7 @@ class FitRun:
         from .cross_validation import cross_validate, format_folds
 
         folds = cross_validate(
-            lambda some, own: self.fit(some, settings, own)[0],
+            lambda some, numbers: self.fit(some, settings, numbers)[0],
             frames,
             settings["fit"]["targets"],
             n_folds,

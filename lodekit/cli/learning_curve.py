@@ -158,12 +158,12 @@ def fit_to_members(
     model = run.kind.build(settings)
     if can_share_rows(model, settings["fit"]["targets"]):
         frames, own_groups = pick(train, groups, members[-1])
-        places = [np.searchsorted(members[-1], own) for own in members]
+        places = [np.searchsorted(members[-1], indices) for indices in members]
         arguments = run.fit_arguments(frames, own_groups)
         yield from fit_to_more(model, frames, places, **arguments)
         return
-    for own in members:
-        frames, own_groups = pick(train, groups, own)
+    for indices in members:
+        frames, own_groups = pick(train, groups, indices)
         yield run.fit_model(frames, settings, own_groups)
 
 

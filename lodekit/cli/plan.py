@@ -79,9 +79,9 @@ def make_plan(
         if descriptor is None:
             left_out.append(name)
             continue
-        own, size = term_size(n_sparse, zeta, counts, frames, descriptor)
-        points[name] = own
-        terms.append((sum(own.values()), *size))
+        counts_of_term, size = term_size(n_sparse, zeta, counts, frames, descriptor)
+        points[name] = counts_of_term
+        terms.append((sum(counts_of_term.values()), *size))
     n_weights = sum(n_points for n_points, *_ in terms) + len(counts)
     n_rows = count_rows(run, frames, settings)
     resident = resident_memory() + COMPILED_BYTES
@@ -162,8 +162,8 @@ def describe_plan(plan: Plan) -> str:
     """Return the plan as lines."""
     rows = ", ".join(f"{name} {count}" for name, count in plan.n_rows.items())
     points = [
-        f"{name} {', '.join(f'{count} of {symbol}' for symbol, count in own.items())}"
-        for name, own in plan.points.items()
+        f"{name} {', '.join(f'{n} of {symbol}' for symbol, n in counts.items())}"
+        for name, counts in plan.points.items()
     ]
     bound = "" if plan.is_counted else " at the most"
     lines = [
@@ -189,8 +189,8 @@ def refusal(plan: Plan) -> str:
         f"a fit with {plan.n_weights} weights takes {plan.memory / 1e9:.1f} GB, and "
         f"{plan.available / 1e9:.1f} GB are free; set fewer sparse points, such as "
         + " ".join(
-            f"--set terms.{name}.n_sparse={max(own.values()) // 2}"
-            for name, own in plan.points.items()
+            f"--set terms.{name}.n_sparse={max(counts_of_term.values()) // 2}"
+            for name, counts_of_term in plan.points.items()
             if "." not in name
         )
     )

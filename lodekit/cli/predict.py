@@ -269,5 +269,5 @@ class PieceWork:
         results = predict_shared(self.model, piece.frames, self.properties, self.field)
         self.watch.look(piece.frames)
         for result in results:
-            result.update({name: np.array(own) for name, own in self.field.items()})
+            result.update({name: np.array(array) for name, array in self.field.items()})
         return results

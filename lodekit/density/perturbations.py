@@ -82,12 +82,14 @@ class PointCharges:
         for atoms in frames:
             charges, points = point_charges(atoms, atoms.get_chemical_formula())
             vectors = atoms.positions[:, None] - points
-            for order, own in potential_orders(vectors, self.orders).items():
-                values = np.einsum("ipm,p->im", own, charges)
+            for order, matrices in potential_orders(vectors, self.orders).items():
+                values = np.einsum("ipm,p->im", matrices, charges)
                 if order == 0:
                     values -= values.mean()
                 parts[order].append(values)
-        return {order: np.concatenate(own)[None] for order, own in parts.items()}
+        return {
+            order: np.concatenate(matrices)[None] for order, matrices in parts.items()
+        }
 
 
 def potential_orders(vectors: np.ndarray, orders) -> dict[int, np.ndarray]:

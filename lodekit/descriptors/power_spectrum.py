@@ -186,8 +186,8 @@ class PowerSpectrumFeatures:
             right = self.right.coefficients
             gradients = [left_gradients, np.empty_like(right)]
             reverse_multiply(adjoint, left, right, *gradients)
-        for gradient, own in zip(gradients, more, strict=False):
-            gradient += own
+        for gradient, change in zip(gradients, more, strict=False):
+            gradient += change
         return gradients
 
     def atom_gradients(self, adjoint: np.ndarray) -> np.ndarray:

@@ -117,7 +117,9 @@ class PairedSums:
         """Return all sums by name, for `set_arrays`."""
         named = enumerate([*self.sums, self.open()])
         arrays = {
-            f"{i}/{n}": a for i, own in named for n, a in own.get_arrays().items()
+            f"{i}/{n}": a
+            for i, equations in named
+            for n, a in equations.get_arrays().items()
         }
         return {**arrays, "sizes": np.array(self.sizes, dtype=int)}
 
@@ -178,7 +180,9 @@ def assemble(fitting, kept: KeptGroups, frames: np.ndarray):
         done = take_up(stage, fitting.own_noise, paired, kept)
     steps = portions_of(frames, fitting)
     numbers = np.cumsum([len(portion) for portion, _ in steps])
-    show = fitting.problem.progress and sum(len(own) > 0 for own, _ in steps) > 2
+    show = (
+        fitting.problem.progress and sum(len(numbers) > 0 for numbers, _ in steps) > 2
+    )
 
     def keep():
         parts = {"sums/": paired.get_arrays(), "kept/": kept.get_arrays()}

@@ -111,8 +111,10 @@ class DensityData:
     def mean_shells(self, is_response: bool) -> dict[int, np.ndarray]:
         """Return mean coefficients of l = 0; those of changes in a field are zero."""
         return {
-            z: np.zeros(own.shape[1]) if is_response else own.mean(axis=(0, 2, 3))
-            for (z, l), own in self.by_channel().items()
+            z: np.zeros(coefficients.shape[1])
+            if is_response
+            else coefficients.mean(axis=(0, 2, 3))
+            for (z, l), coefficients in self.by_channel().items()
             if l == 0
         }
 
@@ -127,9 +129,9 @@ class DensityData:
         """Return targets by element and l, (n_atoms, n_shells, 2 l + 1, n_cases)."""
         parts: dict = {}
         for places, target in zip(self.places, self.targets, strict=True):
-            for key, own in places.items():
-                parts.setdefault(key, []).append(target[own])
-        return {key: np.concatenate(own) for key, own in parts.items()}
+            for key, place in places.items():
+                parts.setdefault(key, []).append(target[place])
+        return {key: np.concatenate(blocks) for key, blocks in parts.items()}
 
     def squares(self) -> tuple[float, int]:
         """Return sums of squared metric norms of some targets, and of their sizes."""
@@ -218,8 +220,8 @@ class LeftOutErrors:
         """Add the rows of frames that were not fitted."""
         parts = [self.layout.split(weights) for weights in self.path.basis]
         values = np.array([rows.expand(part) for part in parts])
-        weighed = np.array([rows.weigh(own) for own in values])
-        values, weighed = (own.reshape(len(own), -1) for own in (values, weighed))
+        weighed = np.array([rows.weigh(array) for array in values])
+        values, weighed = (array.reshape(len(array), -1) for array in (values, weighed))
         self.matrix += values @ weighed.T
         self.moment += weighed @ rows.values.ravel()
         self.square += float(rows.square(rows.values).sum())
@@ -378,15 +380,15 @@ def channel_precisions(data: DensityData) -> dict:
     """Return d of every shell by element and l, for strengths without unit."""
     square, size = data.squares()
     variances = {
-        key: (own**2).mean(axis=(0, 2, 3)) / DECAY ** key[1]
-        for key, own in data.by_channel().items()
+        key: (coefficients**2).mean(axis=(0, 2, 3)) / DECAY ** key[1]
+        for key, coefficients in data.by_channel().items()
     }
-    largest = max(own.max() for own in variances.values())
+    largest = max(variance.max() for variance in variances.values())
     if not largest > 0.0:
         raise ValueError(
             "all coefficients are those of the mean atoms: there is nothing to learn"
         )
     return {
-        key: square / size / np.maximum(own, LEAST_VARIANCE * largest)
-        for key, own in variances.items()
+        key: square / size / np.maximum(variance, LEAST_VARIANCE * largest)
+        for key, variance in variances.items()
     }

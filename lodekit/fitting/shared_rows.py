@@ -79,8 +79,8 @@ def assemble_shared(fitting, kept, frames: np.ndarray, count: int):
             equations = fitting.equations()
             equations.set_arrays(arrays)
             paired.push(equations, size)
-        for group, own in parts_kept.items():
-            kept.parts.setdefault(group, []).extend(own)
+        for group, blocks in parts_kept.items():
+            kept.parts.setdefault(group, []).extend(blocks)
     return paired.total()
 
 

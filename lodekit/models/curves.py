@@ -50,7 +50,7 @@ def fit_to_more(
         model.fit(frames, **arguments)
     last = [fits[-1] for fits in nested.fits]
     for number, some in enumerate(members):
-        fits = [own[number] for own in nested.fits]
+        fits = [fits_of_size[number] for fits_of_size in nested.fits]
         model.take_fits(fits, last, len(some))
         last = fits
         yield model, fits[-1].seconds

@@ -74,15 +74,15 @@ def moment_errors(predicted: DensitySet, expected: DensitySet) -> dict:
     """Return errors of dipoles and energies."""
     differences: dict[str, list] = {}
     for index, atoms in enumerate(expected.frames):
-        own, other = predicted.density(index), expected.density(index)
+        density, other = predicted.density(index), expected.density(index)
         names = ["hartree_energy", "electrostatic_energy"]
         names = names if atoms.pbc.any() else ["dipole", *names]
         for name in names:
-            found, wanted = (getattr(one, name)() for one in (own, other))
+            found, wanted = (getattr(one, name)() for one in (density, other))
             differences.setdefault(name, []).append(found - wanted)
     return {
-        name: statistics(name, [np.ravel(d) for d in own])
-        for name, own in differences.items()
+        name: statistics(name, [np.ravel(d) for d in values])
+        for name, values in differences.items()
     }
 
 
@@ -104,9 +104,9 @@ def induction_errors(predicted: DensitySet, expected: DensitySet) -> dict:
     """Return errors of dipoles and energies that point charges induce."""
     dipoles, energies = [], []
     for index in range(len(expected)):
-        own, other = (one.change(index) for one in (predicted, expected))
-        dipoles.append(own.dipole() - other.dipole())
-        energies.append(induction_energy(own) - induction_energy(other))
+        density, other = (one.change(index) for one in (predicted, expected))
+        dipoles.append(density.dipole() - other.dipole())
+        energies.append(induction_energy(density) - induction_energy(other))
     return {
         "induced_dipole": statistics("induced_dipole", dipoles),
         "induction_energy": statistics("induction_energy", energies),
@@ -118,6 +118,8 @@ def grid_error(predicted: DensitySet, expected: DensitySet, spacing: float) -> d
     shares = []
     for index, atoms in enumerate(expected.frames):
         grid = Grid.of(atoms, spacing)
-        own, other = (one.density(index).on_grid(grid) for one in (predicted, expected))
-        shares.append(abs(own - other).sum() / abs(other).sum())
+        values, other = (
+            one.density(index).on_grid(grid) for one in (predicted, expected)
+        )
+        shares.append(abs(values - other).sum() / abs(other).sum())
     return {"rmse": 100.0 * float(np.mean(shares)), "unit": "%", "n": len(shares)}

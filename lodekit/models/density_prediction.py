@@ -92,7 +92,7 @@ class DensityPrediction:
         integrals = dipole_integrals(atoms, model.basis_)
         projected = self.project(atoms, starts, integrals)
         if len(projected) == 1:
-            values = [model.covariance_.deviation(own) for own in projected[0]]
+            values = [model.covariance_.deviation(rows) for rows in projected[0]]
             return {model.deviation_property: np.array(values)}
         matrix = np.empty((3, 3))
         for a, b in np.ndindex(3, 3):

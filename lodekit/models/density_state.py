@@ -41,8 +41,8 @@ class DensityState:
             **kernels,
         }
         arrays |= more
-        arrays |= {f"means/{z}": own for z, own in self.means_.items()}
-        arrays |= {f"weights/{z}/{l}": own for (z, l), own in self.weights_.items()}
+        arrays |= {f"means/{z}": array for z, array in self.means_.items()}
+        arrays |= {f"weights/{z}/{l}": array for (z, l), array in self.weights_.items()}
         arrays |= store.arrays()
         if self.covariance_ is not None:
             settings["covariance"], more = self.covariance_.get_state()

@@ -224,7 +224,7 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to an atom's coefficients."""
         kernels = self.features_.kernels.values()
-        return max(kernel.reach for own in kernels for kernel in own)
+        return max(kernel.reach for of_species in kernels for kernel in of_species)
 
     @with_extrapolation
     def compute(self, frames, properties=None) -> list[dict]:
@@ -290,7 +290,7 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
         values = self.predict(frames)
         responses = values if self.is_response else None
         if self.is_response:
-            values = [np.zeros(len(own)) for own in values]
+            values = [np.zeros(len(array)) for array in values]
         return DensitySet(frames, self.basis_, values, responses, self.nuclear_charges_)
 
     def density(self, atoms) -> ElectronDensity:
@@ -349,13 +349,13 @@ class ElectronDensityModel(DensityTarget, DensityState, Model):
         expected = data.targets
         data.subtract(self.means_)
         squares = {"errors": [], "deviations": [], "norms": []}
-        for index, own in enumerate(predicted):
+        for index, array in enumerate(predicted):
             matrix = data.metric(index)
-            error = own.reshape(len(own), -1)[:, data.cases] - expected[index]
+            error = array.reshape(len(array), -1)[:, data.cases] - expected[index]
             vectors = error, data.targets[index], expected[index]
             for name, vector in zip(squares, vectors, strict=True):
                 squares[name].append(np.sum(vector * (matrix @ vector)))
-        return {name: np.array(own) for name, own in squares.items()}
+        return {name: np.array(numbers) for name, numbers in squares.items()}
 
     def density_error(self, frames, y=None, metrics=None) -> float:
         """Return the error in % of the deviation from mean atoms, as SALTED prints it.

@@ -58,8 +58,8 @@ class Extrapolating:
     def add_range(self, settings: dict, arrays: dict) -> None:
         """Add the range to settings and arrays of a model file."""
         if self.training_range_ is not None:
-            own, more = self.training_range_.get_state()
-            settings["training_range"] = own
+            kept, more = self.training_range_.get_state()
+            settings["training_range"] = kept
             arrays |= {f"training_range/{name}": array for name, array in more.items()}
 
     def take_range(self, stored: StoredModel) -> None:

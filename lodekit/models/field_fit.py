@@ -36,9 +36,9 @@ def find_partners(frames, fields) -> dict[int, int]:
     groups: dict = {}
     for index, atoms in enumerate(frames):
         arrays = [
-            np.round(own, DIGITS) + 0.0 for own in (atoms.positions, atoms.cell[:])
+            np.round(array, DIGITS) + 0.0 for array in (atoms.positions, atoms.cell[:])
         ]
-        key = tuple(own.tobytes() for own in (atoms.numbers, atoms.pbc, *arrays))
+        key = tuple(array.tobytes() for array in (atoms.numbers, atoms.pbc, *arrays))
         groups.setdefault(key, []).append(index)
     partners = {}
     for group in groups.values():
@@ -77,8 +77,8 @@ class FieldProblem(DipoleProblem):
         self.charges = [states[np.searchsorted(species, a.numbers)] for a in frames]
         # moments as they were computed: energies are on the branches of these
         self.computed = [
-            None if own is None else own + ions
-            for own, ions in zip(targets.moments, self.ions, strict=True)
+            None if moment is None else moment + ions
+            for moment, ions in zip(targets.moments, self.ions, strict=True)
         ]
         self.responses = {
             name: [
@@ -101,7 +101,7 @@ class FieldProblem(DipoleProblem):
             for name in RESPONSES
             if name in model.targets_
         }
-        latents = {name: ResponseLatents(own, name) for name, own in models.items()}
+        latents = {name: ResponseLatents(model, name) for name, model in models.items()}
         self.latents = FieldLatents(dipoles, latents)
         self.rank, self.kernels = self.latents.rank, self.latents.kernels
         self.first_column = self.latents.first_column
@@ -137,13 +137,13 @@ class FieldProblem(DipoleProblem):
         """Count the rows, and name the targets that there are."""
         changes = dict(zip((ENERGY, FORCES), self.energies.values(), strict=True))
         for name, values in {**self.responses, **changes}.items():
-            there = np.array([own is not None for own in values])
+            there = np.array([value is not None for value in values])
             if not there.any():
                 continue
             self.names = [*self.names, name]
             sizes = {ENERGY: np.ones(len(there), int)}
             sizes[FORCES] = np.array([3 * len(atoms) for atoms in self.frames])
-            orders = {name: own.ndim for name, own in self.first_values()}
+            orders = {name: value.ndim for name, value in self.first_values()}
             if name in orders:
                 sizes[name] = len(list(components(orders[name])))
             self.n_rows = self.n_rows + there * sizes[name]
@@ -151,7 +151,7 @@ class FieldProblem(DipoleProblem):
     def first_values(self):
         """Yield a value of every response that frames have, by name."""
         for name, values in self.responses.items():
-            there = [own for own in values if own is not None]
+            there = [value for value in values if value is not None]
             if there:
                 yield name, there[0]
 
@@ -160,9 +160,9 @@ class FieldProblem(DipoleProblem):
         yield from super().content()
         yield self.fields
         for values in (*self.responses.values(), *self.energies.values()):
-            yield from (np.asarray(own) for own in values if own is not None)
-        for own in self.latents.all():
-            for kernels in own.model.kernels_.values():
+            yield from (np.asarray(value) for value in values if value is not None)
+        for latents in self.latents.all():
+            for kernels in latents.model.kernels_.values():
                 yield from point_features(kernels)
 
     def moment_rows(self, frames: np.ndarray) -> np.ndarray:
@@ -183,7 +183,7 @@ class FieldProblem(DipoleProblem):
         latents.evaluate(batch)
         atoms_of = [slice(*batch.first_atom[i : i + 2]) for i in range(len(indices))]
         moments = [self.targets.moments[i] for i in indices]
-        used = np.flatnonzero([own is not None for own in moments])
+        used = np.flatnonzero([value is not None for value in moments])
         if used.size:
             matrix = self.rows_of_moments(fields)[used].reshape(-1, self.rank)
             values = np.concatenate([moments[i] for i in used])
@@ -194,7 +194,7 @@ class FieldProblem(DipoleProblem):
                 [latents.position_rows(factors_of(fields, a)) for a in np.eye(3)],
                 axis=1,
             )
-            values = np.concatenate([own.ravel() for own in charges])
+            values = np.concatenate([value.ravel() for value in charges])
             owners = np.repeat(indices[batch.structure_of_atom], 9)
             yield BORN_CHARGES, Rows(matrix.reshape(-1, self.rank), values, owners)
         for name, values in self.responses.items():

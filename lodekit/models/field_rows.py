@@ -70,7 +70,7 @@ class ResponseLatents:
     @property
     def ranks(self) -> list[int]:
         """Weights of the kernels of every part."""
-        return [sum(own.rank for own in part) for part in self.amplitudes]
+        return [sum(response.rank for response in part) for part in self.amplitudes]
 
     def evaluate(self, batch: StructureBatch, cache: dict) -> None:
         """Make the features of a batch."""
@@ -78,7 +78,7 @@ class ResponseLatents:
         self.is_element = (batch.species[:, None] == self.model.species_) * 1.0
         self.states = []
         for part, amplitudes in zip(self.parts, self.amplitudes, strict=True):
-            part.amplitudes = [own.factor for own in amplitudes]
+            part.amplitudes = [response.factor for response in amplitudes]
             kernels = self.model.kernels_[part.order, part.sigma]
             self.states.append([kernel.evaluate(batch, cache) for kernel in kernels])
 
@@ -93,11 +93,11 @@ class ResponseLatents:
         Constants of elements first.
         """
         constants, kernels = [], []
-        for part, states, own in zip(
+        for part, states, weights in zip(
             self.parts, self.states, self.components(factors), strict=True
         ):
             rows = part.rows(states, self.is_element, self.batch, per_atom=False)
-            rows = part.spread * np.einsum("nm,nmw->nw", own, rows)
+            rows = part.spread * np.einsum("nm,nmw->nw", weights, rows)
             constants.append(rows[:, : part.n_elements])
             kernels.append(rows[:, part.n_elements :])
         return np.hstack([*constants, *kernels])
@@ -106,12 +106,12 @@ class ResponseLatents:
         """Return the derivatives of `rows` by positions, (n_atoms, 3, rank)."""
         rows = [np.zeros((self.batch.n_atoms, 3, self.n_elements))]
         places = self.batch.structure_of_atom
-        for part, states, own in zip(
+        for part, states, weights in zip(
             self.parts, self.states, self.components(factors), strict=True
         ):
             for state, amplitude in zip(states, part.amplitudes, strict=True):
                 scale = part.spread * amplitude
-                rows.append(scale * state.position_rows(own[places]))
+                rows.append(scale * state.position_rows(weights[places]))
         return np.concatenate(rows, axis=2)
 
     def fitted(self, weights: np.ndarray, solve, noise: float, n_frames: int):
@@ -128,11 +128,11 @@ class ResponseLatents:
         """
         constants, kernels = np.split(weights, [self.n_elements])
         kernels = np.split(kernels, np.cumsum(self.ranks)[:-1])
-        for part, amplitudes, own in zip(
+        for part, amplitudes, columns in zip(
             self.parts, self.amplitudes, kernels, strict=True
         ):
             part.amplitudes = [one.factor for one in amplitudes]
-            some = np.concatenate([constants[: part.n_elements], own])
+            some = np.concatenate([constants[: part.n_elements], columns])
             part.solution, part.noise = solve(some.astype(int)), noise
         summary = {
             "n_structures": n_frames,
@@ -156,44 +156,44 @@ class FieldLatents:
     def __init__(self, dipoles: AtomicDipoles, responses: dict):
         self.dipoles, self.responses = dipoles, responses
         alpha_and_beta = list(responses.values())
-        self.first_column = sum(own.n_elements for own in alpha_and_beta)
+        self.first_column = sum(response.n_elements for response in alpha_and_beta)
         self.rank = self.first_column + dipoles.rank
-        self.rank += sum(sum(own.ranks) for own in alpha_and_beta)
+        self.rank += sum(sum(response.ranks) for response in alpha_and_beta)
         self.kernels = [*dipoles.kernels]
-        for own in alpha_and_beta:
-            self.kernels += [one for part in own.amplitudes for one in part]
+        for response in alpha_and_beta:
+            self.kernels += [one for part in response.amplitudes for one in part]
 
     def columns(self) -> tuple[np.ndarray, dict]:
         """Return the columns of dipoles, and by name those of responses."""
         stop = self.first_column + self.dipoles.rank
         of_dipoles, of_responses = np.arange(self.first_column, stop), {}
         first = 0
-        for name, own in self.responses.items():
-            n_kernels = sum(own.ranks)
-            constants = np.arange(first, first + own.n_elements)
+        for name, response in self.responses.items():
+            n_kernels = sum(response.ranks)
+            constants = np.arange(first, first + response.n_elements)
             kernels = np.arange(stop, stop + n_kernels)
             of_responses[name] = np.concatenate([constants, kernels]).astype(int)
-            first, stop = first + own.n_elements, stop + n_kernels
+            first, stop = first + response.n_elements, stop + n_kernels
         return of_dipoles, of_responses
 
     def evaluate(self, batch: StructureBatch) -> None:
         """Make the features of a batch."""
         self.batch, cache = batch, {}
         self.state = self.dipoles.evaluate(batch)
-        for own in self.responses.values():
-            own.evaluate(batch, cache)
+        for response in self.responses.values():
+            response.evaluate(batch, cache)
         self.moment_rows = self.state.moment_rows()
 
     def rows(self, factors: list[np.ndarray]) -> np.ndarray:
         """Return the rows of the sum of factor . Y, (n_structures, rank)."""
         by_moment = np.einsum("na,naw->nw", factors[0], self.moment_rows)
-        return self.join(by_moment, [own.rows for own in self.all()], factors)
+        return self.join(by_moment, [response.rows for response in self.all()], factors)
 
     def position_rows(self, factors: list[np.ndarray]) -> np.ndarray:
         """Return the derivatives of `rows` by positions, (n_atoms, 3, rank)."""
         adjoint = factors[0][self.batch.structure_of_atom]
         by_moment = self.state.position_rows(adjoint)
-        makers = [own.position_rows for own in self.all()]
+        makers = [response.position_rows for response in self.all()]
         return self.join(by_moment, makers, factors)
 
     def all(self) -> list[ResponseLatents]:

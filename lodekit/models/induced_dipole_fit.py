@@ -91,7 +91,7 @@ class InducedProblem:
             self.read(targets, index, atoms) for index, atoms in enumerate(frames)
         ]
         self.n_rows = np.array(
-            [sum(v.size for v in own.values()) for own in self.targets]
+            [sum(v.size for v in targets.values()) for targets in self.targets]
         )
 
     def read(self, targets: PolarizationTargets, index: int, atoms) -> dict:
@@ -109,10 +109,12 @@ class InducedProblem:
 
     def content(self):
         """Yield targets and sparse points."""
-        for own in self.targets:
-            yield from own.values()
+        for targets in self.targets:
+            yield from targets.values()
         kernels = self.latents.kernels.values()
-        yield from point_features([kernel for own in kernels for kernel in own])
+        yield from point_features(
+            [kernel for of_latent in kernels for kernel in of_latent]
+        )
 
     def start(self, noises: dict) -> np.ndarray:
         """Return weights of no charges and dipoles, and reference polarizabilities."""

@@ -226,14 +226,14 @@ class InducedDipoleModel(InducedDipoleState, Model):
         kernels = {
             key: [
                 EquivariantKernel(
-                    *key, own, invariants, covariance, self.species_
+                    *key, descriptor, invariants, covariance, self.species_
                 ).select(
                     frames,
                     n_sparse,
                     selection=self.selection,
                     random_state=random_state,
                 )
-                for own, invariants, covariance, n_sparse in terms
+                for descriptor, invariants, covariance, n_sparse in terms
             ]
             for key in keys
         }

@@ -20,8 +20,8 @@ class InducedDipoleState:
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add latents, their posterior, and the potential."""
         store = PointStore()
-        own, more = kernel_state(self.latents_.kernels, store)
-        settings |= own
+        kept, more = kernel_state(self.latents_.kernels, store)
+        settings |= kept
         settings |= {
             "targets": self.targets_,
             "solution": type(self.solution_).__name__,

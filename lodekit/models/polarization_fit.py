@@ -119,19 +119,19 @@ class DipoleProblem:
         batch = StructureBatch.from_frames([self.frames[i] for i in indices])
         state = self.dipoles.evaluate(batch)
         moments = [self.targets.moments[i] for i in indices]
-        used = np.flatnonzero([own is not None for own in moments])
+        used = np.flatnonzero([values is not None for values in moments])
         if used.size:
             matrix = state.moment_rows()[used].reshape(-1, self.rank)
             values = np.concatenate([moments[i] for i in used])
             yield POLARIZATION, Rows(matrix, values, np.repeat(indices[used], 3))
         displacements = [self.targets.displacements[i] for i in indices]
-        used = np.flatnonzero([own is not None for own in displacements])
+        used = np.flatnonzero([values is not None for values in displacements])
         if used.size:
             yield WANNIER, self.center_rows(batch, state, indices, used)
         charges = [self.targets.born_charges[i] for i in indices]
         if charges[0] is not None:  # frames of a batch all have them, or none
             matrix = state.born_rows().reshape(-1, self.rank)
-            values = np.concatenate([own.ravel() for own in charges])
+            values = np.concatenate([values.ravel() for values in charges])
             owners = np.repeat(indices[batch.structure_of_atom], 9)
             yield BORN_CHARGES, Rows(matrix, values, owners)
 
@@ -226,7 +226,7 @@ class BranchSearch:
             If the transposed charges are described much better.
         """
         charges = self.targets.born_charges
-        there = np.flatnonzero([own is not None for own in charges])
+        there = np.flatnonzero([values is not None for values in charges])
         if not there.size:
             return None
         every = -(-len(there) // FIRST_FRAMES)
@@ -237,7 +237,7 @@ class BranchSearch:
                 turned = rows.values.reshape(-1, 3, 3).swapaxes(1, 2).ravel()
                 transposed.moment += rows.matrix.T @ turned
         transposed.matrix, transposed.square = sums.matrix, sums.square
-        losses = [self.loss(own) for own in (sums, transposed)]
+        losses = [self.loss(values) for values in (sums, transposed)]
         if losses[1] < TRANSPOSED * losses[0]:
             raise StructureError(
                 "the Born charges seem to be transposed: models describe them "

@@ -80,7 +80,9 @@ def fit_potential(model, frames, names: list, weighting: dict):
     if not names:
         return None
     potential = SparsePotential() if model.potential is None else model.potential
-    noises = {key: own for key, own in (model.noises or {}).items() if key in ENERGIES}
+    noises = {
+        key: noise for key, noise in (model.noises or {}).items() if key in ENERGIES
+    }
     fitted = clone(potential).set_params(
         targets=names,
         validation_fraction=model.validation_fraction,
@@ -162,8 +164,8 @@ def fit_response(model, name: str, frames, weighting: dict):
         atoms.info[name] = symmetrize(values[index]).ravel()
         some.append(atoms)
     chosen = {
-        key: None if own is None else np.asarray(own)[used]
-        for key, own in weighting.items()
+        key: None if values is None else np.asarray(values)[used]
+        for key, values in weighting.items()
     }
     fitted.knows_range = False
     return fitted.fit(some, **chosen)

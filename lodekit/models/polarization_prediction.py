@@ -166,7 +166,7 @@ class PolarizationPrediction:
         """Alpha in e·Å²/V or beta in e·Å³/V² of all structures, None without one."""
         if name not in self.responses:
             return None
-        values = [own[name] for own in self.responses[name].results([name])]
+        values = [result[name] for result in self.responses[name].results([name])]
         shape = len(self.frames), *quantity(name).shape
         return np.array(values).reshape(shape) / RESPONSES[name]
 
@@ -236,15 +236,15 @@ class PolarizationPrediction:
             )
             for index, atoms in enumerate(self.frames)
         ]
-        adjoint = np.concatenate([own.by_dipoles for own in solutions])
+        adjoint = np.concatenate([solution.by_dipoles for solution in solutions])
         positions, strain = self.state.gradients(self.weights, adjoint)
         return [
             EnergyParts(
-                own.energy,
-                -(own.positions + self.own(positions, index)),
-                own.strain + strain[index],
+                solution.energy,
+                -(solution.positions + self.own(positions, index)),
+                solution.strain + strain[index],
             )
-            for index, own in enumerate(solutions)
+            for index, solution in enumerate(solutions)
         ]
 
     def add_electrostatics(self, results: list[dict]) -> None:

@@ -38,7 +38,7 @@ class PolarizationState:
             if part is not None:
                 state = part.get_state()
                 settings[name] = state["settings"]
-                arrays |= {f"{name}/{n}": own for n, own in state["arrays"].items()}
+                arrays |= {f"{name}/{n}": array for n, array in state["arrays"].items()}
 
     def take_parts(self, stored: StoredModel) -> None:
         """Take what `add_parts` added."""
@@ -81,10 +81,12 @@ def dipole_state(dipoles: AtomicDipoles, solution) -> tuple[dict, dict]:
     store, terms = PointStore(), []
     arrays = {"weights": solution.weights, **solution_arrays(solution)}
     for number, kernel in enumerate(dipoles.kernels):
-        own, more = kernel.get_state(f"terms/{number}", store)
+        settings, more = kernel.get_state(f"terms/{number}", store)
         equivariants = encode(kernel.equivariants, "descriptor")
         covariance = encode(kernel.covariance, "covariance")
-        terms.append({**own, "equivariants": equivariants, "covariance": covariance})
+        terms.append(
+            {**settings, "equivariants": equivariants, "covariance": covariance}
+        )
         arrays |= more
     arrays |= store.arrays()
     return {"terms": terms, "solution": type(solution).__name__}, arrays

@@ -113,8 +113,8 @@ class TensorPart:
         """
         values = np.zeros((len(is_element), 2 * self.order + 1))
         weights = self.kernel_weights(kernels)
-        for state, own in zip(states, weights, strict=True):
-            values += state.values(own)
+        for state, part in zip(states, weights, strict=True):
+            values += state.values(part)
         constants = self.solution.weights[: self.n_elements]
         if self.n_elements:
             values += self.element_prior * (is_element @ constants)[:, None]
@@ -161,8 +161,8 @@ class PartProblem:
     ):
         self.frames, self.tensor, self.terms = frames, tensor, kernels
         self.species, self.progress = species, progress
-        self.values = [tensor.part(index, own) for own in values]
-        self.n_rows = np.array([own.size for own in self.values])
+        self.values = [tensor.part(index, array) for array in values]
+        self.n_rows = np.array([array.size for array in self.values])
         order, sigma, _ = tensor.parts[index]
         self.first_column = species.size if (order, sigma) == (0, 1) else 0
         self.kernels = [TermAmplitude(kernel) for kernel in kernels]
@@ -181,7 +181,7 @@ class PartProblem:
         if self.tensor.per_atom:
             counts = np.concatenate(numbers) * 1.0
         else:
-            counts = np.array([own.sum(axis=0) for own in numbers], dtype=float)
+            counts = np.array([array.sum(axis=0) for array in numbers], dtype=float)
         rest, size = values, counts.sum(axis=1).mean()
         if self.first_column:
             rest = values - counts @ np.linalg.lstsq(counts, values)[0]
@@ -232,18 +232,22 @@ class PartProblem:
 def summarize_parts(tensors: dict[str, Tensor], parts: dict[str, list]) -> dict:
     """Return facts about the fitted parts of all targets for people."""
     named = [
-        (part_name(name, own, index), part)
-        for name, own in parts.items()
-        for index, part in enumerate(own)
+        (part_name(name, of_tensor, index), part)
+        for name, of_tensor in parts.items()
+        for index, part in enumerate(of_tensor)
     ]
-    errors = {name: left_out_error(tensors[name], own) for name, own in parts.items()}
+    errors = {
+        name: left_out_error(tensors[name], of_tensor)
+        for name, of_tensor in parts.items()
+    }
     return {
         "tensors": {
-            name: [[part.order, part.sigma] for part in own]
-            for name, own in parts.items()
+            name: [[part.order, part.sigma] for part in of_tensor]
+            for name, of_tensor in parts.items()
         },
         "n_rows": {
-            name: sum(part.n_rows for part in own) for name, own in parts.items()
+            name: sum(part.n_rows for part in of_tensor)
+            for name, of_tensor in parts.items()
         },
         "rank": sum(len(part.solution.weights) for _, part in named),
         "effective_rank": sum(p.fit_summary["effective_rank"] for _, p in named),

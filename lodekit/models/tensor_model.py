@@ -145,12 +145,12 @@ class TensorModel(TensorState, Model):
         self.tensors_ = {
             name: describe_tensor(
                 name,
-                np.concatenate(own),
+                np.concatenate(arrays),
                 self.spherical or (),
                 per_atom,
                 name in (self.pseudotensors or ()),
             )
-            for name, (own, per_atom) in values.items()
+            for name, (arrays, per_atom) in values.items()
         }
         self.species_ = np.unique(np.concatenate([a.numbers for a in frames]))
         self.kernels_ = self._select(frames, random_state)
@@ -163,8 +163,8 @@ class TensorModel(TensorState, Model):
             "lap": clock.lap,
         }
         self.parts_ = {
-            name: self._fit_parts(frames, own, self.tensors_[name], arguments)
-            for name, (own, _) in values.items()
+            name: self._fit_parts(frames, arrays, self.tensors_[name], arguments)
+            for name, (arrays, _) in values.items()
         }
         self.learn_range(frames, arguments["groups"])
         clock.lap("training range")
@@ -208,7 +208,7 @@ class TensorModel(TensorState, Model):
 
     def _fit_parts(self, frames, values, tensor: Tensor, arguments: dict) -> list:
         """Return the fitted parts of one target."""
-        values = [own.reshape(len(own), -1) for own in values]
+        values = [arrays.reshape(len(arrays), -1) for arrays in values]
         noise = (self.noises or {}).get(tensor.name, "auto")
         problems = [
             PartProblem(

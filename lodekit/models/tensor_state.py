@@ -23,8 +23,8 @@ class TensorState:
     def add_parts(self, settings: dict, arrays: dict) -> None:
         """Add kernels, and the parts of every tensor."""
         store = PointStore()
-        own, more = kernel_state(self.kernels_, store)
-        settings |= {**own, "tensors": [], "fits": {}}
+        kept, more = kernel_state(self.kernels_, store)
+        settings |= {**kept, "tensors": [], "fits": {}}
         arrays |= more
         for name, parts in self.parts_.items():
             entry = tensor_settings(self.tensors_[name], parts)
@@ -35,7 +35,7 @@ class TensorState:
                 settings["fits"][number] = part_settings(part)
                 more = {"weights": part.solution.weights}
                 more |= solution_arrays(part.solution)
-                arrays |= {f"fits/{number}/{n}": own for n, own in more.items()}
+                arrays |= {f"fits/{number}/{n}": array for n, array in more.items()}
         arrays |= store.arrays()
 
     def check_tensors(self) -> None:
@@ -89,9 +89,9 @@ def kernel_state(kernels: dict, store: PointStore) -> tuple[dict, dict]:
         ],
         "kernels": [],
     }
-    for (order, sigma), own in kernels.items():
+    for (order, sigma), of_part in kernels.items():
         entry = {"order": order, "sigma": sigma, "terms": []}
-        for number, kernel in enumerate(own):
+        for number, kernel in enumerate(of_part):
             name = f"kernels/{order}/{sigma}/{number}"
             term, more = kernel.get_state(name, store)
             entry["terms"].append(term)
@@ -150,25 +150,25 @@ def tensor_settings(tensor: Tensor, parts: list[TensorPart]) -> dict:
     }
 
 
-def read_tensor_settings(own: StoredModel) -> Tensor:
+def read_tensor_settings(stored: StoredModel) -> Tensor:
     """Return a target from its settings."""
-    name, shape = own.setting("name", str), own.setting("shape", list)
+    name, shape = stored.setting("name", str), stored.setting("shape", list)
     shape = tuple(StoredModel.count(size) for size in shape)
     n_components = int(np.prod(shape))
-    if own.setting("is_spherical", bool):
+    if stored.setting("is_spherical", bool):
         matrices = {(n_components // 2, 1): np.eye(n_components)[None]}
     else:
         matrices = cartesian_parts(n_components)
-    kinds = [own.setting(f"is_{kind}", bool) for kind in ("spherical", "pseudo")]
-    tensor = Tensor(name, own.setting("per_atom", bool), shape, [], *kinds)
-    for order, sigma, directions in own.setting("parts", list):
+    kinds = [stored.setting(f"is_{kind}", bool) for kind in ("spherical", "pseudo")]
+    tensor = Tensor(name, stored.setting("per_atom", bool), shape, [], *kinds)
+    for order, sigma, directions in stored.setting("parts", list):
         sigma *= tensor.sign
         known = matrices.get((order, sigma), ())
         if not (
             len(directions) == len(known) > 0
             and all(type(number) is float for number in directions)
         ):
-            raise ValueError(f"{name} has parts {own.setting('parts', list)!r:.60}")
+            raise ValueError(f"{name} has parts {stored.setting('parts', list)!r:.60}")
         tensor.add((order, sigma), directions, known)
     if not tensor.parts:
         raise ValueError(f"{name} has no parts")

@@ -121,9 +121,9 @@ def update_global(model, frames, sums, options, clock) -> None:
             "the file of this GlobalPotential was written before it kept the scales of "
             "its columns; fit it to all frames"
         )
-    (own,) = sums.fits
-    problem = model.problem(frames, new_targets(model, frames, own.noises))
-    result = fit_more(problem, own, **options)
+    (kept,) = sums.fits
+    problem = model.problem(frames, new_targets(model, frames, kept.noises))
+    result = fit_more(problem, kept, **options)
     scales = model.std_scales_
     model.learn(result, options["random_state"])
     model.std_scales_ = scales
@@ -147,12 +147,12 @@ def new_targets(model, frames, names) -> EnergyTargets:
 
 def update_charges(model, frames, sums, options, clock) -> None:
     """Update a `ChargeModel` without energies."""
-    (own,) = sums.fits[-1:]
+    (kept,) = sums.fits[-1:]
     scales = model.std_scales_
     # charges are not conditioned on a posterior before there is one
     del model.solution_
-    problem = ChargeProblem(model.response, frames, own.noises, model.progress)
-    result = fit_more(problem, own, **options)
+    problem = ChargeProblem(model.response, frames, kept.noises, model.progress)
+    result = fit_more(problem, kept, **options)
     model.learn(result.solution, scales)
     model._share_features()
     model.held_out_errors_ = result.errors
@@ -165,7 +165,7 @@ def update_tensors(model, frames, sums, options, clock) -> None:
     for name, parts in model.parts_.items():
         tensor = model.tensors_[name]
         values, _ = collect_tensor(frames, name)
-        values = [own.reshape(len(own), -1) for own in values]
+        values = [array.reshape(len(array), -1) for array in values]
         for index, part in enumerate(parts):
             kernels = model.kernels_[part.order, part.sigma]
             problem = PartProblem(

@@ -75,12 +75,12 @@ class DipoleState:
 
     def rows(self, atoms: np.ndarray) -> np.ndarray:
         """Return the rows of the dipoles of some atoms, (n, 3, rank)."""
-        rows = np.concatenate([own.rows()[atoms] for own in self.states], axis=2)
+        rows = np.concatenate([state.rows()[atoms] for state in self.states], axis=2)
         return np.einsum("am,imw->iaw", AXES, rows)
 
     def moment_rows(self) -> np.ndarray:
         """Return the rows of the sums of dipoles, (n_structures, 3, rank)."""
-        rows = np.concatenate([own.structure_rows() for own in self.states], axis=2)
+        rows = np.concatenate([state.structure_rows() for state in self.states], axis=2)
         return np.einsum("am,smw->saw", AXES, rows)
 
     def born_rows(self) -> np.ndarray:
@@ -110,13 +110,13 @@ class DipoleState:
     def atom_gradients(self, weights: np.ndarray) -> np.ndarray:
         """Return d(d_i)/dR of all atoms, (n_atoms, 3, n_atoms, 3)."""
         pairs = zip(self.states, self.dipoles.split(weights), strict=True)
-        total = sum(state.atom_gradients(own) for state, own in pairs)
+        total = sum(state.atom_gradients(weights) for state, weights in pairs)
         return np.einsum("am,imjb->iajb", AXES, total)
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Return the dipoles in e·Å, (n_atoms, 3)."""
         pairs = zip(self.states, self.dipoles.split(weights), strict=True)
-        return sum(state.values(own) for state, own in pairs) @ AXES.T
+        return sum(state.values(weights) for state, weights in pairs) @ AXES.T
 
     def gradients(self, weights: np.ndarray, adjoint: np.ndarray):
         """Return the derivatives of sum_i adjoint_i . d_i.
@@ -133,5 +133,5 @@ class DipoleState:
         """
         adjoint = adjoint @ AXES
         pairs = zip(self.states, self.dipoles.split(weights), strict=True)
-        parts = [state.gradients(own, adjoint) for state, own in pairs]
-        return tuple(sum(own) for own in zip(*parts, strict=True))
+        parts = [state.gradients(weights, adjoint) for state, weights in pairs]
+        return tuple(sum(of_kind) for of_kind in zip(*parts, strict=True))

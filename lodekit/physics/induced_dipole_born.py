@@ -97,7 +97,7 @@ def born_charges(batch: InducedBatch, responses: list) -> np.ndarray:
     responses : list of InducedResponse
         Of all its structures.
     """
-    charges = np.concatenate([own.fixed_born_charges() for own in responses])
+    charges = np.concatenate([response.fixed_born_charges() for response in responses])
     for axis in range(3):
         adjoints = join_adjoints(responses, axis)
         charges[:, axis] += batch.latent_gradients(*adjoints)[0]
@@ -107,9 +107,9 @@ def born_charges(batch: InducedBatch, responses: list) -> np.ndarray:
 def join_adjoints(responses: list, axis: int) -> tuple:
     """Return y_q, y_d and y_l of one axis for all atoms of a batch."""
     return (
-        np.concatenate([own.by_charges[:, axis] for own in responses]),
-        np.concatenate([own.by_dipoles[:, :, axis] for own in responses]),
-        np.concatenate([own.by_logs[:, axis] for own in responses]),
+        np.concatenate([response.by_charges[:, axis] for response in responses]),
+        np.concatenate([response.by_dipoles[:, :, axis] for response in responses]),
+        np.concatenate([response.by_logs[:, axis] for response in responses]),
     )
 
 
@@ -137,10 +137,10 @@ class BornRows:
 
     def rows(self, place: int) -> np.ndarray:
         """Return dZ/dw of one structure, (n_atoms, 3, 3, rank)."""
-        own, response = self.batch.own(place), self.responses[place]
-        features = [part[own] for part in self.features]
-        jacobians = [part[own][..., own, :] for part in self.jacobians]
-        rows = np.stack([part[own] for part in self.gradient_rows], axis=1)
+        chosen, response = self.batch.own(place), self.responses[place]
+        features = [part[chosen] for part in self.features]
+        jacobians = [part[chosen][..., chosen, :] for part in self.jacobians]
+        rows = np.stack([part[chosen] for part in self.gradient_rows], axis=1)
         ends = np.cumsum([part.shape[-1] for part in features])
         by_charges, by_dipoles, by_logs = np.split(rows, ends[:-1], axis=3)
         for axis in range(3):
@@ -149,7 +149,7 @@ class BornRows:
         changes = Changes(response, matrix.matrix, features)
         felt = matrix.gradients(response.moments)[:, 1:]
         # l = t + const with t = tanh x, so that dl/dR = (1 - t^2) dx/dR
-        slopes, bends = self.batch.log_slopes[own], -2.0 * self.batch.logs[own]
+        slopes, bends = self.batch.log_slopes[chosen], -2.0 * self.batch.logs[chosen]
         for axis in range(3):
             gradients = matrix.gradients(response.response_moments(axis))
             by_charges[:, axis] -= contract(gradients[:, 0], features[0])
@@ -234,7 +234,9 @@ class Changes:
         """Return the changes of y_l by the weights of q, of mu_0 and of l."""
         response = self.response
         stretched = response.by_dipoles[:, :, axis]
-        adjoints = [np.einsum("ic,icw->iw", stretched, own) for own in self.dipoles]
+        adjoints = [
+            np.einsum("ic,icw->iw", stretched, dipoles) for dipoles in self.dipoles
+        ]
         adjoints[1] -= np.einsum("ic,icw->iw", stretched, self.features[1])
         adjoints[2] += np.einsum("ic,icw->iw", response.pulled, self.responses[axis])
         adjoints[2] -= response.by_logs[:, axis, None] * self.features[2]

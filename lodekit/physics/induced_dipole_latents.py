@@ -85,7 +85,9 @@ class InducedLatents:
     @property
     def reach(self) -> float:
         """Distance in Å beyond which atoms do not matter to the latents of an atom."""
-        return max(kernel.reach for own in self.kernels.values() for kernel in own)
+        return max(
+            kernel.reach for of_latent in self.kernels.values() for kernel in of_latent
+        )
 
     def split(self, weights: np.ndarray) -> tuple:
         """Return the weights of charges, dipoles and polarizabilities."""
@@ -203,7 +205,7 @@ class InducedBatch:
         if self.latents.whole_charges is None:
             adjoint = self.project(by_charges)
             parts.append(self.scalar_gradients(self.weights[0], CHARGE_PRIORS, adjoint))
-        return tuple(sum(own) for own in zip(*parts, strict=True))
+        return tuple(sum(of_kind) for of_kind in zip(*parts, strict=True))
 
     def latent_gradient_rows(self, by_charges, by_dipoles, by_logs) -> np.ndarray:
         """Return the rows of gradients by positions, (n_atoms, 3, rank)."""
@@ -271,18 +273,21 @@ class InducedBatch:
     def energy_parts(self, solved: list[Induced]) -> list[EnergyParts]:
         """Return the energy of every structure with forces and strain derivative."""
         traces = np.concatenate(
-            [np.trace(own.by_polarizabilities, axis1=1, axis2=2) for own in solved]
+            [
+                np.trace(solution.by_polarizabilities, axis1=1, axis2=2)
+                for solution in solved
+            ]
         )
         positions, strain = self.latent_gradients(
-            np.concatenate([own.by_charges for own in solved]),
-            np.concatenate([own.by_dipoles for own in solved]),
+            np.concatenate([solution.by_charges for solution in solved]),
+            np.concatenate([solution.by_dipoles for solution in solved]),
             self.polarizabilities * traces,
         )
         return [
             EnergyParts(
-                own.energy,
-                own.forces - positions[self.own(index)],
-                own.strain_gradient + strain[index],
+                solution.energy,
+                solution.forces - positions[self.own(index)],
+                solution.strain_gradient + strain[index],
             )
-            for index, own in enumerate(solved)
+            for index, solution in enumerate(solved)
         ]

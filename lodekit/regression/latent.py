@@ -293,7 +293,9 @@ class ReversePass:
             if scales is not None:
                 adjoint = adjoint * scales[:, None]
             _, known, more = self.parts.get(id(state), (state, 0.0, ()))
-            more = [sum(own) for own in zip_longest(more, coefficients, fillvalue=0.0)]
+            more = [
+                sum(parts) for parts in zip_longest(more, coefficients, fillvalue=0.0)
+            ]
             self.parts[id(state)] = state, known + adjoint, more
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:

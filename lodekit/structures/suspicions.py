@@ -154,10 +154,10 @@ def suspicious_origins(positions, charges, dipoles, quadrupoles):
         return None
     before = after = 0.0
     origins = []
-    for places, own, dipole, quadrupole in zip(
+    for places, of_atoms, dipole, quadrupole in zip(
         positions, charges, dipoles, quadrupoles, strict=True
     ):
-        rest = without_trace(quadrupole - (places.T * own) @ places).ravel()
+        rest = without_trace(quadrupole - (places.T * of_atoms) @ places).ravel()
         changes = [
             -without_trace(np.outer(dipole, axis) + np.outer(axis, dipole)).ravel()
             for axis in np.eye(3)
