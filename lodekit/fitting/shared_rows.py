@@ -26,6 +26,7 @@ from lodekit.logs import LOG, as_before, be_quiet
 from lodekit.threads import limit_threads
 
 from .assembly import PairedSums, add_rows, cut, parts_of, portions
+from .progress import count_item, shared_bar
 
 #: Frames for every process, at the least: fewer are not worth one.
 LEAST_FRAMES = 2
@@ -58,14 +59,20 @@ def assemble_shared(fitting, kept, frames: np.ndarray, count: int):
     n_rows = fitting.problem.n_rows
     n_parts = max(parts_of(fitting, frames), 1 << (count - 1).bit_length())
     parts = cut(frames, n_rows, n_parts)
+    n_portions = sum(1 for part in parts for _ in portions(part, n_rows))
+    places = pairwise(len(parts) * i // count for i in range(count + 1))
+    show = fitting.problem.progress
     lap, fitting.lap = fitting.lap, None  # not for other processes
     stage, fitting.stage = fitting.stage, None
     try:
         packed = pack(fitting)
-        sums = joblib.Parallel()(
-            joblib.delayed(sum_share)(packed, parts[a:b], a, count, os.getpid())
-            for a, b in pairwise(len(parts) * i // count for i in range(count + 1))
-        )
+        with shared_bar(n_portions, "rows", count, show) as counts:
+            sums = joblib.Parallel()(
+                joblib.delayed(sum_share)(
+                    packed, parts[a:b], a, (number, count), os.getpid(), counts
+                )
+                for number, (a, b) in enumerate(places)
+            )
     finally:
         fitting.lap, fitting.stage = lap, stage
     LOG.info(
@@ -93,19 +100,22 @@ def pack(fitting) -> np.ndarray:
     return np.frombuffer(pickle.dumps(fitting, pickle.HIGHEST_PROTOCOL), dtype=np.uint8)
 
 
-def sum_share(packed: np.ndarray, parts: list, first: int, count: int, caller: int):
+def sum_share(packed: np.ndarray, parts: list, first: int, place, caller: int, counts):
     """Return sums of parts of the frames, rows that are kept, processor seconds.
 
     Parts, numbered from ``first``, whose like another process has are sums for
-    themselves.
+    themselves. ``place`` is the number of this process and how many there are,
+    ``counts`` the file of `shared_bar`.
     """
     start = time.process_time()
     fitting = pickle.loads(packed)
     paired, kept = PairedSums(fitting.equations, first), fitting.kept_groups()
+    number, count = place
     with one_of(count, caller):
         for part in parts:
             for portion in portions(part, fitting.problem.n_rows):
                 add_rows(paired.open(), kept, fitting.rows(portion))
+                count_item(counts, number)
             paired.close()
     arrays = [equations.get_arrays() for equations in paired.sums]
     return paired.sizes, arrays, kept.parts, time.process_time() - start

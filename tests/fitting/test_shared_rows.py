@@ -11,6 +11,7 @@ from labelled_structures import periodic_frames, rattled_frames, soap
 from lodekit.fitting import assembly
 from lodekit.fitting.assembly import PairedSums, count_parts, cut
 from lodekit.fitting.charge_problem import ChargeProblem
+from lodekit.fitting.progress import count_item, shared_bar
 from lodekit.fitting.shared_rows import n_shares
 from lodekit.fitting.weighted import WeightedProblem
 from lodekit.models import ChargeModel, SparsePotential
@@ -126,3 +127,18 @@ def test_a_cluster_of_two_workers_has_the_same_weights(monkeypatch):
     ):
         shared = potential().fit(frames).weights_
     np.testing.assert_allclose(shared, alone, rtol=0, atol=1e-10 * np.abs(alone).max())
+
+
+def test_processes_show_one_bar(capsys):
+    with joblib.parallel_config("threading", n_jobs=2):
+        potential().set_params(progress=True).fit(periodic_frames(6))
+    assert "rows: 0/2" in capsys.readouterr().err
+    with shared_bar(4, "rows", 2, True) as counts:
+        for process in (0, 1, 1):
+            count_item(counts, process)
+        assert np.fromfile(counts, np.int64).tolist() == [1, 2]
+    count_item(counts, 0)  # the file is gone, as on another machine
+    assert not counts.exists()
+    with shared_bar(4, "rows", 2, False) as counts:
+        count_item(counts, 0)
+    assert counts is None
