@@ -101,7 +101,7 @@ class DensitySet:
 
     @property
     def perturbation(self) -> str | None:
-        """What responses are to: "field", "charges", or None without any."""
+        """The cause of responses: "field", "charges", or None without any."""
         if self.responses is None:
             return None
         is_charge = any(response.shape[1] == 1 for response in self.responses)

@@ -1,4 +1,4 @@
-"""What changes a density: a uniform field, or point charges outside of the structure.
+"""Causes of changed densities: a uniform field, point charges outside a structure.
 
 Around an atom, the potential of a perturbation is sum_lm v[l, m] r^l Y_lm up to norms,
 with v of order 1 the electric field (V/Å, in the order y, z, x),

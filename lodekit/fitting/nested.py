@@ -48,7 +48,7 @@ class NestedFit:
 
 @dataclass
 class NestedFits:
-    """What came out of fits to more and more frames.
+    """Results of fits to more and more frames.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class NestedFits:
 
 
 class Amplitude:
-    """What a fit asks of a kernel; the kernel stays as it is."""
+    """The amplitude of a kernel in one fit; the kernel stays as it is."""
 
     def __init__(self, kernel):
         self.rank, self.factor = kernel.rank, 1.0
@@ -103,7 +103,7 @@ def using(nested):
 
 
 def current_nested() -> NestedFits | None:
-    """Return what the present block asks for."""
+    """Return the fits that the present block asks for, None outside of one."""
     return _current.get()
 
 

@@ -1,4 +1,4 @@
-"""What a fit asks of a problem, and what it answers."""
+"""The interface between a fit and its problem, and the result of a fit."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class DensityTarget:
 
     @property
     def facts(self) -> tuple:
-        """What `TARGETS` says about the target."""
+        """The entry of the target in `TARGETS`."""
         if self.target not in TARGETS:
             raise ValueError(
                 f"target must be one of {', '.join(TARGETS)}, got {self.target!r}"
@@ -49,7 +49,7 @@ class DensityTarget:
 
     @property
     def perturbation(self) -> UniformField | PointCharges | None:
-        """What changes the density; None where the density itself is learned."""
+        """The cause of the change; None where the density itself is learned."""
         return self.facts[0]
 
     @property

@@ -111,7 +111,7 @@ class DipoleProblem:
         return result.solution
 
     def fitted_responses(self, result) -> dict:
-        """Return what was fitted beside dipoles: nothing."""
+        """Return the models fitted beside dipoles, of which there are none."""
         return {}
 
     def batch_rows(self, indices: np.ndarray):

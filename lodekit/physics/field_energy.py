@@ -43,7 +43,7 @@ def powers_of(fields: np.ndarray) -> list[np.ndarray]:
 
 
 def factors_of(fields: np.ndarray, *directions: np.ndarray) -> list[np.ndarray]:
-    """Return what M, alpha and beta are multiplied with in a derivative of -U.
+    """Return the factors of M, alpha and beta in a derivative of -U.
 
     Without a direction in U_0 - U, with one, a, in a . M(E), with two in a . alpha(E) .
     b, with three in beta : a b c.
