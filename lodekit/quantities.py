@@ -197,6 +197,7 @@ _TABLE = (
         energy_power=1,
         length_power=-1,
         file_units={"V/Angstrom": 1.0},
+        families=("surroundings",),
     ),
     # what a field adds, of structures that were computed with and without it
     Quantity("field_energy", "eV", families=("field rows",), noise=1e-3),
@@ -249,6 +250,7 @@ _TABLE = (
         shape=(None, 4),
         keys=("point_charges",),
         file_units={"e and Angstrom": 1.0},
+        families=("surroundings",),
     ),
     Quantity("n_electrons", "1", families=("densities",)),
     Quantity("hartree_energy", "eV", families=("densities",)),

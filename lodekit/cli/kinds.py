@@ -201,7 +201,6 @@ class Densities:
     #: One of them: the density, or its change in a field.
     targets = family("coefficients")
     default_targets = targets[:1]
-    takes_weights = False
     needs_total_charge = False
 
     def default_settings(self, frames: Frames, targets: list[str]) -> Settings:

@@ -142,7 +142,9 @@ def describe_sources(frames: list[Atoms], targets: list[str]) -> str:
         keys = sorted(source.partition(":")[2] for source in sources if source)
         notes = [f"key {', '.join(keys)}"] if keys else []
         n_there = sum(_have(frames, name))
-        if n_there < len(frames):
+        if frames and not n_there:
+            notes.append("told by frames in electric fields")
+        elif n_there < len(frames):
             notes.append(f"in {n_there} of {len(frames)} frames")
         parts.append(f"{name} ({', '.join(notes)})" if notes else name)
     return ", ".join(parts) or "none"

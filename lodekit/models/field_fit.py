@@ -12,12 +12,13 @@ from lodekit.observables.polarization import BORN_CHARGES, POLARIZATION, ionic_m
 from lodekit.observables.rows import Rows
 from lodekit.physics.field_energy import factors_of
 from lodekit.quantities import ENERGIES, error_units, family
+from lodekit.regression.dual_equations import DualSolution
 from lodekit.regression.latent import point_features
 from lodekit.regression.normal_equations import Solution
 from lodekit.structures import get_target
 from lodekit.structures.batch import StructureBatch
 
-from .field_rows import FieldLatents, ResponseLatents, part_of, symmetric_tensor
+from .field_rows import FieldLatents, ResponseLatents, symmetric_tensor
 from .polarization_fit import UNITS, DipoleProblem
 from .polarization_parts import default_response, symmetrize
 from .polarization_prediction import RESPONSES
@@ -255,9 +256,9 @@ class FieldProblem(DipoleProblem):
             energies.append(float(energy + self.fields[i] @ moment))
         return energies[0] - energies[1]
 
-    def posterior(self, result) -> Solution:
+    def posterior(self, result) -> Solution | DualSolution:
         """Return the posterior of the weights of dipoles."""
-        return part_of(result.solution, self.latents.columns()[0])
+        return result.solution.part(self.latents.columns()[0])
 
     def fitted_responses(self, result) -> dict:
         """Return the fitted models of alpha and beta, by name."""
@@ -265,7 +266,7 @@ class FieldProblem(DipoleProblem):
         for name, columns in self.latents.columns()[1].items():
             fitted[name] = self.latents.responses[name].fitted(
                 columns,
-                lambda some: part_of(result.solution, some),
+                result.solution.part,
                 result.noises.get(name, 1.0),
                 len(self.frames),
             )

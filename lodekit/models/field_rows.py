@@ -19,7 +19,6 @@ import numpy as np
 from lodekit.observables.tensors import SYMMETRIC, Tensor, cartesian_parts
 from lodekit.physics.atomic_dipoles import AtomicDipoles
 from lodekit.quantities import quantity
-from lodekit.regression.normal_equations import Solution
 from lodekit.structures.batch import StructureBatch
 
 from .polarization_prediction import RESPONSES
@@ -209,12 +208,3 @@ class FieldLatents:
         for (name, columns), make in zip(of_responses.items(), makers, strict=True):
             rows[..., columns] = make(factors[1 + places.index(name)])
         return rows
-
-
-def part_of(solution, columns: np.ndarray) -> Solution:
-    """Return the posterior of some weights, whatever the others are."""
-    unit = np.zeros((solution.weights.size, columns.size))
-    unit[columns, np.arange(columns.size)] = 1.0
-    covariance = solution.apply_covariance(unit)[columns]
-    factor = np.linalg.cholesky(np.linalg.inv(0.5 * (covariance + covariance.T)))
-    return Solution(solution.weights[columns], np.asfortranarray(factor))

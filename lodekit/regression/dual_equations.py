@@ -22,7 +22,7 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from .evidence import RowEvidence
-from .normal_equations import largest_eigenvalue
+from .normal_equations import Solution, largest_eigenvalue
 from .rounding import enough_bits, round_bits
 
 #: Errors of rows that do not matter, in units of their noise.
@@ -61,6 +61,22 @@ class DualSolution:
         other = copy(self)
         other.weights, other.factor = weights, self.factor
         return other
+
+    def part(self, columns: np.ndarray) -> Solution | DualSolution:
+        """Return the posterior of some weights, whatever the others are.
+
+        To these, what the others explain is noise, with the covariance S + Phi' Phi'^T:
+        rows are divided by its Cholesky factor, and have noise 1. Where there are more
+        rows than these weights, they are summed.
+        """
+        others = np.delete(self.rows, columns, axis=1)
+        noise = factorise(row_covariances(others), self.variances)
+        rows = linalg.solve_triangular(noise, self.rows[:, columns], lower=True)
+        weights = self.weights[columns]
+        if len(rows) < len(columns):
+            return DualSolution(weights, rows, np.ones(len(rows)))
+        own = linalg.cholesky(np.eye(len(columns)) + rows.T @ rows, lower=True)
+        return Solution(weights, np.asfortranarray(own))
 
     def rounded(self) -> DualSolution:
         """Return the posterior of rows with fewer digits, half as large in a file.

@@ -109,6 +109,20 @@ class Solution:
         """Return the same covariance of other weights."""
         return Solution(weights, self.factor)
 
+    def part(self, columns: np.ndarray) -> Solution:
+        """Return the posterior of some weights, whatever the others are.
+
+        With these weights last, the end of the factor of A is that of their own A. No
+        covariance is inverted, which loses what the data say where A is badly
+        conditioned.
+        """
+        last = np.isin(np.arange(len(self.weights)), columns)
+        order = np.concatenate((np.flatnonzero(~last), columns))
+        upper = linalg.qr(self.factor[order].T, mode="r", check_finite=False)[0]
+        own = upper[len(order) - len(columns) :, len(order) - len(columns) :]
+        own *= np.where(own.diagonal() < 0.0, -1.0, 1.0)[:, None]
+        return Solution(self.weights[columns], np.asfortranarray(own.T))
+
     def rounded(self) -> Solution:
         """Return the posterior with fewer digits of its factor.
 

@@ -139,6 +139,7 @@ def _duplicate_lines(duplicates):
         for key, text in (
             ("exact", "with nothing different"),
             ("other_total_charge", "with another total charge"),
+            ("other_surroundings", "in another field or beside other point charges"),
             ("other_targets", "with other targets"),
         )
         if duplicates[key]

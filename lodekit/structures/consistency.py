@@ -6,6 +6,9 @@ Values come as dictionaries by frame index, because not every frame has every ta
 import numpy as np
 from ase.data import chemical_symbols
 
+from lodekit.quantities import family
+
+SURROUNDINGS = family("surroundings")
 # Deviations of more than this many robust standard deviations are outliers.
 _OUTLIER = 6.0
 _SMALLEST_OUTLIER = 1.0  # meV/atom
@@ -150,12 +153,14 @@ def duplicate_report(frames, values):
     -------
     report : dict
         Pairs of equal geometry; frames that repeat an earlier one, split into those
-        with another total charge, with other targets, and with nothing different.
+        with another total charge, in another field or beside other point charges, with
+        other targets, and with nothing different.
     """
     groups = {}
     for index, structure in enumerate(frames):
         groups.setdefault(_fingerprint(structure), []).append(index)
-    report = dict.fromkeys(("exact", "other_total_charge", "other_targets"), 0)
+    kinds = ("exact", "other_total_charge", "other_surroundings", "other_targets")
+    report = dict.fromkeys(kinds, 0)
     n_pairs, first_pairs = 0, []
     for first, *others in groups.values():
         n_pairs += len(others) * (len(others) + 1) // 2
@@ -181,6 +186,8 @@ def _compare(values, first, second):
     charges = values.get("total_charge", {})
     if charges.get(first) != charges.get(second):
         return "other_total_charge"
+    if any(_differ(values.get(name, {}), first, second) for name in SURROUNDINGS):
+        return "other_surroundings"
     for by_frame in values.values():
         if first not in by_frame or second not in by_frame:
             continue
@@ -188,3 +195,11 @@ def _compare(values, first, second):
         if difference > _SAME_VALUE:
             return "other_targets"
     return "exact"
+
+
+def _differ(by_frame, first, second):
+    """Whether frames were calculated in different fields; without one it is zero."""
+    one, other = (np.atleast_1d(by_frame.get(index, 0.0)) for index in (first, second))
+    if one.size != other.size and 1 not in (one.size, other.size):
+        return True
+    return np.abs(one - other).max(initial=0.0) > _SAME_VALUE

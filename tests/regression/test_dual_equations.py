@@ -44,6 +44,29 @@ def test_posterior_is_that_of_the_normal_equations(both):
     assert both[0].n_rows() == both[1].n_rows() == {"first": 9, "second": 7}
 
 
+@pytest.mark.parametrize("columns", [np.arange(30), np.array([7, 3, 20, 39])])
+def test_posteriors_of_some_weights_are_parts_of_the_whole(both, columns):
+    whole = np.eye(RANK)[columns]
+    covariance = whole @ both[1].solve(NOISES).apply_covariance(whole.T)
+    for solution in (one.solve(NOISES) for one in both):
+        part = solution.part(columns)
+        assert part.weights == pytest.approx(solution.weights[columns])
+        found = part.apply_covariance(np.eye(len(columns)))
+        assert found == pytest.approx(covariance, abs=1e-9)
+        assert part.condition_number > 1.0
+
+
+def test_posteriors_of_some_weights_need_no_inverse_of_a_covariance():
+    """Rows that are exact and alike: the covariance has more digits than a double."""
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(60, 3)) @ rng.normal(size=(3, RANK))
+    rows[:, 20:] = 0.0
+    for equations in (DualEquations(RANK), NormalEquations(RANK, {"first": 1e-6})):
+        equations.add("first", rows, rows.sum(axis=1), np.ones(60))
+        part = equations.solve({"first": 1e-6}).part(np.arange(20))
+        assert part.standard_deviations(rows[:, :20]).max() < 1e-5
+
+
 def test_rows_that_come_later_are_taken_in(rows):
     grown, whole = DualEquations(RANK), DualEquations(RANK)
     for part in rows:

@@ -115,6 +115,18 @@ def test_duplicates_are_told_apart_by_what_differs():
     assert report["first_pairs"] == [[1, 2], [3, 4], [3, 5]]
 
 
+def test_structures_in_other_fields_are_no_duplicates_with_other_targets():
+    alone, zero, inside = (molecule("N2", -5.0 - i) for i in range(3))
+    zero.info["electric_field"] = np.zeros(3)
+    inside.info["electric_field"] = np.array([0.0, 0.0, 0.1])
+    charged, two = (molecule("H2", -1.0 - i) for i in range(2))
+    charged.info["point_charges"] = np.array([[1.0, 0.0, 0.0, 5.0]])
+    two.info["point_charges"] = np.array([[1.0, 0, 0, 5.0], [-1.0, 0, 0, -5.0]])
+    report = audit_structures([alone, zero, inside, charged, two])["duplicates"]
+    assert report["other_targets"] == 1
+    assert report["other_surroundings"] == 2
+
+
 def compressed_copper(sign):
     frames = []
     for scale in np.linspace(0.97, 1.03, 6):
