@@ -89,7 +89,8 @@ def present_targets(
         if alike:
             raise StructureError(f"{path}: no frame has {describe_lookalikes(alike)}")
         *most, last = computed
-        what = missing[0] if missing else f"{', '.join(most)} or {last}"
+        either = " or ".join(filter(None, [", ".join(most), last]))
+        what = missing[0] if missing else either
         raise StructureError(
             f"{path}: no frame has {what} to compare with; name the key with --key, "
             f"such as --key {(missing or computed)[0]}=my_key"

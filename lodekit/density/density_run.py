@@ -16,13 +16,13 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from lodekit.errors import DensityFileError, StructureError
+from lodekit.observables.fields import POINT_CHARGES
 from lodekit.structures import frame_name, get_target
 from lodekit.structures.writing import frame_text
 from lodekit.whole_files import check_destination
 
 from .basis import DensityBasis
 from .density_set import DensitySet, write_density_file
-from .perturbations import POINT_CHARGES
 from .pyscf_density import (
     CalculatedDensity,
     Calculation,

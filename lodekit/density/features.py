@@ -157,8 +157,9 @@ class DensityFeatures:
         """
         values = {}
         for key, rows in features.items():
-            product = rows.reshape(-1, rows.shape[3]) @ weights[key].T
-            values[key] = product.reshape(*rows.shape[:3], -1).swapaxes(2, 3)
+            n_shells, rank = weights[key].shape
+            product = rows.reshape(np.prod(rows.shape[:3]), rank) @ weights[key].T
+            values[key] = product.reshape(*rows.shape[:3], n_shells).swapaxes(2, 3)
         return values
 
 

@@ -20,13 +20,12 @@ import numpy as np
 
 from lodekit.descriptors.expansion import harmonic_prefactors
 from lodekit.errors import StructureError
+from lodekit.observables.fields import POINT_CHARGES
 from lodekit.structures import get_target
 from lodekit.units import COULOMB_CONSTANT
 
 from .coupling import harmonics_of
 
-#: Key of frames: q (e), x, y, z (Å) of every charge.
-POINT_CHARGES = "point_charges"
 #: Harmonics of order 1 are y, z, x.
 AXES = [2, 0, 1]
 #: a in Å, as far as charges are from atoms.

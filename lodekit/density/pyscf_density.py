@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from lodekit.errors import DensityFileError, SettingsError
+from lodekit.observables.fields import POINT_CHARGES
 from lodekit.structures import get_target
 from lodekit.units import BOHR, COULOMB_CONSTANT, HARTREE
 
@@ -25,7 +26,7 @@ from .constrained_fit import solve_constrained
 from .metrics import DensityMetric
 from .moments import charges_of, dipoles_of
 from .ordering import COEFFICIENT_UNIT, PYSCF, places_in
-from .perturbations import POINT_CHARGES, point_charges
+from .perturbations import point_charges
 from .pyscf_molecule import build_molecule
 from .sites import Sites
 

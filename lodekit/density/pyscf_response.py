@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from ase import Atoms
 
+from lodekit.observables.fields import POINT_CHARGES
 from lodekit.units import COULOMB_CONSTANT
 
 from .basis import DensityBasis
-from .perturbations import POINT_CHARGES, point_charges
+from .perturbations import point_charges
 from .pyscf_density import Calculation, calculate_density
 
 #: Fields in V/Å of the differences: where the self-consistent field is as accurate as

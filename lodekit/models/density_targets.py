@@ -8,6 +8,7 @@ from lodekit.density import DensityMetric, DensitySet
 from lodekit.density.ordering import check_electrons
 from lodekit.density.perturbations import PointCharges, UniformField, point_charges
 from lodekit.fitting.density_fit import DensityData, RecentMatrices
+from lodekit.observables.fields import refuse_point_charges
 from lodekit.quantities import family
 from lodekit.structures import frame_name
 from lodekit.structures.batch import as_frames
@@ -37,6 +38,9 @@ TARGETS = {
 
 class DensityTarget:
     """The part of `ElectronDensityModel` that knows what is learned."""
+
+    #: Densities are beside charges, or without them: `density_data` knows.
+    reads_point_charges = True
 
     @property
     def facts(self) -> tuple:
@@ -153,6 +157,8 @@ def density_data(model, densities: DensitySet, metrics) -> DensityData:
     """Return the targets of a fit, or of its judgement."""
     if not len(densities):
         raise ValueError("there are no structures to fit")
+    if model.perturbation != PointCharges() and densities.perturbation != "charges":
+        refuse_point_charges(densities.frames, model)
     if model.is_response:
         check_responses(model, densities)
         axes = densities.axes

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lodekit.model_file import save_model
-from lodekit.observables.fields import refuse_fields
+from lodekit.observables.fields import refuse_fields, refuse_point_charges
 from lodekit.parameters import decode_parameters, encode_parameters
 from lodekit.stored_model import StoredModel
 from lodekit.structures import check_structures
@@ -28,6 +28,8 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
     responds_to: tuple = ()
     #: Whether the ``electric_field`` of a frame is that in which it is computed.
     reads_fields = False
+    #: Whether ``point_charges`` of a frame are known, or refused by another check.
+    reads_point_charges = False
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that structures are no arrays and carry their targets."""
@@ -42,12 +44,14 @@ class Model(Extrapolating, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For structures that are none, and those in an electric field, which this
-            model takes for none.
+            For structures that are none, and those in an electric field or beside
+            point charges, which this model takes for none.
         """
         check_structures(frames)
         if not self.reads_fields:
             refuse_fields(frames, self)
+        if not self.reads_point_charges:
+            refuse_point_charges(frames, self)
 
     def save(self, path, overwrite: bool = False) -> None:
         """Write the fitted model to one file; see `lodekit.model_file`."""

@@ -16,6 +16,8 @@ import numpy as np
 from lodekit.structures import frame_name, get_target
 
 FIELD = "electric_field"
+#: Key of frames: q (e), x, y, z (Å) of every charge.
+POINT_CHARGES = "point_charges"
 #: Share of a field that counts as rounding of a direction.
 ROUNDING = 1e-9
 
@@ -61,3 +63,14 @@ def refuse_fields(frames, model) -> None:
             f"{type(model).__name__} takes for none; fit a PolarizationModel "
             "(--model polarization), or leave the frame out"
         )
+
+
+def refuse_point_charges(frames, model) -> None:
+    """Raise ``ValueError`` for structures with charges that a model does not know."""
+    for index, atoms in enumerate(frames):
+        if get_target(atoms, POINT_CHARGES) is not None:
+            raise ValueError(
+                f"{frame_name(index)} has {POINT_CHARGES}, which "
+                f"{type(model).__name__} takes for none; leave them out where they are "
+                "not in its targets, or the frame"
+            )

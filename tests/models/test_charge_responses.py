@@ -8,12 +8,15 @@ from made_densities import BASIS, bent, beside, made_charge_set, made_set
 from wigner import wigner_matrix
 
 from lodekit import load_model
+from lodekit.analysis.audit.results import NotApplicable
+from lodekit.analysis.audit.subject import Subject
 from lodekit.density import DensitySet, channel_places, electron_counts
 from lodekit.density.perturbations import PointCharges, UniformField
 from lodekit.descriptors import EquivariantPowerSpectrum
 from lodekit.errors import BasisError, StructureError
 from lodekit.models import ElectronDensityModel
 from lodekit.models.density_errors import judge_densities
+from lodekit.models.density_targets import density_data
 from lodekit.units import COULOMB_CONSTANT
 
 
@@ -182,3 +185,25 @@ def test_responses_of_another_kind_are_refused(tmp_path):
     copy = DensitySet.load(tmp_path / "c.npz")
     assert (copy.perturbation, field.perturbation) == ("charges", "field")
     np.testing.assert_array_equal(copy.responses[2], charges.responses[2])
+
+
+def test_structures_without_some_elements_of_the_fit_are_predicted(model, atoms):
+    lone = atoms[[0]]
+    together = model.predict([lone, atoms])
+    np.testing.assert_allclose(model.predict(lone)[0], together[0], atol=1e-12)
+
+
+def test_densities_without_the_charges_of_their_frames_are_learned():
+    densities = made_charge_set(3)
+    own = ElectronDensityModel(n_sparse=2)
+    assert len(density_data(own, densities, None).frames) == 3
+    beside_charges = DensitySet(
+        densities.frames, densities.basis, densities.coefficients
+    )
+    with pytest.raises(ValueError, match="has point_charges, which ElectronDensity"):
+        density_data(own, beside_charges, None)
+
+
+def test_an_audit_of_changes_says_that_nothing_is_checked(model, atoms):
+    with pytest.raises(NotApplicable, match="computes nothing that is checked"):
+        Subject(model, [atoms]).defined(atoms)

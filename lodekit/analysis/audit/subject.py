@@ -53,8 +53,17 @@ class Subject:
             raise NotApplicable(f"the model computes no {name}")
 
     def defined(self, atoms) -> list[str]:
-        """Return the properties that the model computes of a structure."""
-        return [name for name in self.names if name not in undefined(atoms.pbc)]
+        """Return the properties that the model computes of a structure.
+
+        Raises
+        ------
+        NotApplicable
+            Where there are none.
+        """
+        names = [name for name in self.names if name not in undefined(atoms.pbc)]
+        if not names:
+            raise NotApplicable("the model computes nothing that is checked")
+        return names
 
     def compute(self, frames, names, **options) -> list[dict]:
         """Return properties under the names of `KINDS`."""
