@@ -39,6 +39,7 @@ class StubModel:
     )
     training_range_ = None
     reads_fields = False
+    reads_point_charges = False
     check_labelled = Model.check_labelled
 
     def __init__(self, progress=False, settings=None):

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from lodekit.observables.tensors import Tensor
 
 
+def check_judged(model: Model, frames: Any) -> None:
+    """Raise ``StructureError`` for frames to judge a model by that it cannot know.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted or not.
+    frames : list of ase.Atoms or DensitySet
+    """
+    try:
+        model.check_labelled(getattr(frames, "frames", frames))
+    except ValueError as problem:
+        raise StructureError(f"frames to judge by: {problem}") from None
+
+
 def compare_frames(
     model: Model,
     frames: list[Atoms],

@@ -12,6 +12,7 @@ import click
 
 from lodekit.errors import SettingsError, StructureError
 
+from .evaluation import check_judged
 from .kinds import KINDS
 from .outputs import check_outputs, sums_path
 from .resuming import resumable_fit
@@ -74,6 +75,7 @@ class FitRun:
         where = self.reading["validation_where"]
         if self.options.get("validation") or where:
             sets["validation"] = self.read_validation(frames, where)
+        self.check_validation(settings, sets.get("validation"))
         self.show(f"settings\n\n{text}\n")
         self.plan(frames, settings)
         self.check_sums(settings)
@@ -168,6 +170,11 @@ class FitRun:
         is_charged = is_charged and self.kind.needs_total_charge
         check_known(frames, join_names(path), known, is_charged)
         return frames
+
+    def check_validation(self, settings: Settings, frames: Any) -> None:
+        """Refuse structures to judge by that the model cannot know."""
+        if frames is not None:
+            check_judged(self.kind.build(settings), frames)
 
     def validation_names(self) -> list[str]:
         """Return the files to judge by, none where there are no others."""

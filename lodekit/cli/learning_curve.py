@@ -115,6 +115,7 @@ def draw(run: FitRun, sizes: list[int], options: Options) -> None:
 
     train, validation, groups = read_parts(run)
     settings = run.choose_settings(train)
+    run.check_validation(settings, validation)
     sizes = check_sizes(sizes, len(train))
     order = nested_order(train)
     members = [np.sort(order[:size]) for size in sizes]

@@ -163,3 +163,16 @@ def test_chemiscope_gets_structures_with_errors(lodekit, model, train, tmp_path)
     )
     status, _, err = lodekit("evaluate", model, train, "--chemiscope", "view.txt")
     assert (status, "ends in .json" in err) == (1, True)
+
+
+@pytest.mark.parametrize("key", ["electric_field", "point_charges"])
+@pytest.mark.parametrize("command", ["fit", "learning-curve"])
+def test_frames_to_judge_by_are_checked_before_the_fit(
+    lodekit, train, tmp_path, command, key
+):
+    frames = read_structures(train)
+    frames[2].info[key] = [0.0, 0.0, 9.0] if key == "electric_field" else [1.0, 9, 9, 9]
+    write_structures(tmp_path / "other.xyz", frames)
+    status, _, err = lodekit(command, train, "--validation", tmp_path / "other.xyz")
+    assert status == 1
+    assert "frames to judge by: frame 3 (index 2)" in err
