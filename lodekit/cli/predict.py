@@ -223,6 +223,7 @@ class PieceWork:
                 "--field and --displacement were given; one of them follows from the "
                 "other"
             )
+        self.told: set[str] = set()
         self.field: dict = {}
         for name, value in control.items():
             self.field |= field_argument(model, value, name)
@@ -250,13 +251,19 @@ class PieceWork:
         import numpy as np
 
         from lodekit.errors import StructureError
+        from lodekit.observables.fields import unread_causes
         from lodekit.observables.moments import check_points
 
         from .annotation import check_room
         from .prediction import check_frames
         from .shared_predictions import predict_shared
+        from .unused import warn
 
         check_frames(self.model, piece.frames, self.path, piece.n_before)
+        for key in unread_causes(piece.frames, self.model):
+            if key not in self.told:
+                warn(f"{self.path}: predictions of this model leave out the {key}")
+                self.told.add(key)
         names = [*self.properties, *self.field]
         for number, frame in enumerate(frames, start=piece.n_before + 1):
             try:

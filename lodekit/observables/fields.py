@@ -65,6 +65,18 @@ def refuse_fields(frames, model) -> None:
         )
 
 
+def unread_causes(frames, model) -> list[str]:
+    """Return keys of fields and charges of frames that predictions leave out."""
+    left_out = []
+    if not model.reads_fields and fields_of(frames) is not None:
+        left_out.append(FIELD)
+    if not model.reads_point_charges and any(
+        get_target(atoms, POINT_CHARGES) is not None for atoms in frames
+    ):
+        left_out.append(POINT_CHARGES)
+    return left_out
+
+
 def refuse_point_charges(frames, model) -> None:
     """Raise ``ValueError`` for structures with charges that a model does not know."""
     for index, atoms in enumerate(frames):

@@ -68,6 +68,18 @@ def test_a_prefix_leaves_the_file_as_it_was(lodekit, model, train):
         assert "lodekit_stress" in new.info
 
 
+def test_fields_and_charges_that_a_model_does_not_read_are_named_once(lodekit, model):
+    frames = make_frames(3)
+    for frame in frames[1:]:
+        frame.info["electric_field"] = [0.0, 0.0, 0.1]
+    frames[2].info["point_charges"] = [1.0, 9.0, 9.0, 9.0]
+    write_structures("in.xyz", frames)
+    status, _, err = lodekit("predict", model, "in.xyz", "--output", "out.xyz")
+    assert status == 0, err
+    for key in ("electric_field", "point_charges"):
+        assert err.count(f"predictions of this model leave out the {key}") == 1
+
+
 def test_chosen_frames_are_predicted_alone(lodekit, model, train):
     lodekit("predict", model, train, "--output", "out.xyz", "--where", "label=near")
     assert [frame.info["label"] for frame in read("out.xyz", ":")] == ["near"] * 6
