@@ -95,8 +95,8 @@ def test_charges_that_do_not_sum_to_the_total_charge_are_named(fit, kind):
         ("kqeq", ["--max-multipole", "1"], "[fit] has an unknown key 'max_multipole'"),
         (
             "charges",
-            ["--max-multipole", "2", "--set", "terms.soap.max_angular=1"],
-            "of order 2 need a first descriptor with a max_angular of at least 2, got",
+            ["--max-multipole", "2", "--set", "terms.soap.max_angular=0"],
+            "of order 1 need a first descriptor with a max_angular of at least 1, got",
         ),
         (
             "charges",
