@@ -50,7 +50,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": rf"/{WITHOUT}\d\d_",
-    "ignore_pattern": r"(make_\w*|peptides)\.py",
+    "ignore_pattern": r"(^|/)(?!\d\d_)\w+\.py$",
     "image_scrapers": ("example_figures",),
     "within_subsection_order": "FileNameSortKey",
     "copyfile_regex": "",
