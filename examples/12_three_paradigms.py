@@ -83,9 +83,8 @@ def main():
     for name, dipole in references.items():
         errors[name] = judge([dipole(atoms) for atoms in chains], chains)
         report(name, errors[name], chains)
-    for name in sys.argv[1:] or MODELS:
-        if SMALL and "," in name:
-            continue
+    few = [name for name in MODELS if "," not in name] if SMALL else MODELS
+    for name in sys.argv[1:] or few:
         model = MODELS[name]
         start = time.process_time()
         results = model.fit(train).compute(chains, ["dipole"])
