@@ -199,7 +199,7 @@ _TABLE = (
         file_units={"V/Angstrom": 1.0},
         families=("surroundings",),
     ),
-    # what a field adds, of structures that were computed with and without it
+    # differences that a field makes, of structures computed with and without it
     Quantity("field_energy", "eV", families=("field rows",), noise=1e-3),
     Quantity(
         "field_forces",

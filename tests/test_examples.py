@@ -17,7 +17,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 pytestmark = pytest.mark.slow
 
 
-def run_example(name, folder, *arguments):
+def run_example(name, folder, *arguments, size="small"):
     """Run an example in another folder, of the size of the pages; return its output.
 
     In this process: another one would import and load compiled loops for seconds.
@@ -26,7 +26,7 @@ def run_example(name, folder, *arguments):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("default")
         patch.chdir(folder)
-        patch.setenv("LODEKIT_EXAMPLES", "small")
+        patch.setenv("LODEKIT_EXAMPLES", size)
         patch.syspath_prepend(EXAMPLES)
         patch.setattr(sys, "argv", [str(EXAMPLES / name), *arguments])
         with contextlib.redirect_stdout(printed):
@@ -271,7 +271,7 @@ def test_dipoles_of_growing_zwitterions(tmp_path):
 
 
 def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
-    printed = run_example("13_charge_states.py", tmp_path)
+    printed = run_example("13_charge_states.py", tmp_path, size="full")
     names = ("surroundings alone", "conditioned", "soft", "equilibrated")
     rows = [find_numbers(rf"^{name}" + 4 * r" +(\S+)", printed) for name in names]
     # The mean of both states misses each by half of what changes between them.
@@ -288,9 +288,8 @@ def test_only_the_total_charge_tells_states_of_one_geometry(tmp_path):
         find_numbers(rf"^{name}" + 2 * r" +(\S+)", printed) for name in names
     )
     for column in (0, 1):
-        # with all frames 0.05 to 0.13 of it, with half of them up to 0.17
         assert seen[column] < 0.3 * apart[column]
-        assert joint[column] < 0.3 * apart[column]
+        assert joint[column] < 0.15 * apart[column]
 
 
 def test_fragments_and_bonds_cure_overpolarisation(tmp_path):

@@ -251,7 +251,7 @@ class FieldProblem(DipoleProblem):
             energy = get_target(self.frames[i], ENERGIES[0])
             moment = self.ions[i]
             if self.frames[i].pbc.any() and self.computed[i] is not None:
-                # what the moment of the calculation has beside that of the fit
+                # the part of the moment that the fit does not have, such as its branch
                 moment = self.computed[i] - self.targets.moments[i]
             energies.append(float(energy + self.fields[i] @ moment))
         return energies[0] - energies[1]

@@ -159,11 +159,11 @@ def present_directions(values: np.ndarray, matrices: np.ndarray, least: float):
     -------
     directions : list of list of float
     """
-    own = np.stack([values @ np.linalg.pinv(matrix).T for matrix in matrices])
-    if len(own) == 1:
-        length = np.linalg.norm(own[0] @ matrices[0].T)
+    components = np.stack([values @ np.linalg.pinv(matrix).T for matrix in matrices])
+    if len(components) == 1:
+        length = np.linalg.norm(components[0] @ matrices[0].T)
         return [[1.0]] if length > least else []
-    squares, axes = np.linalg.eigh(np.einsum("pnk,qnk->pq", own, own))
+    squares, axes = np.linalg.eigh(np.einsum("pnk,qnk->pq", components, components))
     axes = axes * np.sign(axes[np.argmax(abs(axes), axis=0), np.arange(len(axes))])
     return [
         axis.tolist()

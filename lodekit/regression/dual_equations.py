@@ -75,8 +75,8 @@ class DualSolution:
         weights = self.weights[columns]
         if len(rows) < len(columns):
             return DualSolution(weights, rows, np.ones(len(rows)))
-        own = linalg.cholesky(np.eye(len(columns)) + rows.T @ rows, lower=True)
-        return Solution(weights, np.asfortranarray(own))
+        factor = linalg.cholesky(np.eye(len(columns)) + rows.T @ rows, lower=True)
+        return Solution(weights, np.asfortranarray(factor))
 
     def rounded(self) -> DualSolution:
         """Return the posterior of rows with fewer digits, half as large in a file.

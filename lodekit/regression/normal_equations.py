@@ -119,9 +119,9 @@ class Solution:
         last = np.isin(np.arange(len(self.weights)), columns)
         order = np.concatenate((np.flatnonzero(~last), columns))
         upper = linalg.qr(self.factor[order].T, mode="r", check_finite=False)[0]
-        own = upper[len(order) - len(columns) :, len(order) - len(columns) :]
-        own *= np.where(own.diagonal() < 0.0, -1.0, 1.0)[:, None]
-        return Solution(self.weights[columns], np.asfortranarray(own.T))
+        factor = upper[len(order) - len(columns) :, len(order) - len(columns) :]
+        factor *= np.where(factor.diagonal() < 0.0, -1.0, 1.0)[:, None]
+        return Solution(self.weights[columns], np.asfortranarray(factor.T))
 
     def rounded(self) -> Solution:
         """Return the posterior with fewer digits of its factor.
